@@ -1,0 +1,70 @@
+"""The one place that knows devices by name: choice, autocast, gradient scaling, memory figures."""
+
+import contextlib
+import resource
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+from iart.errors import UserError
+
+PRECISIONS = ('fp32', 'fp16', 'bf16')
+_DTYPES = {'fp16': torch.float16, 'bf16': torch.bfloat16}
+
+
+def choose(name: str = 'auto', local_rank: int = 0) -> torch.device:
+    """The device to compute on.
+
+    Args:
+        name: ``auto`` (CUDA if there is one, else CPU; MPS only when asked for by name) or a torch device name.
+        local_rank: number of this process on its machine; picks the CUDA device of a multi-GPU run.
+
+    Raises:
+        UserError: the name is unknown or the device is not there.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f'--device: found {name!r}; wanted auto, cpu, cuda, cuda:N or mps') from error
+    if device.type == 'cuda':
+        if not torch.cuda.is_available():
+            raise UserError(f'--device {name}: this torch ({torch.__version__}) sees no CUDA device; wanted one, or --device cpu')
+        index = local_rank if device.index is None else device.index
+        if index >= torch.cuda.device_count():
+            raise UserError(f'device cuda:{index} was asked for, but there are {torch.cuda.device_count()}')
+        device = torch.device('cuda', index)
+        torch.cuda.set_device(device)
+    elif device.type == 'mps' and not torch.backends.mps.is_available():
+        raise UserError('--device mps: this torch sees no MPS device; wanted one, or --device cpu')
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Autocast for ``fp16`` or ``bf16``; nothing at all for ``fp32``."""
+    if precision == 'fp32':
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
+    return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far in MB: of the device where it counts it, else of this process."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that a clock read next is honest."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    elif device.type == 'mps':
+        torch.mps.synchronize()

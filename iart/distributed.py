@@ -1,0 +1,113 @@
+"""Rank, world size, barrier, means and gathers over ranks; no-ops in one process."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from iart.errors import UserError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm')
+
+
+def launch(launcher: str, *, backend: str = 'nccl', port: int = 29500, timeout_minutes: float = 30.0) -> None:
+    """Join the process group that ``launcher`` started; nothing for ``none``.
+
+    Args:
+        launcher: ``none``, ``pytorch`` (torchrun's environment variables) or ``slurm`` (srun's).
+        backend: ``nccl`` or ``gloo``; nccl becomes gloo where torch sees no CUDA device.
+        port: rendezvous port for SLURM; torchrun has already set ``MASTER_PORT``.
+        timeout_minutes: how long a collective may wait before the run is stopped with an error.
+
+    Raises:
+        UserError: the launcher's environment variables are missing.
+    """
+    if launcher == 'none':
+        return
+    if launcher == 'slurm':
+        _slurm_environment(port)
+    elif 'RANK' not in os.environ:
+        raise UserError('--launcher pytorch needs torchrun: start with  bash dist_train.sh NUM_GPU options/X.yml')
+    if not torch.cuda.is_available():
+        backend = 'gloo'
+    dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
+
+
+def _slurm_environment(port: int) -> None:
+    """Translate srun's variables to the ones torch.distributed reads."""
+    if 'SLURM_PROCID' not in os.environ:
+        raise UserError('--launcher slurm needs srun: SLURM_PROCID is not set')
+    environment = os.environ
+    if 'MASTER_ADDR' not in environment:
+        nodes = environment['SLURM_NODELIST']
+        shown = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=False)
+        environment['MASTER_ADDR'] = shown.stdout.split('\n')[0].strip() or nodes.split(',')[0]
+    environment.setdefault('MASTER_PORT', str(port))
+    environment['RANK'] = environment['SLURM_PROCID']
+    environment['WORLD_SIZE'] = environment['SLURM_NTASKS']
+    environment['LOCAL_RANK'] = environment.get('SLURM_LOCALID', '0')
+
+
+def active() -> bool:
+    """Whether this process belongs to a process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    return dist.get_rank() if active() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if active() else 1
+
+
+def local_rank() -> int:
+    return int(os.environ.get('LOCAL_RANK', '0')) if active() else 0
+
+
+def is_main() -> bool:
+    """Rank 0 is the one that prints and writes files."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    if active():
+        dist.barrier()
+
+
+def mean(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Mean of each scalar tensor over all ranks, in one collective; every rank gets the result."""
+    if not active() or not values:
+        return dict(values)
+    names = sorted(values)
+    stacked = torch.stack([values[n].detach().float() for n in names])
+    dist.all_reduce(stacked)
+    return dict(zip(names, stacked / world_size(), strict=True))
+
+
+def gather(item: Any) -> list[Any]:
+    """The picklable ``item`` of every rank, in rank order, on every rank."""
+    if not active():
+        return [item]
+    items: list[Any] = [None] * world_size()
+    dist.all_gather_object(items, item)
+    return items
+
+
+def from_main(item: Any) -> Any:
+    """Rank 0's picklable ``item`` on every rank."""
+    if not active():
+        return item
+    items = [item]
+    dist.broadcast_object_list(items, src=0)
+    return items[0]
+
+
+def leave() -> None:
+    """Leave the process group, if in one."""
+    if active():
+        dist.destroy_process_group()

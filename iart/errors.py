@@ -1,0 +1,51 @@
+"""Mistakes a user can fix: shown as a message, never as a traceback, and the process ends with code 2."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+EXIT_USER_ERROR = 2
+
+
+class UserError(Exception):
+    """A mistake in options, data, weights or arguments. Its text names the file, key or shape at fault,
+    what was found and what was wanted."""
+
+
+class OptionsError(UserError):
+    """Mistakes in a YAML file or its command-line overrides, all of them in one message."""
+
+
+class DataError(UserError):
+    """Frames, clips or meta files that are missing, unreadable or do not fit together."""
+
+
+class WeightsError(UserError):
+    """A weight file or checkpoint that is unreadable or does not fit the network."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in the options: where it is, what stands there and what may stand there."""
+
+    key: str
+    found: str
+    wanted: str
+    hint: str = ''
+
+    def __str__(self) -> str:
+        text = f'{self.key}: found {self.found}; wanted {self.wanted}'
+        return f'{text} ({self.hint})' if self.hint else text
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A suggestion such as ``did you mean 'mid_channels'?``, or an empty string when nothing is close."""
+    matches = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f'did you mean {matches[0]!r}?' if matches else ''
+
+
+def listing(names: Iterable[str], most: int = 20) -> str:
+    """Names joined for a message, cut after ``most`` with the number that is left out."""
+    names = list(names)
+    shown = ', '.join(names[:most])
+    return shown if len(names) <= most else f'{shown}, and {len(names) - most} more'

@@ -1,0 +1,164 @@
+"""Console, log file and progress; rank aware, so that only rank 0 prints.
+
+On a terminal, long work shows a bar with rate and time left; elsewhere it writes plain lines.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from iart import distributed
+
+Item = TypeVar('Item')
+console = Console(highlight=False, soft_wrap=True)
+logger = logging.getLogger('iart')
+_seen: set[str] = set()
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes through rich's console, so that log lines pass above a running bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.print(self.format(record), markup=False)
+
+
+def setup(log_file: Path | None = None) -> None:
+    """Send the project's log to the console and, if given, append it to a file; rank 0 only."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = False
+    if not distributed.is_main():
+        logger.setLevel(logging.ERROR)
+        logger.addHandler(logging.NullHandler())
+        return
+    logger.setLevel(logging.INFO)
+    screen = _ConsoleHandler()
+    screen.setFormatter(logging.Formatter('%(message)s'))
+    logger.addHandler(screen)
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file, encoding='utf-8')
+        file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
+        logger.addHandler(file)
+
+
+def once(message: str) -> None:
+    """Say something the first time it comes up in this process."""
+    if message not in _seen:
+        _seen.add(message)
+        logger.info(message)
+
+
+def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer: Iterable[str] | None = None) -> None:
+    """Print a table on rank 0; the first column is text, the others are aligned to the right."""
+    if not distributed.is_main():
+        return
+    grid = Table(title=title, title_justify='left')
+    for index, column in enumerate(columns):
+        grid.add_column(column, justify='left' if index == 0 else 'right')
+    for row in rows:
+        grid.add_row(*row)
+    if footer is not None:
+        grid.add_section()
+        grid.add_row(*footer, style='bold')
+    console.print(grid, soft_wrap=False)
+
+
+def duration(seconds: float) -> str:
+    """``1 d 02:03:04``, ``02:03:04`` or ``03:04``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f'{days} d {hour:02}:{minute:02}:{second:02}'
+    return f'{hour:02}:{minute:02}:{second:02}' if hour else f'{minute:02}:{second:02}'
+
+
+class _Rate(ProgressColumn):
+    """Units per second, or seconds per unit when slower than one a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed
+        unit = task.fields['unit']
+        if not speed:
+            return Text(f'? {unit}/s')
+        return Text(f'{speed:.1f} {unit}/s' if speed >= 1 else f'{1 / speed:.1f} s/{unit}')
+
+
+class Bar:
+    """Progress of one piece of long work; a context manager.
+
+    Args:
+        title: what is being done.
+        total: number of units.
+        unit: name of a unit, such as ``frame`` or ``it``.
+        start: units already done when the work begins (a resumed run).
+        lines: whether to write plain lines when not on a terminal; off where the work logs by itself.
+    """
+
+    def __init__(self, title: str, total: int, *, unit: str = 'frame', start: int = 0, lines: bool = True) -> None:
+        self.title, self.total, self.unit, self.done, self.lines = title, total, unit, start, lines
+        self._start, self._began, self._said = start, time.monotonic(), time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> 'Bar':
+        if distributed.is_main() and console.is_terminal:
+            columns = (
+                TextColumn('{task.description}'),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _Rate(),
+                TimeRemainingColumn(),
+                TextColumn('{task.fields[note]}'),
+            )
+            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.total, completed=self.done, unit=self.unit, note='')
+        return self
+
+    def advance(self, units: int = 1, note: str = '') -> None:
+        self.done += units
+        if self._bar is not None:
+            self._bar.update(self._task, advance=units, **({'note': note} if note else {}))
+        elif self.lines and (time.monotonic() - self._said > 10 or self.done >= self.total):
+            self._say(note)
+
+    def _say(self, note: str) -> None:
+        self._said = time.monotonic()
+        rate = (self.done - self._start) / max(self._said - self._began, 1e-9)
+        left = duration((self.total - self.done) / rate) if rate else '?'
+        speed = f'{rate:.1f} {self.unit}/s' if rate >= 1 or not rate else f'{1 / rate:.1f} s/{self.unit}'
+        logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {left} left{", " + note if note else ""}')
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def track(items: Iterable[Item], title: str, total: int, unit: str = 'frame') -> Iterator[Item]:
+    """Iterate with a progress bar."""
+    with Bar(title, total, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back everything below a warning, for work whose messages would repeat the caller's."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,184 @@
+"""The only door to BasicSR: its five registries, our alignment registry, and building by name.
+
+Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` first, so a name that both have
+means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from iart.errors import OptionsError, Problem, UserError, listing, nearest
+
+SUFFIX = 'iart'
+
+
+def _import_basicsr() -> Any:
+    """BasicSR's registry module; the released 1.4.2 gets the torchvision module it expects (gone since 0.17)."""
+    missing = 'torchvision.transforms.functional_tensor'
+    if importlib.util.find_spec('torchvision.transforms._functional_tensor') and missing not in sys.modules:
+        shim = types.ModuleType(missing)
+        shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
+        sys.modules[missing] = shim
+    try:
+        return importlib.import_module('basicsr.utils.registry')
+    except ModuleNotFoundError as error:
+        if error.name != 'basicsr':
+            raise
+        raise UserError('BasicSR is not installed: run  pip install --no-deps -r scripts/requirements-basicsr.txt') from error
+
+
+_basicsr = _import_basicsr()
+ARCH_REGISTRY = _basicsr.ARCH_REGISTRY
+DATASET_REGISTRY = _basicsr.DATASET_REGISTRY
+MODEL_REGISTRY = _basicsr.MODEL_REGISTRY
+LOSS_REGISTRY = _basicsr.LOSS_REGISTRY
+METRIC_REGISTRY = _basicsr.METRIC_REGISTRY
+ALIGNMENT_REGISTRY = _basicsr.Registry('alignment')
+
+# Where each registry's components live and how their files are named: dropping a file there registers it.
+_HOMES = {
+    'alignment': ('iart.alignments', '_alignment'),
+    'arch': ('iart.archs', '_arch'),
+    'dataset': ('iart.data', '_dataset'),
+    'loss': ('iart.losses', '_loss'),
+    'metric': ('iart.metrics', '_metric'),
+    'model': ('iart.models', '_model'),
+}
+
+
+def spynet_class() -> type:
+    """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
+    return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
+
+
+def matlab_imresize(image: Any, scale: float) -> Any:
+    """BasicSR's reading of MATLAB's antialiased bicubic ``imresize`` on one (h, w, c) image in [0, 1]."""
+    return importlib.import_module('basicsr.utils.matlab_functions').imresize(image, scale, antialiasing=True)
+
+
+def fit_to_signature(
+    component: Callable[..., Any], arguments: Mapping[str, Any], *, key: str, given: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Hold a YAML section against the signature of what it names.
+
+    Args:
+        component: class or function that the section's ``type`` names.
+        arguments: the section without ``type``.
+        key: path of the section in the YAML, for messages.
+        given: names that the caller passes itself, and which the section may therefore leave out.
+
+    Returns:
+        The arguments, converted to the annotated types, and the problems found. A parameter swallowed by
+        ``**kwargs`` counts as unknown: it would have no effect.
+    """
+    parameters = {
+        name: p for name, p in inspect.signature(component).parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    hints = _type_hints(component)
+    name = getattr(component, '__name__', str(component))
+    fitted: dict[str, Any] = {}
+    problems = []
+    for argument, value in arguments.items():
+        if argument not in parameters:
+            allowed = [p for p in parameters if p not in given]
+            problems.append(
+                Problem(f'{key}.{argument}', repr(value), f'an argument of {name}: {listing(allowed)}', nearest(argument, allowed))
+            )
+            continue
+        try:
+            fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
+        except ValidationError as error:
+            problems.append(Problem(f'{key}.{argument}', repr(value), f'{_spell(hints[argument])}: {error.errors()[0]["msg"]}'))
+    for argument, parameter in parameters.items():
+        if parameter.default is parameter.empty and argument not in arguments and argument not in given:
+            problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
+    return fitted, problems
+
+
+def _type_hints(component: Callable[..., Any]) -> dict[str, Any]:
+    target = component.__init__ if inspect.isclass(component) else component  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):
+        return {}  # BasicSR has no annotations worth checking
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except Exception:  # pydantic refuses a config for its own model types
+        return TypeAdapter(hint)
+
+
+def _spell(hint: Any) -> str:
+    return getattr(hint, '__name__', None) if inspect.isclass(hint) else str(hint).replace('typing.', '')  # type: ignore[return-value]
+
+
+def find(registry: Any, name: str) -> Callable[..., Any]:
+    """The component registered under ``name``: ours first, then BasicSR's.
+
+    Raises:
+        UserError: nothing has this name; the message lists what there is and the nearest name.
+    """
+    known = names(registry)
+    for candidate in (f'{name}_{SUFFIX}', name, f'{name}_basicsr'):
+        if candidate in registry:
+            return registry._obj_map[candidate]
+    raise UserError(f'no {registry._name} named {name!r}: {nearest(name, known) or "known are " + listing(known, 60)}')
+
+
+def names(registry: Any) -> list[str]:
+    """Every name that :func:`find` takes, without suffixes, sorted."""
+    discover(registry._name)
+    return sorted({str(k).removesuffix(f'_{SUFFIX}') for k, _ in registry})
+
+
+def ours(registry: Any) -> list[str]:
+    """The names registered by this project (not BasicSR's), sorted."""
+    discover(registry._name)
+    return sorted(str(k).removesuffix(f'_{SUFFIX}') for k, _ in registry if str(k).endswith(f'_{SUFFIX}'))
+
+
+@functools.cache
+def discover(kind: str) -> None:
+    """Import every ``*_<kind>.py`` of the kind's folder, which registers what it defines."""
+    package_name, ending = _HOMES[kind]
+    try:
+        package = importlib.import_module(package_name)
+    except ModuleNotFoundError as error:
+        if error.name != package_name:
+            raise
+        return
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith(ending):
+            importlib.import_module(f'{package_name}.{module.name}')
+
+
+def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, **given: Any) -> Any:
+    """Build the component that ``section['type']`` names from the section's other keys.
+
+    Args:
+        registry: one of the registries of this module.
+        section: a YAML section: ``type`` and the arguments of its constructor.
+        key: path of the section in the YAML, for messages; default the registry's name.
+        given: arguments passed beside the section's; they are not checked.
+
+    Raises:
+        OptionsError: no such type, or arguments that do not fit its signature (all of them listed).
+    """
+    key = key or registry._name
+    arguments = {k: v for k, v in section.items() if k != 'type'}
+    component = find(registry, section['type'])
+    fitted, problems = fit_to_signature(component, arguments, key=key, given=frozenset(given))
+    if problems:
+        raise OptionsError('\n'.join(str(p) for p in problems))
+    return component(**fitted, **given)
