@@ -1,0 +1,26 @@
+"""YAML → base merge → command-line overrides → frozen, checked options.
+
+options = load('options/IART_REDS_N6_300K.yml', ['train:total_iter=1000'])
+print(dump(options))
+"""
+
+from iart.options.loading import dump, load
+from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrainOptions, TrueCosineAnnealingLR
+from iart.options.schema import DatasetOptions, DistOptions, LoggerOptions, Options, PathOptions, ValOptions, WandbOptions
+
+__all__ = [
+    'CosineAnnealingRestartLR',
+    'DatasetOptions',
+    'DistOptions',
+    'LoggerOptions',
+    'MultiStepLR',
+    'Options',
+    'PathOptions',
+    'Scheduler',
+    'TrainOptions',
+    'TrueCosineAnnealingLR',
+    'ValOptions',
+    'WandbOptions',
+    'dump',
+    'load',
+]
