@@ -1,0 +1,195 @@
+"""Training sets for recurrent networks: windows of frames, LR and GT, cropped, turned and flipped."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from iart.data import transforms
+from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.meta import MetaClip, read_meta
+from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.errors import DataError, OptionsError, listing
+from iart.image import Frame, to_tensor
+from iart.registry import DATASET_REGISTRY, SUFFIX
+
+ALL_FRAMES = -1
+
+# Clips that BasicSR keeps out of training; with its regrouping REDS' official validation clips are 240 to 269.
+PARTITIONS = {'REDS4': ('000', '011', '015', '020'), 'official': tuple(f'{n:03d}' for n in range(240, 270))}
+
+
+class RecurrentDataset(Dataset[dict[str, Any]]):
+    """Windows of a clip collection. Subclasses say which windows there are (:meth:`_windows`).
+
+    ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: it shows window
+    ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
+    ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
+    'frames': list[str]}``, float32 RGB in [0, 1].
+
+    Args:
+        dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
+        dataroot_lq: the same of the LR frames.
+        num_frame: length of a window; -1: all frames of the clip.
+        gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
+        meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
+        io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
+        clips: use these clips only.
+        val_partition: keep out ``REDS4`` (000, 011, 015, 020) or ``official`` (240 to 269).
+        test_mode: use the clips of ``val_partition`` instead of the others.
+        interval_list: steps between frames to draw from.
+        random_reverse: run a window backwards every second time.
+        use_hflip: flip left-right every second time.
+        use_rot: flip up-down, and swap height and width, every second time each.
+        flip_sequence: append the window backwards, which doubles its length.
+        cache_data: keep the encoded frames in the memory of each worker.
+        scale: GT size divided by LR size.
+        seed: see above.
+
+    Raises:
+        DataError: LR and GT do not fit together, or clips are too short or frames too small.
+        OptionsError: the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataroot_gt: str,
+        dataroot_lq: str,
+        num_frame: int,
+        gt_size: int,
+        meta_info_file: str | None = None,
+        io_backend: IoBackend | None = None,
+        clips: list[str] | None = None,
+        val_partition: Literal['REDS4', 'official'] | None = None,
+        test_mode: bool = False,
+        interval_list: Sequence[int] = (1,),
+        random_reverse: bool = False,
+        use_hflip: bool = False,
+        use_rot: bool = False,
+        flip_sequence: bool = False,
+        cache_data: bool = False,
+        scale: int = 4,
+        seed: int = 0,
+    ) -> None:
+        _check_numbers(num_frame, gt_size, scale, interval_list)
+        self.lq = open_store(dataroot_lq, io_backend, cache=cache_data)
+        self.gt = open_store(dataroot_gt, io_backend, cache=cache_data)
+        meta = read_meta(meta_info_file) if meta_info_file else None
+        chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
+        self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
+        self.num_frame, self.gt_size, self.scale, self.seed = num_frame, gt_size, scale, seed
+        self.interval_list = tuple(interval_list)
+        self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = random_reverse, use_hflip, use_rot, flip_sequence
+        self._check_clips()
+        self._items = [(index, start) for index, clip in enumerate(self.clips) for start in self._windows(clip)]
+
+    def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
+        """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames (BasicSR's rule)."""
+        return range(len(clip.frames)) if self.num_frame != ALL_FRAMES else [0]
+
+    def _length(self, clip: ClipInfo) -> int:
+        return len(clip.frames) if self.num_frame == ALL_FRAMES else self.num_frame
+
+    def _check_clips(self) -> None:
+        """Every clip is long enough for a window and large enough for a square; windows have one length."""
+        interval, side = min(self.interval_list), self.gt_size // self.scale
+        short = [f'{c.name} ({len(c.frames)})' for c in self.clips if transforms.span(self._length(c), interval) > len(c.frames)]
+        if short:
+            wanted = transforms.span(self.num_frame, interval)
+            raise DataError(f'{self.lq.root}: clips with fewer frames than num_frame needs ({wanted}): {listing(short)}')
+        small = [f'{c.name} ({c.size[1]}x{c.size[0]})' for c in self.clips if min(c.size) < side]
+        if small:
+            raise DataError(f'{self.lq.root}: LR frames smaller than gt_size / scale ({side} pixels): {listing(small)}')
+        lengths = {len(c.frames) for c in self.clips}
+        if self.num_frame == ALL_FRAMES and len(lengths) > 1:
+            raise DataError(f'{self.lq.root}: num_frame is -1, but the clips have {min(lengths)} to {max(lengths)} frames; give num_frame')
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, at: int | tuple[int, int]) -> dict[str, Any]:
+        if isinstance(at, int) and not 0 <= at < len(self):
+            raise IndexError(f'found item {at}; wanted 0 to {len(self) - 1}')
+        epoch, position = (0, at) if isinstance(at, int) else at
+        rng = np.random.default_rng([self.seed, epoch, position])
+        index, start = self._items[position % len(self)]
+        clip = self.clips[index]
+        count, length = len(clip.frames), self._length(clip)
+        first = count if start is None else start  # past every window's last place: drawn
+        chosen = transforms.pick_frames(rng, count, first, length, self.interval_list, self.random_reverse)
+        pair = self._read(rng, clip, chosen)
+        lq, gt = transforms.turn_or_flip(rng, pair, hflip=self.use_hflip, rotate=self.use_rot)
+        names = [clip.frames[i] for i in chosen]
+        if self.flip_sequence:
+            lq, gt, names = transforms.mirror(lq), transforms.mirror(gt), names + names[::-1]
+        return {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'clip': clip.name, 'frames': names}
+
+    def _read(self, rng: np.random.Generator, clip: ClipInfo, chosen: Sequence[int]) -> tuple[Frame, Frame]:
+        """Squares at one place of the chosen frames: (t, gt_size / scale, .., 3) and (t, gt_size, .., 3) uint8."""
+        side = self.gt_size // self.scale
+        top, left = transforms.pick_corner(rng, *clip.size, side)
+        corner = top * self.scale, left * self.scale
+        large = clip.size[0] * self.scale, clip.size[1] * self.scale
+        lq = [transforms.crop(read_sized(self.lq, clip.name, clip.frames[i], clip.size), (top, left), side) for i in chosen]
+        gt = [transforms.crop(read_sized(self.gt, clip.name, clip.gt_frames[i], large), corner, self.gt_size) for i in chosen]
+        return np.stack(lq), np.stack(gt)
+
+
+def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:
+    """Read a frame; DataError naming the file when it is not of the ``size`` (h, w) its clip has."""
+    image = store.read(clip, frame)
+    if image.shape[:2] != size:
+        found = f'{image.shape[1]}x{image.shape[0]}'
+        raise DataError(f'{store.where(clip, frame)}: found {found}; wanted {size[1]}x{size[0]}, as the other frames of the clip')
+    return image
+
+
+def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:
+    if num_frame < 1 and num_frame != ALL_FRAMES:
+        raise OptionsError(f'num_frame: found {num_frame}; wanted 1 or more, or -1 for all frames of a clip')
+    if gt_size < scale or gt_size % scale:
+        raise OptionsError(f'gt_size: found {gt_size}; wanted a multiple of scale ({scale})')
+    if not intervals or min(intervals) < 1:
+        raise OptionsError(f'interval_list: found {list(intervals)}; wanted one or more numbers from 1 up')
+
+
+def _partition(clips: dict[str, MetaClip], name: str | None, test_mode: bool, store: FrameStore) -> dict[str, MetaClip]:
+    if name is None:
+        if test_mode:
+            raise OptionsError('test_mode: found true without val_partition; wanted val_partition: REDS4 or official beside it')
+        return clips
+    chosen = {clip: meta for clip, meta in clips.items() if (clip in PARTITIONS[name]) == test_mode}
+    if not chosen:
+        raise DataError(f'{store.root}: no clips are left with val_partition {name}; found {listing(clips)}')
+    return chosen
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class VideoClipDataset(RecurrentDataset):
+    """Any collection of clips, of any lengths and sizes::
+
+    dataroot_gt/<clip>/<frame>.png      dataroot_lq/<clip>/<frame>.png
+    """
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class REDSRecurrentDataset(RecurrentDataset):
+    """REDS in BasicSR's arrangement, 270 clips; ``val_partition: REDS4`` keeps the test clips out of training::
+
+    train_sharp/000/00000000.png        train_sharp_bicubic/X4/000/00000000.png
+    train_sharp_with_val.lmdb           train_sharp_bicubic_with_val.lmdb, keys 000/00000000
+    """
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class Vimeo90KRecurrentDataset(RecurrentDataset):
+    """Vimeo-90K septuplets, one window per clip; ``flip_sequence`` makes 14 frames of 7::
+
+    GT/00001/0001/im1.png ... im7.png       BIx4/00001/0001/im1.png ... im7.png
+    vimeo90k_train_GT_all.lmdb, keys 00001/0001/im1
+    """
+
+    def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
+        return [None]

@@ -1,0 +1,145 @@
+"""Test sets: whole clips, with or without ground truth, read frame by frame."""
+
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from iart import log
+from iart.data.frames import IoBackend, open_store
+from iart.data.meta import read_meta
+from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
+from iart.errors import DataError, listing
+from iart.image import Frame, to_tensor
+from iart.registry import DATASET_REGISTRY, SUFFIX
+
+
+class ClipTestDataset(Dataset[dict[str, Any]]):
+    """Whole clips. Subclasses say which frames are shown and which count.
+
+    ``dataset[i]`` is ``{'lq': (t, 3, h, w), 'gt': (k, 3, s*h, s*w), 'clip': str, 'frames': list[str]}``, float32 RGB in
+    [0, 1], where k frames of the t count (:meth:`scored`); without ground truth there is no ``'gt'``.
+
+    Args:
+        dataroot_lq: folder of clip folders, or LMDB, of the LR frames.
+        dataroot_gt: the same of the ground truth; None without.
+        meta_info_file: file that lists the clips; without, all clips found are used.
+        io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
+        clips: use these clips only, in this order.
+        num_frame: number of frames around the middle one; -1: whole clips.
+        padding: BasicSR's rule for windows at a clip's ends; whole clips have no use for it.
+        cache_data: keep the encoded frames in memory.
+        scale: GT size divided by LR size.
+
+    Raises:
+        DataError: LR and GT do not fit together, or files are missing.
+    """
+
+    centre_only = False
+
+    def __init__(
+        self,
+        *,
+        dataroot_lq: str,
+        dataroot_gt: str | None = None,
+        meta_info_file: str | None = None,
+        io_backend: IoBackend | None = None,
+        clips: list[str] | None = None,
+        num_frame: int = ALL_FRAMES,
+        padding: str | None = None,
+        cache_data: bool = False,
+        scale: int = 4,
+    ) -> None:
+        if padding is not None:
+            log.once(f'padding: {padding} has no effect: clips are shown to the network whole, not in windows')
+        self.lq = open_store(dataroot_lq, io_backend, cache=cache_data)
+        self.gt = open_store(dataroot_gt, io_backend, cache=cache_data) if dataroot_gt else None
+        self.scale = scale
+        meta = read_meta(meta_info_file) if meta_info_file else None
+        chosen = choose_clips(self.lq, self.gt, meta, clips)
+        centre = self.centre_only
+        pairs = pair_clips(self.lq, self.gt, chosen, scale=scale, every_size=not centre, centre_only=centre)
+        self.clips = self._shown(pairs, num_frame)
+
+    def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
+        if num_frame != ALL_FRAMES:
+            log.once(f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are shown to the network whole')
+        return clips
+
+    @property
+    def has_gt(self) -> bool:
+        return self.gt is not None
+
+    def scored(self, clip: int) -> list[int]:
+        """Indexes of the frames that count in the clip's score."""
+        return list(range(len(self.clips[clip].frames)))
+
+    def read_lq(self, clip: int) -> Frame:
+        """All LR frames of a clip, (t, h, w, 3) uint8 RGB."""
+        info = self.clips[clip]
+        return np.stack([read_sized(self.lq, info.name, frame, info.size) for frame in info.frames])
+
+    def read_gt(self, clip: int, frame: int) -> Frame:
+        """The ground truth of one frame, (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: there is none.
+        """
+        info = self.clips[clip]
+        if self.gt is None or not info.gt_frames[frame]:
+            raise DataError(f'clip {info.name}, frame {info.frames[frame]}: there is no ground truth')
+        size = info.size[0] * self.scale, info.size[1] * self.scale
+        return read_sized(self.gt, info.name, info.gt_frames[frame], size)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, clip: int) -> dict[str, Any]:
+        if not 0 <= clip < len(self):
+            raise IndexError(f'found clip {clip}; wanted 0 to {len(self) - 1}')
+        info = self.clips[clip]
+        item = {'lq': to_tensor(self.read_lq(clip)), 'clip': info.name, 'frames': list(info.frames)}
+        if self.has_gt:
+            item['gt'] = to_tensor(np.stack([self.read_gt(clip, frame) for frame in self.scored(clip)]))
+        return item
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class VideoRecurrentTestDataset(ClipTestDataset):
+    """REDS4, Vid4, UDM10 or any folder of clip folders; all frames count::
+
+    dataroot_gt/<clip>/<frame>.png      dataroot_lq/<clip>/<frame>.png or <clip>/X4/<frame>.png
+    """
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class VideoTestDataset(ClipTestDataset):
+    """BasicSR's name for test sets of sliding-window networks: here the same as VideoRecurrentTestDataset."""
+
+
+@DATASET_REGISTRY.register(suffix=SUFFIX)
+class VideoTestVimeo90KDataset(ClipTestDataset):
+    """Vimeo-90K-T; only the middle frame (``im4``) counts, and only it needs ground truth::
+
+    dataroot_gt/00001/0266/im4.png      dataroot_lq/00001/0266/im1.png ... im7.png
+    """
+
+    centre_only = True
+
+    def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
+        """Narrow every clip to ``num_frame`` frames around its middle one."""
+        if num_frame == ALL_FRAMES:
+            return clips
+        short = [c.name for c in clips if not 1 <= num_frame <= len(c.frames)]
+        if short:
+            raise DataError(f'num_frame: found {num_frame}; wanted -1, or 1 to the number of frames of these clips: {listing(short)}')
+        narrowed = []
+        for clip in clips:
+            first = len(clip.frames) // 2 - num_frame // 2
+            shown = slice(first, first + num_frame)
+            narrowed.append(ClipInfo(clip.name, clip.frames[shown], clip.gt_frames[shown], clip.size))
+        return narrowed
+
+    def scored(self, clip: int) -> list[int]:
+        return [len(self.clips[clip].frames) // 2]
