@@ -1,0 +1,142 @@
+"""From an options section to a data set, and from a data set to batches."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from iart.data.sampler import ClipBatchSampler
+from iart.errors import OptionsError, UserError, listing
+from iart.registry import DATASET_REGISTRY, build, find, ours
+
+Batch = dict[str, Any]
+
+
+class LoaderOptions(Protocol):
+    """The keys of a data set's section that concern the loader, not the data set."""
+
+    @property
+    def use_shuffle(self) -> bool: ...
+
+    @property
+    def num_worker_per_gpu(self) -> int: ...
+
+    @property
+    def batch_size_per_gpu(self) -> int: ...
+
+    @property
+    def dataset_enlarge_ratio(self) -> float: ...
+
+
+def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int = 0) -> Any:
+    """Build the data set that ``section['type']`` names.
+
+    Args:
+        section: ``type`` and the constructor's arguments.
+        key: path of the section in the YAML, for messages.
+        scale: GT size divided by LR size.
+        seed: decides crops and flips of training sets.
+
+    Raises:
+        OptionsError: no such data set, or arguments that do not fit its constructor.
+        DataError: the data do not fit together.
+    """
+    parameters = inspect.signature(find(DATASET_REGISTRY, section['type'])).parameters
+    if 'opt' in parameters:
+        known = listing(ours(DATASET_REGISTRY))
+        raise OptionsError(f"{key}.type: found {section['type']}, one of BasicSR's own data sets; wanted one of {known}")
+    given = {name: value for name, value in (('scale', scale), ('seed', seed)) if name in parameters}
+    for name, value in given.items():
+        if section.get(name, value) != value:
+            raise OptionsError(f'{key}.{name}: found {section[name]}; wanted nothing here: the options above set {name} to {value}')
+    return build(DATASET_REGISTRY, {k: v for k, v in section.items() if k not in given}, key=key, **given)
+
+
+class _Guarded(Dataset[Any]):
+    """Hands a user's mistake over as an item: raised in a worker, its text would end up inside a traceback."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, at: tuple[int, int]) -> Any:
+        try:
+            return self.dataset[at]
+        except UserError as error:
+            return error
+
+
+def collate(items: list[Any]) -> Any:
+    """Items to a batch: tensors stacked to (n, ...), everything else as a list of n. A mistake among them is the batch."""
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    return {
+        name: torch.stack([item[name] for item in items]) if torch.is_tensor(value) else [item[name] for item in items]
+        for name, value in items[0].items()
+    }
+
+
+class ClipLoader(DataLoader[Any]):
+    """Endless batches, each as :func:`collate` makes them; mistakes in the data are raised here, in the main process."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def build_train_loader(
+    dataset: Any,
+    section: LoaderOptions,
+    *,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    start_batch: int = 0,
+    pin_memory: bool = False,
+) -> ClipLoader:
+    """Endless training batches ``{'lq': (n, t, 3, h, w), 'gt': (n, t, 3, s*h, s*w), 'clip': list, 'frames': list}``.
+
+    The batches do not depend on the number of workers, and every iteration over the loader begins at ``start_batch``.
+
+    Args:
+        dataset: a data set that takes (epoch, position).
+        section: the loader's keys of the data set's section.
+        seed: decides the order.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        start_batch: number of batches this rank has already seen.
+        pin_memory: copy batches to page-locked memory; of use only where there is a CUDA device.
+
+    Raises:
+        DataError: the data set does not fill one global batch; while iterating: a frame cannot be read.
+    """
+    sampler = ClipBatchSampler(
+        len(dataset),
+        batch_size=section.batch_size_per_gpu,
+        rank=rank,
+        world_size=world_size,
+        seed=seed,
+        shuffle=section.use_shuffle,
+        enlarge=section.dataset_enlarge_ratio,
+        start_batch=start_batch,
+    )
+    workers = section.num_worker_per_gpu
+    return ClipLoader(
+        _Guarded(dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread if workers else None,
+        persistent_workers=workers > 0,
+    )
