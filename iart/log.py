@@ -110,6 +110,7 @@ class Bar:
         self.title, self.total, self.unit, self.done, self.lines = title, total, unit, start, lines
         self._start, self._began, self._said = start, time.monotonic(), time.monotonic()
         self._bar: Progress | None = None
+        self._note = ''
 
     def __enter__(self) -> 'Bar':
         if distributed.is_main() and console.is_terminal:
@@ -129,7 +130,8 @@ class Bar:
     def advance(self, units: int = 1, note: str = '') -> None:
         self.done += units
         if self._bar is not None:
-            self._bar.update(self._task, advance=units, **({'note': note} if note else {}))
+            self._note = note or self._note
+            self._bar.update(self._task, advance=units, note=self._note)
         elif self.lines and (time.monotonic() - self._said > 10 or self.done >= self.total):
             self._say(note)
 

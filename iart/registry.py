@@ -6,6 +6,7 @@ means ours and every other arch, loss or metric of BasicSR can be named in the s
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import sys

@@ -1,0 +1,81 @@
+"""Implicit resampling-based alignment (paper, section 3): attention over the taps around the sampling point."""
+
+import torch
+from torch import Tensor, nn
+
+from iart.ops.sine import offset_code, tap_code
+from iart.ops.taps import sampling_taps
+from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
+
+
+@ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
+class ImplicitAlignment(nn.Module):
+    """Resample the source by attention between the current pixel and the taps around its sampling point.
+
+    The query carries the code of the sub-pixel offset, the keys and values carry the codes of their taps, so the
+    network learns the interpolation kernel instead of being given one. No output projection, no residual.
+
+    Args:
+        channels: width C of the features; a multiple of 4 (sine codes of two coordinates) and of ``num_heads``.
+        num_heads: attention heads.
+        window: side of the tap neighbourhood: 2 in the released weights; 3 and 4 in the paper's table 5.
+
+    Raises:
+        ValueError: ``channels`` does not fit.
+    """
+
+    def __init__(self, *, channels: int, num_heads: int, window: int = 2) -> None:
+        super().__init__()
+        if channels % 4 or channels % num_heads:
+            raise ValueError(f'channels: found {channels}; wanted a multiple of 4 and of num_heads ({num_heads})')
+        if window < 2:
+            raise ValueError(f'window: found {window}; wanted 2 or more')
+        self.channels, self.num_heads, self.window = channels, num_heads, window
+        self.q = nn.Linear(channels, channels)
+        self.k = nn.Linear(channels, channels)
+        self.v = nn.Linear(channels, channels)
+
+    def prepare(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of every source pixel, (n·h·w, C) each.
+
+        ``Wk·(source + code) + bk`` is linear, so the source's part is computed once per pixel instead of once per tap.
+        """
+        rows = _pixel_rows(source)
+        return self.k(rows), self.v(rows)
+
+    def forward(self, source: Tensor | tuple[Tensor, Tensor], current: Tensor, flow: Tensor) -> Tensor:
+        """Align ``source`` to ``current``.
+
+        Args:
+            source: (n, C, h, w), or what :meth:`prepare` made of it.
+            current: (n, C, h, w).
+            flow: (n, 2, h, w) pixels, ``aligned(p) = source(p + flow(p))``.
+
+        Returns:
+            (n, C, h, w), channels last in memory.
+        """
+        keys, values = self.prepare(source) if isinstance(source, Tensor) else source
+        n, _, h, w = current.shape
+        index, offset = sampling_taps(flow, self.window)
+        code = offset_code(offset, self.window, self.channels)
+        query = self.q(_pixel_rows(current) + code.to(current.dtype))
+        taps = tap_code(self.window, self.channels, current.device).to(keys.dtype)
+        tap_keys = nn.functional.linear(taps, self.k.weight).to(keys.dtype)
+        tap_values = nn.functional.linear(taps, self.v.weight).to(values.dtype)
+
+        width = self.channels // self.num_heads
+        scaled = query * width**-0.5
+        logits = torch.stack(
+            [(scaled * (keys.index_select(0, i) + code)).unflatten(1, (-1, width)).sum(2) for i, code in zip(index, tap_keys, strict=True)]
+        )
+        weights = logits.softmax(0).to(values.dtype)
+        out = torch.zeros_like(query)
+        for share, i, code in zip(weights, index, tap_values, strict=True):
+            tap = (values.index_select(0, i) + code).unflatten(1, (-1, width))
+            out = out + (share.unsqueeze(2) * tap).flatten(1)
+        return out.view(n, h, w, self.channels).permute(0, 3, 1, 2)
+
+
+def _pixel_rows(feature: Tensor) -> Tensor:
+    """(n, c, h, w) → (n·h·w, c); a view when the feature is channels last in memory."""
+    return feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])

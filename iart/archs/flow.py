@@ -1,0 +1,89 @@
+"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, and the mirror short cut."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iart.registry import spynet_class
+from iart.weights import load_weights
+
+_PAIRS_AT_ONCE = 2**21  # pixels; bounds the memory of long clips in inference
+
+
+def build_spynet(path: str | Path | None) -> nn.Module:
+    """SPyNet with the weights of a file, or one that starts with zero flow.
+
+    Args:
+        path: ``.pth`` (key ``params``) or ``.safetensors``; None to start from scratch.
+
+    Raises:
+        WeightsError: the file is missing or does not fit.
+    """
+    spynet = spynet_class()()  # its own load_path is not used: our loader checks every name
+    if path is not None:
+        load_weights(spynet, path, optional=('mean', 'std'))
+        return spynet
+    # Random weights would send the alignment to random places; no motion is a better guess to learn from.
+    for level in spynet.basic_module:
+        nn.init.zeros_(level.basic_module[-1].weight)
+        nn.init.zeros_(level.basic_module[-1].bias)
+    return spynet
+
+
+def is_mirrored(lq: Tensor) -> bool:
+    """Whether the second half of (n, t, c, h, w) is the first half reversed in time, to the bit."""
+    t = lq.shape[1]
+    return t % 2 == 0 and torch.equal(lq[:, : t // 2], lq[:, t // 2 :].flip(1))
+
+
+def neighbour_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
+    """Flows to the next and to the previous frame, in float32 under any autocast.
+
+    Args:
+        spynet: called with (b, 3, h, w) pairs (from, to).
+        lq: (n, t, 3, h, w), t ≥ 2.
+
+    Returns:
+        backward: (n, t-1, 2, h, w); ``backward[:, i]`` leads from frame i to i+1;
+        forward: the same shape; ``forward[:, i]`` leads from frame i+1 to i.
+    """
+    with torch.autocast(lq.device.type, enabled=False):
+        earlier, later = lq[:, :-1].float(), lq[:, 1:].float()
+        backward = _flow(spynet, earlier, later)
+        forward = backward.flip(1) if is_mirrored(lq) else _flow(spynet, later, earlier)
+    return backward, forward
+
+
+def _flow(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
+    """SPyNet over (n, p, 3, h, w) pairs; in batches of bounded size when no gradient is wanted."""
+    n, pairs, _, h, w = start.shape
+    start, end = start.flatten(0, 1), end.flatten(0, 1)
+    step = len(start) if torch.is_grad_enabled() else max(1, _PAIRS_AT_ONCE // (h * w))
+    flows = [spynet(a, b) for a, b in zip(start.split(step), end.split(step), strict=True)]
+    return torch.cat(flows).view(n, pairs, 2, h, w)
+
+
+def pad_to(lq: Tensor, smallest: int) -> Tensor:
+    """Grow (n, t, c, h, w) frames at the bottom and right to at least ``smallest`` pixels a side.
+
+    By reflection as far as the frame goes, then by repeating what there is; from 1 pixel up.
+    """
+    h, w = lq.shape[-2:]
+    rows, columns = _reflected(h, max(h, smallest), lq.device), _reflected(w, max(w, smallest), lq.device)
+    if len(rows) > h:
+        lq = lq.index_select(-2, rows)
+    return lq.index_select(-1, columns) if len(columns) > w else lq
+
+
+def _reflected(size: int, wanted: int, device: torch.device) -> Tensor:
+    """0 .. wanted−1 folded into 0 .. size−1 without repeating the edge."""
+    period = max(2 * size - 2, 1)
+    index = torch.arange(wanted, device=device) % period
+    return torch.minimum(index, period - index) if size > 1 else torch.zeros_like(index)
+
+
+def upsample(frames: Tensor, scale: int = 4) -> Tensor:
+    """Bilinear ×scale of (n, c, h, w), the base that the network adds its detail to."""
+    return F.interpolate(frames, scale_factor=scale, mode='bilinear', align_corners=False)

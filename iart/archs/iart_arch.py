@@ -1,0 +1,156 @@
+"""IART: recurrent video super-resolution ×4 with implicit alignment (CVPR 2024)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iart import log
+from iart.archs.flow import build_spynet, neighbour_flows, pad_to, upsample
+from iart.archs.fusion_backbone import FusionBackbone
+from iart.archs.propagation import PASSES, propagate
+from iart.archs.released import released_extras
+from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
+
+SMALLEST_SIDE = 64  # SPyNet's six levels and the released training crops want no less; smaller frames are padded
+SCALE = 4
+
+
+@ARCH_REGISTRY.register(suffix=SUFFIX)
+class IART(nn.Module):
+    """The IART network; defaults are the published model. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w).
+
+    Any number of clips, of frames from 1 and of pixels from 1×1. Nothing is remembered between two calls.
+
+    Args:
+        in_channels: channels of a frame; 3, since SPyNet takes RGB.
+        mid_channels: width of the reconstruction.
+        embed_dim: width C of features and backbone; a multiple of 4 and of every number of heads.
+        depths: Swin blocks in each residual group of a backbone.
+        num_heads: attention heads of each group; the first is the alignment's too.
+        window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
+        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour; 3.
+        img_size, patch_size: upstream's names; without effect, any frame size is taken.
+        mlp_ratio, qkv_bias: of the Swin blocks.
+        drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
+        cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
+        is_low_res_input: upstream's name; only true has a meaning at ×4.
+        use_checkpoint: recompute blocks in the backward pass, for less memory.
+        spynet_path: weights of the flow network; None starts with zero flow.
+        alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
+
+    Raises:
+        ValueError: a size that does not fit, naming the argument.
+        WeightsError: ``spynet_path`` is missing or does not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        mid_channels: int = 64,
+        embed_dim: int = 120,
+        depths: Sequence[int] = (6, 6, 6),
+        num_heads: Sequence[int] = (6, 6, 6),
+        window_size: tuple[int, int, int] = (3, 8, 8),
+        num_frames: int = 3,
+        img_size: int | Sequence[int] = 64,
+        patch_size: int | Sequence[int] = 1,
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.1,
+        cpu_cache_length: int = 100,
+        is_low_res_input: bool = True,
+        use_checkpoint: bool = False,
+        spynet_path: str | None = None,
+        alignment: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        _check(in_channels, num_frames, window_size, is_low_res_input)
+        if img_size != 64 or patch_size != 1:
+            log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
+        window = (window_size[0], window_size[1], window_size[2])
+        self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
+        self.spynet = build_spynet(spynet_path)
+        self.conv_first = nn.Conv2d(in_channels, embed_dim, 3, padding=1)
+        # The released name; whichever alignment the options ask for stands here.
+        self.implicit_warp = build(
+            ALIGNMENT_REGISTRY,
+            alignment or {'type': 'ImplicitAlignment'},
+            key='network_g.alignment',
+            channels=embed_dim,
+            num_heads=num_heads[0],
+        )
+        self.swin_backbone = nn.ModuleDict(
+            {
+                name: FusionBackbone(
+                    channels=embed_dim,
+                    depths=depths,
+                    num_heads=num_heads,
+                    window=window,
+                    mlp_ratio=mlp_ratio,
+                    qkv_bias=qkv_bias,
+                    drop_path_rate=drop_path_rate,
+                    use_checkpoint=use_checkpoint,
+                )
+                for name in PASSES
+            }
+        )
+        self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
+        self.upconv1 = nn.Conv2d(mid_channels, mid_channels * 4, 3, padding=1)
+        self.upconv2 = nn.Conv2d(mid_channels, 64 * 4, 3, padding=1)
+        self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
+        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w)."""
+        return torch.stack(list(self.frames(lq)), dim=1)
+
+    def frames(self, lq: Tensor) -> Iterator[Tensor]:
+        """The same, frame by frame from the first: t times (n, 3, 4h, 4w), so that a long clip's output need not be held.
+
+        Raises:
+            ValueError: ``lq`` is not (n, t, 3, h, w).
+        """
+        if lq.ndim != 5 or lq.shape[2] != 3 or 0 in lq.shape:
+            raise ValueError(f'IART: found lq of shape {tuple(lq.shape)}; wanted (n, t, 3, h, w) with at least one frame and pixel')
+        t, (h, w) = lq.shape[1], lq.shape[-2:]
+        padded = pad_to(lq, SMALLEST_SIDE)
+        host = torch.device('cpu') if t > self.cpu_cache_length and lq.device.type != 'cpu' else None
+        features = []
+        for i in range(t):
+            feature = self.conv_first(padded[:, i].contiguous(memory_format=torch.channels_last))
+            features.append(feature if host is None else feature.to(host))
+        flows = neighbour_flows(self.spynet, padded) if t > 1 else (None, None)
+        for name in PASSES:
+            towards_next = name.startswith('backward')
+            propagate(features, flows[0] if towards_next else flows[1], self.implicit_warp, self.swin_backbone[name], towards_next)
+        for i in range(t):
+            sr = self.reconstruct(features[i].to(lq.device), padded[:, i])
+            features[i] = None  # type: ignore[call-overload]  # its memory is free from here on
+            yield sr[..., : h * SCALE, : w * SCALE]
+
+    def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
+        """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""
+        x = self.conv_before_upsample(feature)
+        x = F.leaky_relu(F.pixel_shuffle(self.upconv1(x), 2), 0.1)
+        x = F.leaky_relu(F.pixel_shuffle(self.upconv2(x), 2), 0.1)
+        x = F.leaky_relu(self.conv_hr(x), 0.1)
+        return self.conv_last(x) + upsample(frame, SCALE)
+
+    def released_extras(self) -> dict[str, Tensor]:
+        """What a released checkpoint holds beyond this network's weights: see :mod:`iart.archs.released`."""
+        return released_extras(self)
+
+
+def _check(in_channels: int, num_frames: int, window_size: Sequence[int], is_low_res_input: bool) -> None:
+    if in_channels != 3:
+        raise ValueError(f'in_channels: found {in_channels}; wanted 3 (the flow network takes RGB)')
+    if num_frames != 3:
+        raise ValueError(f'num_frames: found {num_frames}; wanted 3 (first-order neighbour, current frame, second-order neighbour)')
+    if len(window_size) != 3 or window_size[0] != num_frames:
+        raise ValueError(f'window_size: found {list(window_size)}; wanted [{num_frames}, height, width]')
+    if not is_low_res_input:
+        raise ValueError('is_low_res_input: found false; wanted true: this network enlarges its input by 4')

@@ -1,0 +1,1 @@
+"""Pure functions on tensors: warping, position codes, tap gathering, windows, attention, degradations."""

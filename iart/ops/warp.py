@@ -1,0 +1,40 @@
+"""Sampling images at the places a flow points to. Flow is in pixels, channel 0 = x (right), channel 1 = y (down)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def pixel_grid(h: int, w: int, device: torch.device) -> Tensor:
+    """Absolute pixel coordinates (x, y) of an h×w image, shape (2, h, w), float32."""
+    y, x = torch.meshgrid(
+        torch.arange(h, device=device, dtype=torch.float32), torch.arange(w, device=device, dtype=torch.float32), indexing='ij'
+    )
+    return torch.stack((x, y))
+
+
+def flow_warp(x: Tensor, flow: Tensor, *, mode: str = 'bilinear', padding: str = 'zeros') -> Tensor:
+    """``out(p) = x(p + flow(p))``.
+
+    Args:
+        x: (n, c, h, w).
+        flow: (n, 2, h, w), pixels of ``x``; used in float32 whatever the autocast, because bfloat16
+            counts pixels exactly to 256 only.
+        mode: ``bilinear``, ``nearest`` or ``bicubic``.
+        padding: ``zeros`` or ``border`` for places outside the image.
+
+    Returns:
+        (n, c, h, w) in the dtype of ``x``.
+
+    Raises:
+        ValueError: sizes of ``x`` and ``flow`` differ.
+    """
+    if x.shape[-2:] != flow.shape[-2:]:
+        raise ValueError(f'flow_warp: x is {tuple(x.shape)}, flow is {tuple(flow.shape)}; wanted the same height and width')
+    h, w = x.shape[-2:]
+    with torch.autocast(x.device.type, enabled=False):
+        place = pixel_grid(h, w, x.device) + flow.float()
+        scale = place.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)]).view(2, 1, 1)
+        grid = (place * scale - 1).permute(0, 2, 3, 1)
+        warped = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
+    return warped.to(x.dtype)

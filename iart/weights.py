@@ -1,0 +1,176 @@
+"""Weight files: the one place that reads and writes them, and that understands foreign ones.
+
+Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': ...}``) or bare, with or without the
+``module.`` that data parallel training leaves in names, and ``.safetensors``. Nothing that a file holds is executed.
+"""
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from iart import log
+from iart.errors import WeightsError, listing
+
+_OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
+
+
+def load_weights(network: nn.Module, path: str | Path, key: str = 'params', strict: bool = True, *, optional: Collection[str] = ()) -> None:
+    """Load a weight file into a network, accounting for every name.
+
+    Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
+    network: dead weights, constant tables) are accepted. The network is changed only if everything fits, or if
+    ``strict`` is off; then each name that was skipped is listed in the log.
+
+    Args:
+        network: takes the weights; stays on its device.
+        path: the file.
+        key: which weights of a ``.pth`` with several: ``params`` or ``params_ema``.
+        strict: missing, unexpected or misshapen names are an error.
+        optional: names the file may leave out.
+
+    Raises:
+        WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
+    """
+    found = read_weights(path, key)
+    own = network.state_dict()
+    extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
+    problems = []
+    if missing := [n for n in own if n not in found and n not in optional]:
+        problems.append(f'missing ({len(missing)}): {listing(missing)}')
+    if unexpected := [n for n in found if n not in own and n not in extras]:
+        problems.append(f'unexpected ({len(unexpected)}): {listing(unexpected)}')
+    wanted = {**extras, **own}
+    if misshapen := [n for n in found if n in wanted and found[n].shape != wanted[n].shape]:
+        shown = [f'{n} is {list(found[n].shape)}, wanted {list(wanted[n].shape)}' for n in misshapen]
+        problems.append(f'wrong shape ({len(shown)}): {listing(shown, 8)}')
+    if problems:
+        text = f'{path} does not fit {type(network).__name__}\n  ' + '\n  '.join(problems)
+        if strict:
+            raise WeightsError(text)
+        log.logger.warning(f'{text}\n  these names were skipped: strict loading is off')
+    _compare_tables(found, extras, path)
+    fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
+    network.load_state_dict({**own, **fitting})
+
+
+def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
+    """Say so when a constant table of the file is not the one this network computes with."""
+    different = [
+        name
+        for name, table in extras.items()
+        if not table.is_meta and name in found and found[name].shape == table.shape
+        if not torch.allclose(found[name].double(), table.double().cpu(), atol=1e-4)
+    ]
+    if different:
+        log.logger.warning(f'{path}: constant tables differ from the ones of the network, which are used: {listing(different, 4)}')
+
+
+def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
+    """The tensors of a weight file by name, on the CPU, without ``module.`` prefixes.
+
+    Raises:
+        WeightsError: missing file, unreadable file, or no weights under ``key``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f'weights: {path} does not exist; python scripts/download_pretrained.py --list shows what can be fetched')
+    if path.suffix == '.safetensors':
+        try:
+            with safe_open(path, 'pt') as file:
+                content: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f'weights: {path} cannot be read as safetensors: {error}') from error
+    else:
+        content = read_torch(path)
+    return {name.removeprefix('module.'): tensor for name, tensor in _pick(content, key, path).items()}
+
+
+def read_torch(path: Path) -> Any:
+    """A file that ``torch.save`` wrote, on the CPU; only tensors and plain containers are accepted.
+
+    Raises:
+        WeightsError: damaged, or holding pickled objects other than tensors (which could run code).
+    """
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split('\n')[0]
+        raise WeightsError(f'weights: {path} holds something other than tensors and was not opened: {reason}') from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f'weights: {path} is damaged or not a torch file: {error}') from error
+
+
+def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
+    """The state dict inside a file's content."""
+    if not isinstance(content, dict):
+        raise WeightsError(f'weights: {path} holds a {type(content).__name__}; wanted a mapping of names to tensors')
+    if content and all(isinstance(t, Tensor) for t in content.values()):
+        return content
+    for candidate in (key, 'params', 'state_dict'):
+        inner = content.get(candidate)
+        if isinstance(inner, dict) and inner and all(isinstance(t, Tensor) for t in inner.values()):
+            if candidate != key:
+                log.logger.info(f'{path} has no {key!r}; its {candidate!r} is used')
+            return inner
+    raise WeightsError(f'weights: {path} holds {listing(str(k) for k in content)}; wanted {key!r} with tensors by name')
+
+
+def stored_options(path: str | Path) -> dict[str, Any] | None:
+    """The ``network_g`` section kept inside a ``.safetensors`` file by :func:`write_weights`, if any."""
+    if Path(path).suffix != '.safetensors':
+        return None
+    with safe_open(path, 'pt') as file:
+        text = (file.metadata() or {}).get(_OPTIONS)
+    return json.loads(text) if text else None
+
+
+def released_state_dict(network: nn.Module) -> dict[str, Tensor]:
+    """``network.state_dict()`` plus everything that a released checkpoint holds besides; dead weights are zeros."""
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
+    for name, tensor in extras.items():
+        state[name] = torch.zeros(tensor.shape) if tensor.is_meta else tensor.cpu()
+    return state
+
+
+def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, Any]) -> None:
+    """Write a network's weights: ``.pth`` in the released layout (key ``params``), or ``.safetensors`` with its options.
+
+    Raises:
+        WeightsError: the name has another ending.
+    """
+    path = Path(path)
+    if path.suffix == '.pth':
+        write_atomically(path, lambda p: torch.save({'params': released_state_dict(network)}, p))
+    elif path.suffix == '.safetensors':
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        metadata = {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
+        write_atomically(path, lambda p: save_file(state, p, metadata))
+    else:
+        raise WeightsError(f'weights: cannot write {path.name!r}; wanted a name ending in .pth or .safetensors')
+
+
+def write_atomically(path: Path, write: Callable[[str], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it to disk, then rename it: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(name)
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
