@@ -21,7 +21,9 @@ step='read the arguments' remedy='see  bash scripts/setup.sh --help' ticker='' l
 report() {
     local code=$?
     stop_ticker
-    if [[ $code -ne 0 ]]; then
+    if [[ $code -eq 130 ]]; then
+        printf 'setup: stopped while at this step: %s. Called again, it goes on from here\n' "$step" >&2
+    elif [[ $code -ne 0 ]]; then
         [[ -s $log ]] && { echo '--- the last lines of the output:'; tail -n 15 "$log"; echo '---'; } >&2
         printf 'setup: failed at this step: %s\n  what to do: %s\n' "$step" "$remedy" >&2
     fi
