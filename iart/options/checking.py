@@ -171,8 +171,6 @@ def _training_contradictions(train: dict[str, Any], has_data: bool) -> list[Prob
             problems.append(Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', wanted))
     elif isinstance(schedule, MultiStepLR):
         problems += _as_many('restarts', schedule.restarts, schedule.restart_weights)
-        if list(schedule.milestones) != sorted(set(schedule.milestones)):
-            problems.append(Problem('train.scheduler.milestones', repr(list(schedule.milestones)), 'iterations in rising order'))
     return problems
 
 

@@ -44,6 +44,17 @@ class Loader(yaml.SafeLoader):
 Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Lists on one line and ``~`` for none, as people write them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True))
+_Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar('tag:yaml.org,2002:null', '~'))
+
+
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
     """Read, complete and check the options of one YAML file. No other file is opened but its ``base``.
 
@@ -70,7 +81,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
 
 def dump(options: Options) -> str:
     """The resolved options as YAML; :func:`load` reads it back to equal options."""
-    return yaml.safe_dump(thaw(options.model_dump()), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return yaml.dump(thaw(options.model_dump()), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False)
 
 
 def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:

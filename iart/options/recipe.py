@@ -26,7 +26,7 @@ class MultiStepLR(Section):
     type: Literal['MultiStepLR', 'MultiStepRestartLR']
     """Name of the schedule; both names mean the same."""
     milestones: Positives
-    """Iterations at which the rate drops, in rising order."""
+    """Iterations at which the rate drops."""
     gamma: Annotated[float, Field(gt=0)] = 0.1
     """Factor at each milestone."""
     restarts: Naturals = (0,)

@@ -25,7 +25,7 @@ class DatasetOptions(Section):
     """Training only: processes that read frames, per process that trains; 0 reads in the training process."""
     batch_size_per_gpu: Positive = 1
     """Training only: clips in a batch, per process."""
-    dataset_enlarge_ratio: Positive = 1
+    dataset_enlarge_ratio: Annotated[float, Field(gt=0)] = 1.0
     """Training only: how often the set is repeated within an epoch."""
     pin_memory: bool = True
     """Training only: read into page-locked memory, which makes the copy to a GPU faster."""
@@ -43,7 +43,8 @@ class DatasetOptions(Section):
     @model_serializer(mode='wrap')
     def _beside(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = handler(self)
-        return {**fields, **fields.pop('arguments')}
+        arguments = fields.pop('arguments')
+        return {**fields, **arguments}
 
     @classmethod
     def split(cls, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
