@@ -1,0 +1,59 @@
+"""How much faster our bicubic degradation is than BasicSR's ``imresize``, on one core.
+
+    python scripts/benchmark_degradation.py [--height 720 --width 1280 --repeats 15]
+
+Two jobs, each timed in turn with the reference: a float frame, and an 8-bit frame to an 8-bit frame as the data files hold it.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from iart import log
+from iart.ops.degradation import degrade, degrade_uint8
+from iart.registry import matlab_imresize
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--height', type=int, default=720)
+    parser.add_argument('--width', type=int, default=1280)
+    parser.add_argument('--repeats', type=int, default=15)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    frame = np.random.default_rng(0).integers(0, 256, (arguments.height, arguments.width, 3), dtype=np.uint8)
+    values = frame.astype(np.float32) / 255
+    tensor = torch.from_numpy(values).permute(2, 0, 1).contiguous()
+
+    def theirs_uint8() -> np.ndarray:
+        return np.clip((matlab_imresize(frame.astype(np.float32) / 255, 0.25) * 255).round(), 0, 255).astype(np.uint8)
+
+    jobs: list[tuple[str, Callable[[], object], Callable[[], object]]] = [
+        ('BI, float', lambda: degrade(tensor), lambda: matlab_imresize(values, 0.25)),
+        ('BI, 8 bit', lambda: degrade_uint8(frame), theirs_uint8),
+        ('BD, 8 bit (reference: BI)', lambda: degrade_uint8(frame, 'BD'), theirs_uint8),
+    ]
+    rows = []
+    for name, mine, theirs in jobs:
+        ours_ms, theirs_ms = compare(mine, theirs, arguments.repeats)
+        rows.append([name, f'{theirs_ms:.1f}', f'{ours_ms:.1f}', f'{theirs_ms / ours_ms:.1f}'])
+    log.table(f'{arguments.width}x{arguments.height} by 4, median of {arguments.repeats}', ['job', 'BasicSR ms', 'iart ms', 'ratio'], rows)
+
+
+def compare(mine: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Median milliseconds of both, measured in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats + 1):
+        for index, job in enumerate((mine, theirs)):
+            begin = time.perf_counter()
+            job()
+            times[index].append((time.perf_counter() - begin) * 1e3)
+    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
+
+
+if __name__ == '__main__':
+    main()
