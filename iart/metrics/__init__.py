@@ -1,0 +1,1 @@
+"""Metrics that BasicSR lacks or computes slowly; each file ``*_metric.py`` registers what it defines."""
