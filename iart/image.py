@@ -3,6 +3,7 @@
 Frames are RGB, 8 bits, three channels everywhere inside; OpenCV's BGR order does not leave this file.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -113,7 +114,8 @@ def write_png(path: str | os.PathLike[str], image: Frame, compression: int = 3) 
         temporary.write_bytes(encode_png(image, compression))
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise DataError(f'{path}: cannot be written ({error.strerror})') from error
 
 

@@ -1,0 +1,67 @@
+"""Window, crop, flips: what they draw, and that both sides of a pair get the same."""
+
+import numpy as np
+import pytest
+
+from iart.data import transforms
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_window_inside_the_clip():
+    drawn = [transforms.pick_frames(rng(s), 20, s % 20, 5, (1, 2, 3), reverse=True) for s in range(200)]
+    assert all(set(d) <= set(range(20)) and len(d) == 5 for d in drawn)
+    assert {abs(d[1] - d[0]) for d in drawn} == {1, 2, 3}
+    assert {d[1] > d[0] for d in drawn} == {True, False}
+
+
+def test_window_begins_where_asked_if_it_fits():
+    assert transforms.pick_frames(rng(), 10, 4, 6, (1,)) == [4, 5, 6, 7, 8, 9]
+    moved = [transforms.pick_frames(rng(s), 10, 5, 6, (1,)) for s in range(50)]
+    assert {m[0] for m in moved} == {0, 1, 2, 3, 4}
+
+
+def test_only_intervals_that_fit_are_drawn():
+    assert {tuple(transforms.pick_frames(rng(s), 5, 0, 3, (2, 9))) for s in range(20)} == {(0, 2, 4)}
+
+
+def test_paired_crop_shows_the_same_place():
+    gt = np.repeat(np.repeat(np.arange(12 * 16 * 3, dtype=np.uint16).reshape(1, 12, 16, 3) % 251, 4, 1), 4, 2).astype(np.uint8)
+    lq = gt[:, ::4, ::4]
+    seen = set()
+    for seed in range(40):
+        low, high = transforms.paired_random_crop(rng(seed), lq, gt, 16)
+        assert low.shape == (1, 4, 4, 3)
+        assert np.array_equal(low.repeat(4, 1).repeat(4, 2), high)
+        seen.add(low.tobytes())
+    assert len(seen) > 20
+
+
+def test_crop_can_reach_every_corner():
+    corners = {transforms.pick_corner(rng(s), 5, 4, 4) for s in range(60)}
+    assert corners == {(0, 0), (1, 0)}
+
+
+def test_flips_give_all_eight_positions_and_treat_the_pair_alike():
+    lq = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    gt = lq.repeat(2, 1).repeat(2, 2)
+    seen = set()
+    for seed in range(100):
+        low, high = transforms.turn_or_flip(rng(seed), [lq, gt], hflip=True, rotate=True)
+        assert np.array_equal(low.repeat(2, 1).repeat(2, 2), high)
+        seen.add(low.tobytes())
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize(('hflip', 'rotate', 'positions'), [(False, False, 1), (True, False, 2), (False, True, 4)])
+def test_flips_can_be_switched_off(hflip, rotate, positions):
+    clip = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    seen = {transforms.turn_or_flip(rng(s), [clip], hflip=hflip, rotate=rotate)[0].tobytes() for s in range(60)}
+    assert len(seen) == positions
+
+
+def test_mirror_appends_the_clip_backwards():
+    clip = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1)
+    assert transforms.mirror(clip).ravel().tolist() == [0, 1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1, 0]
