@@ -145,6 +145,7 @@ def test_every_mistake_is_in_one_message(tmp_path: Path) -> None:
             ('val:\n', 'val:\n  best_metric: pnsr\n'),
             "val.best_metric: found 'pnsr'; wanted one of val.metrics: psnr, ssim (did you mean 'psnr'?)",
         ),
+        (('dataroot_lq: lq}', 'dataroot_lq: lq, protocol: REDS}'), "datasets.val_1.protocol: found 'REDS'; wanted one of: REDS4"),
         (('num_frame: 5', 'num_frame: five'), "datasets.train.num_frame: found 'five'; wanted int"),
         (('num_frame: 5', 'num_frame: 5\n    scale: 4'), 'datasets.train.scale: found 4; wanted no such key'),
         (('REDSRecurrentDataset', 'FFHQDataset'), "datasets.train.type: found 'FFHQDataset'"),
@@ -222,7 +223,7 @@ def test_mistaken_bases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'tag', ['!!python/object/apply:os.system ["true"]', '!!python/name:os.system', '!mine {a: 1}', '[1, 2', '!!float abc']
+    'tag', ['!!python/object/apply:os.system ["true"]', '!!python/name:os.system', '!mine {a: 1}', '[1, 2', '!!float abc', '&x [*x]']
 )
 def test_yaml_that_is_not_plain_is_refused(tmp_path: Path, tag: str) -> None:
     with pytest.raises(OptionsError, match=r'x\.yml: not valid YAML'):

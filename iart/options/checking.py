@@ -3,6 +3,7 @@ of what they name. Nothing is built and no file is opened."""
 
 import re
 from collections.abc import Callable, Mapping, Set
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,13 +32,15 @@ _PHASE = re.compile(r'train|(val|test)\w*')
 def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
     """The options that a merged YAML gives, or None, and every mistake in it."""
     raw = _without_empty_sections(raw)
-    problems: list[Problem] = []
+    explained: list[Problem] = []
     options = None
     try:
         options = Options.model_validate(raw)
     except ValidationError as error:
-        problems += explain(error, raw)
-    return options, problems + _components(raw) + _contradictions(raw)
+        explained = explain(error, raw)
+    found = _components(raw) + _contradictions(raw)
+    places = {problem.key for problem in found}  # what a signature or registry says about a key says more
+    return options, [problem for problem in explained if problem.key not in places] + found
 
 
 def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +111,15 @@ def _dataset(section: Any, key: str) -> list[Problem]:
     if not _PHASE.fullmatch(key.removeprefix('datasets.')):
         problems.append(Problem(key, 'this key', 'train, or a key that starts with val or test'))
     loader, arguments = DatasetOptions.split(section)
+    protocol = loader.get('protocol')
+    if isinstance(protocol, str) and protocol not in _protocols():
+        problems.append(Problem(f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())))
     return problems + _misfits({'type': loader.get('type'), **arguments}, key, usable(DATASET_REGISTRY), {'scale', 'seed'})
+
+
+def _protocols() -> list[str]:
+    """Benchmarks that this package knows: one file each, which is not opened here."""
+    return sorted(path.stem for path in (Path(__file__).parents[1] / 'protocols').glob('*.yml'))
 
 
 def _metric(section: Any, key: str) -> list[Problem]:

@@ -92,8 +92,10 @@ def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
     """
     try:
         loader = Loader(text)
-        return loader.get_single_data(), loader.problems
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return thaw(loader.get_single_data()), loader.problems
+    except RecursionError as error:
+        raise OptionsError(f'{source}: not valid YAML: found an anchor (&) that contains itself') from error
+    except (yaml.YAMLError, ValueError) as error:
         raise OptionsError(f'{source}: not valid YAML: {" ".join(str(error).split())}') from error
 
 
