@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+
 from iart.errors import UserError
 from iart.metrics.psnr_ssim_metric import calculate_psnr, calculate_ssim
 from iart.registry import METRIC_REGISTRY, find
