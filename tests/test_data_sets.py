@@ -134,6 +134,7 @@ def same(one, other):
     )
 
 
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')
 def test_batches_do_not_depend_on_workers(roots):
     batches = take(loader(roots), 13)  # more than an epoch of ten
     assert batches[0]['lq'].shape == (2, 3, 3, 4, 4)
