@@ -40,15 +40,6 @@ def crop(frame: Frame, corner: tuple[int, int], size: int) -> Frame:
     return frame[top : top + size, left : left + size].copy()
 
 
-def paired_random_crop(rng: np.random.Generator, lq: Frame, gt: Frame, gt_size: int) -> tuple[Frame, Frame]:
-    """(t, h, w, 3) and (t, s*h, s*w, 3) to squares of ``gt_size / s`` and ``gt_size`` pixels that show the same thing."""
-    scale = gt.shape[1] // lq.shape[1]
-    size = gt_size // scale
-    top, left = pick_corner(rng, lq.shape[1], lq.shape[2], size)
-    low = lq[:, top : top + size, left : left + size]
-    return low, gt[:, top * scale : (top + size) * scale, left * scale : (left + size) * scale]
-
-
 def turn_or_flip(rng: np.random.Generator, clips: Sequence[Frame], *, hflip: bool, rotate: bool) -> list[Frame]:
     """Flip left-right; flip up-down and swap height and width; each by chance, the same for all frames of all clips.
 
