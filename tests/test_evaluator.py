@@ -1,0 +1,178 @@
+"""Scoring a test set: averages, mirroring, which frames count, sharing out over ranks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from iart import distributed
+from iart.engine.baselines import bicubic_restore
+from iart.engine.evaluator import build_metrics, score_set, share_out
+from iart.errors import DataError, OptionsError
+from iart.image import read_image, to_tensor, to_uint8
+from iart.metrics.psnr_ssim_metric import calculate_psnr
+
+CPU = torch.device('cpu')
+PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
+
+
+@dataclass
+class FakeClip:
+    name: str
+    frames: tuple
+
+
+class FakeSet:
+    """Clips of noise; frame names are in natural order, as the data sets give them."""
+
+    def __init__(self, lengths, *, has_gt=True, centre=False):
+        self.clips = [FakeClip(f'clip{i}', tuple(f'im{j + 1}' for j in range(n))) for i, n in enumerate(lengths)]
+        self.has_gt, self.centre = has_gt, centre
+        self.reads = []
+
+    def scored(self, i):
+        n = len(self.clips[i].frames)
+        return [n // 2] if self.centre else list(range(n))
+
+    def read_lq(self, i):
+        self.reads.append(i)
+        return np.stack([self._frame(i, j, 12, 16) for j in range(len(self.clips[i].frames))])
+
+    def read_gt(self, i, j):
+        return self._frame(i, j, 48, 64)
+
+    @staticmethod
+    def _frame(i, j, h, w):
+        return np.random.default_rng([i, j]).integers(0, 256, (h, w, 3), dtype=np.uint8)
+
+
+class RecordingMetric:
+    """Gives the numbers it is told to, one after the other."""
+
+    def __init__(self, figures):
+        self.figures = iter(figures)
+
+    def __call__(self, restored, gt):
+        return next(self.figures)
+
+
+def drifting(lq):
+    """A restoration in which every frame depends on those before it."""
+    state = 0
+    for frame in lq.unbind(1):
+        state = 0.5 * state + frame.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        yield state * 0.6
+
+
+def test_average_over_frames_then_clips():
+    """Clips of unequal length: not the mean over frames."""
+    scores = score_set(drifting, FakeSet([1, 3]), {'m': RecordingMetric([10.0, 1.0, 2.0, 6.0])}, device=CPU)
+    assert scores.clips[0].values == {'m': (10.0,)}
+    assert scores.clips[1].values == {'m': (1.0, 2.0, 6.0)}
+    assert scores.clip_mean(1, 'm') == 3.0
+    assert scores.total('m') == 6.5
+    assert scores.restored == 4
+    assert scores.seconds > 0
+
+
+def test_each_frame_is_measured_against_its_own_ground_truth():
+    data = FakeSet([3])
+    scores = score_set(drifting, data, build_metrics(PSNR), device=CPU)
+    outputs = list(drifting(to_tensor(data.read_lq(0))[None]))
+    wanted = [calculate_psnr(to_uint8(outputs[j][0]), data.read_gt(0, j)) for j in range(3)]
+    assert scores.clips[0].values['psnr'] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize('centre', [False, True])
+def test_flip_seq_is_the_mean_with_the_mirror(tmp_path, centre):
+    data = FakeSet([5])
+    score_set(drifting, data, {}, device=CPU, flip_seq=True, center_frame_only=centre, save_to=tmp_path)
+    lq = to_tensor(data.read_lq(0))[None]
+    outputs = torch.stack(list(drifting(torch.cat([lq, lq.flip(1)], 1))), 1)
+    wanted = 0.5 * (outputs[:, :5] + outputs[:, 5:].flip(1))
+    saved = sorted(p.name for p in (tmp_path / 'clip0').iterdir())
+    assert saved == (['im3.png'] if centre else [f'im{j}.png' for j in range(1, 6)])
+    for name in saved:
+        j = int(name[2]) - 1
+        assert (read_image(tmp_path / 'clip0' / name) == to_uint8(wanted[0, j])).all()
+
+
+@pytest.mark.parametrize(('data', 'option'), [(FakeSet([7, 4]), True), (FakeSet([7, 4], centre=True), False)])
+def test_centre_frame_only(data, option):
+    scores = score_set(drifting, data, build_metrics(PSNR), device=CPU, center_frame_only=option)
+    assert [clip.frames for clip in scores.clips] == [('im4',), ('im3',)]
+    everything = score_set(drifting, FakeSet([7, 4]), build_metrics(PSNR), device=CPU)
+    assert [c.values['psnr'][0] for c in scores.clips] == [everything.clips[0].values['psnr'][3], everything.clips[1].values['psnr'][2]]
+
+
+def test_without_ground_truth_frames_are_only_saved(tmp_path):
+    scores = score_set(drifting, FakeSet([2, 1], has_gt=False), build_metrics(PSNR), device=CPU, save_to=tmp_path, suffix='N6')
+    assert scores.metrics == ()
+    assert scores.totals() == {}
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.png')) == [
+        'clip0/im1_N6.png',
+        'clip0/im2_N6.png',
+        'clip1/im1_N6.png',
+    ]
+
+
+class GatheringError(Exception):
+    pass
+
+
+def test_any_number_of_ranks_gives_the_same(monkeypatch):
+    lengths = [3, 1, 5, 2, 2]
+    wanted = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
+    parts, sets = [], [FakeSet(lengths), FakeSet(lengths)]
+
+    def catch(item):
+        parts.append(item)
+        raise GatheringError
+
+    monkeypatch.setattr(distributed, 'world_size', lambda: 2)
+    monkeypatch.setattr(distributed, 'gather', catch)
+    for rank, data in enumerate(sets):
+        monkeypatch.setattr(distributed, 'rank', lambda rank=rank: rank)
+        with pytest.raises(GatheringError):
+            score_set(drifting, data, build_metrics(PSNR), device=CPU)
+    assert sorted(sets[0].reads + sets[1].reads) == [0, 1, 2, 3, 4]  # none twice
+    monkeypatch.setattr(distributed, 'gather', lambda item: parts)
+    found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
+    assert [(c.name, c.frames, c.values) for c in found.clips] == [(c.name, c.frames, c.values) for c in wanted.clips]
+    assert found.totals() == wanted.totals()
+
+
+def test_share_out():
+    assert share_out([47, 34, 41, 49], 2) == [[1, 3], [0, 2]]
+    assert share_out([5], 3) == [[0], [], []]
+    assert share_out([1, 1, 1], 1) == [[0, 1, 2]]
+
+
+def test_identical_frames_are_infinite():
+    class Perfect(FakeSet):
+        def read_gt(self, i, j):
+            return self.read_lq(i)[j]
+
+    scores = score_set(lambda lq: iter(lq.unbind(1)), Perfect([2, 1]), build_metrics(PSNR), device=CPU)
+    assert scores.total('psnr') == float('inf')
+
+
+def test_metrics_from_the_options():
+    sections = {
+        'p': {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True, 'better': 'higher'},
+        's': {'type': 'calculate_ssim', 'crop_border': 0},
+    }
+    metrics = build_metrics(sections)
+    a, b = FakeSet._frame(0, 0, 20, 20), FakeSet._frame(0, 1, 20, 20)
+    assert metrics['p'](a, b) == pytest.approx(calculate_psnr(a[..., ::-1], b[..., ::-1], 2, test_y_channel=True))  # BGR inside
+    assert metrics['s'](a, a) == pytest.approx(1)
+    with pytest.raises(OptionsError, match=r"val\.metrics\.p\.crop.*did you mean 'crop_border'"):
+        build_metrics({'p': {'type': 'calculate_psnr', 'crop_boarder': 0}})
+
+
+def test_mistakes():
+    with pytest.raises(DataError, match='clip clip0, frame im1: the restored frame is 32x24, its ground truth 64x48'):
+        score_set(bicubic_restore(2), FakeSet([1]), build_metrics(PSNR), device=CPU)
+    with pytest.raises(RuntimeError, match='gave 1 frames for 2'):
+        score_set(lambda lq: iter([next(drifting(lq))]), FakeSet([2]), build_metrics(PSNR), device=CPU)
