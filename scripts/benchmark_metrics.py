@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
     os.environ[name] = '1'
@@ -28,8 +29,8 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=9)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    frame = np.random.default_rng(0).integers(0, 256, (arguments.height, arguments.width, 3), dtype=np.uint8)
-    frame = cv2.GaussianBlur(frame, (0, 0), 1.0)
+    noise = np.random.default_rng(0).integers(0, 256, (arguments.height, arguments.width, 3), dtype=np.uint8)
+    frame = cv2.GaussianBlur(noise, (0, 0), 1.0)
     other = cv2.GaussianBlur(frame, (0, 0), 1.0)
     rows = []
     for metric in ('calculate_psnr', 'calculate_ssim'):
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def compare(
-    mine: Callable[..., float], theirs: Callable[..., float], frame: np.ndarray, other: np.ndarray, luma: bool, repeats: int
+    mine: Callable[..., float], theirs: Callable[..., float], frame: Any, other: Any, luma: bool, repeats: int
 ) -> tuple[float, float, tuple[float, float]]:
     """Median milliseconds of both, measured in turn, and both results."""
     times: tuple[list[float], list[float]] = ([], [])

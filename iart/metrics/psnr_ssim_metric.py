@@ -46,8 +46,8 @@ def calculate_psnr(img: Image, img2: Image, crop_border: int = 0, input_order: s
     if a.dtype == np.uint8 and b.dtype == np.uint8:
         squares = cv2.norm(a, b, cv2.NORM_L2SQR)  # a sum of integers: exact
     else:
-        difference = (a.astype(np.float64) - b.astype(np.float64)).ravel()
-        squares = float(difference @ difference)
+        difference = a.astype(np.float64) - b.astype(np.float64)
+        squares = float(np.square(difference, out=difference).sum())  # not a BLAS product: its last digits depend on the threads
     return 10 * math.log10(255.0 * 255.0 * a.size / squares) if squares else math.inf
 
 
