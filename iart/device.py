@@ -1,6 +1,7 @@
 """The one place that knows devices by name: choice, autocast, gradient scaling, memory figures."""
 
 import contextlib
+import os
 import resource
 import sys
 from contextlib import AbstractContextManager
@@ -52,6 +53,42 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
     return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
+
+
+def pins_memory(device: torch.device) -> bool:
+    """Whether copies to the device gain from page-locked host memory."""
+    return device.type == 'cuda'
+
+
+def ddp_ids(device: torch.device) -> list[int] | None:
+    """``device_ids`` of DistributedDataParallel: one for a GPU, none for a CPU."""
+    return [device.index] if device.type == 'cuda' else None
+
+
+def configure(deterministic: bool) -> None:
+    """Choose between the fastest kernels and those that give the same bits every time.
+
+    A few CUDA kernels (the backward pass of ``grid_sample``) have no deterministic form; torch warns when one is used.
+    """
+    if deterministic:
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """State of the generators this process draws from: the host's and its device's."""
+    state = {'cpu': torch.get_rng_state()}
+    if device.type == 'cuda':
+        state['cuda'] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put back what :func:`rng_state` gave."""
+    torch.set_rng_state(state['cpu'])
+    if device.type == 'cuda' and 'cuda' in state:
+        torch.cuda.set_rng_state(state['cuda'], device)
 
 
 def peak_memory_mb(device: torch.device) -> float:

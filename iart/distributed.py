@@ -89,6 +89,15 @@ def mean(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return dict(zip(names, stacked / world_size(), strict=True))
 
 
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is set on any rank; every rank gets the same answer."""
+    if not active():
+        return flag
+    found = torch.tensor([float(flag)], device=device)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found.item())
+
+
 def gather(item: Any) -> list[Any]:
     """The picklable ``item`` of every rank, in rank order, on every rank."""
     if not active():

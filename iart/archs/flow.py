@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from iart.registry import spynet_class
 from iart.weights import load_weights
 
-_PAIRS_AT_ONCE = 2**21  # pixels; bounds the memory of long clips in inference
+_SMALLEST_SIDE = 64  # SPyNet's six levels have nothing left of less than 33 pixels
 
 
 def build_spynet(path: str | Path | None) -> nn.Module:
@@ -46,23 +46,19 @@ def neighbour_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
         lq: (n, t, 3, h, w), t ≥ 2.
 
     Returns:
-        backward: (n, t-1, 2, h, w); ``backward[:, i]`` leads from frame i to i+1;
+        backward: (n, t-1, 2, h, w) pixels; ``backward[:, i]`` leads from frame i to i+1;
         forward: the same shape; ``forward[:, i]`` leads from frame i+1 to i.
     """
-    with torch.autocast(lq.device.type, enabled=False):
-        earlier, later = lq[:, :-1].float(), lq[:, 1:].float()
-        backward = _flow(spynet, earlier, later)
-        forward = backward.flip(1) if is_mirrored(lq) else _flow(spynet, later, earlier)
-    return backward, forward
+    backward = pair_flows(spynet, lq[:, :-1], lq[:, 1:])
+    return backward, backward.flip(1) if is_mirrored(lq) else pair_flows(spynet, lq[:, 1:], lq[:, :-1])
 
 
-def _flow(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
-    """SPyNet over (n, p, 3, h, w) pairs; in batches of bounded size when no gradient is wanted."""
+def pair_flows(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
+    """Flows from one frame to the other of (n, p, 3, h, w) pairs, all at once: (n, p, 2, h, w) pixels, float32 under any autocast."""
     n, pairs, _, h, w = start.shape
-    start, end = start.flatten(0, 1), end.flatten(0, 1)
-    step = len(start) if torch.is_grad_enabled() else max(1, _PAIRS_AT_ONCE // (h * w))
-    flows = [spynet(a, b) for a, b in zip(start.split(step), end.split(step), strict=True)]
-    return torch.cat(flows).view(n, pairs, 2, h, w)
+    with torch.autocast(start.device.type, enabled=False):
+        start, end = (pad_to(frames.float(), _SMALLEST_SIDE).flatten(0, 1) for frames in (start, end))
+        return spynet(start, end)[..., :h, :w].unflatten(0, (n, pairs))
 
 
 def pad_to(lq: Tensor, smallest: int) -> Tensor:

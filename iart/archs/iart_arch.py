@@ -8,13 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart import log
-from iart.archs.flow import build_spynet, neighbour_flows, pad_to, upsample
+from iart.archs.clip_frames import Clip, ClipFrames, clip_flows
+from iart.archs.flow import build_spynet, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import PASSES, propagate
 from iart.archs.released import released_extras
+from iart.archs.stores import Place, StoreFactory, stores
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
-SMALLEST_SIDE = 64  # SPyNet's six levels and the released training crops want no less; smaller frames are padded
+SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
 SCALE = 4
 
 
@@ -108,29 +110,43 @@ class IART(nn.Module):
         """(n, t, 3, h, w) → (n, t, 3, 4h, 4w)."""
         return torch.stack(list(self.frames(lq)), dim=1)
 
-    def frames(self, lq: Tensor) -> Iterator[Tensor]:
-        """The same, frame by frame from the first: t times (n, 3, 4h, 4w), so that a long clip's output need not be held.
+    def frames(self, lq: Clip, store: StoreFactory | None = None) -> Iterator[Tensor]:
+        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need not be held.
+
+        Args:
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, each four times or less, and may lie anywhere.
+            store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
+                or in host memory for a clip longer than ``cpu_cache_length``.
+
+        Yields:
+            t times (n, 3, 4h, 4w).
 
         Raises:
-            ValueError: ``lq`` is not (n, t, 3, h, w).
+            ValueError: ``lq`` is neither.
         """
-        if lq.ndim != 5 or lq.shape[2] != 3 or 0 in lq.shape:
-            raise ValueError(f'IART: found lq of shape {tuple(lq.shape)}; wanted (n, t, 3, h, w) with at least one frame and pixel')
-        t, (h, w) = lq.shape[1], lq.shape[-2:]
-        padded = pad_to(lq, SMALLEST_SIDE)
-        host = torch.device('cpu') if t > self.cpu_cache_length and lq.device.type != 'cpu' else None
-        features = []
-        for i in range(t):
-            feature = self.conv_first(padded[:, i].contiguous(memory_format=torch.channels_last))
-            features.append(feature if host is None else feature.to(host))
-        flows = neighbour_flows(self.spynet, padded) if t > 1 else (None, None)
+        clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
+        if store is not None:
+            yield from self._stream(clip, store)
+            return
+        place: Place = 'host' if len(clip) > self.cpu_cache_length and not torch.is_grad_enabled() else 'device'
+        with stores(place, self.conv_first.weight.device) as store:
+            yield from self._stream(clip, store)
+
+    def _stream(self, clip: ClipFrames, store: StoreFactory) -> Iterator[Tensor]:
+        height, width = (SCALE * side for side in clip.size)
+        features = store(len(clip))
+        for i, frame in enumerate(clip):
+            features[i] = self.conv_first(frame.contiguous(memory_format=torch.channels_last))
+        backward, forward = clip_flows(self.spynet, clip, store)
         for name in PASSES:
             towards_next = name.startswith('backward')
-            propagate(features, flows[0] if towards_next else flows[1], self.implicit_warp, self.swin_backbone[name], towards_next)
-        for i in range(t):
-            sr = self.reconstruct(features[i].to(lq.device), padded[:, i])
-            features[i] = None  # type: ignore[call-overload]  # its memory is free from here on
-            yield sr[..., : h * SCALE, : w * SCALE]
+            flows, fuse = backward if towards_next else forward, self.swin_backbone[name]
+            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next):
+                if name != PASSES[-1]:
+                    features[i] = feature
+                    continue
+                features.free(i)
+                yield self.reconstruct(feature, clip[i])[..., :height, :width]
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
         """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""

@@ -1,0 +1,105 @@
+"""A clip read frame by frame, wherever it lies, and the flows between its frames."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from iart.archs.flow import neighbour_flows, pad_to, pair_flows
+from iart.archs.stores import Store, StoreFactory
+
+Clip = Tensor | Sequence[Tensor]
+"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed: any object with ``len()`` and ``[index]``."""
+
+_PIXELS_AT_ONCE = 2**18  # of pairs of frames that SPyNet sees in one call; bounds the memory it takes
+
+
+class ClipFrames:
+    """The frames of a clip, one at a time, on the device and of a size that the network takes.
+
+    Args:
+        clip: on any device.
+        device: where frames go when they are read.
+        smallest: frames with a smaller side are padded at the bottom and right.
+
+    Raises:
+        ValueError: not (n, t, 3, h, w), or not t frames (n, 3, h, w); also when a frame is read that is not as the first one.
+    """
+
+    def __init__(self, clip: Clip, device: torch.device, smallest: int) -> None:
+        wanted = '(n, t, 3, h, w), or frames (n, 3, h, w), with at least one frame and pixel'
+        if isinstance(clip, Tensor) and clip.ndim != 5:
+            raise ValueError(f'found lq of shape {tuple(clip.shape)}; wanted {wanted}')
+        self._frames = clip.unbind(1) if isinstance(clip, Tensor) else clip
+        self._shape = self._frames[0].shape if len(self._frames) else torch.Size()
+        if len(self._shape) != 4 or self._shape[1] != 3 or 0 in self._shape:
+            raise ValueError(f'found lq of {len(self._frames)} frames of shape {tuple(self._shape)}; wanted {wanted}')
+        self._device, self._smallest = device, smallest
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames as they were given."""
+        return self._shape[2], self._shape[3]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """(n, 3, h, w)"""
+        frame = self._frames[index]
+        if frame.shape != self._shape:
+            raise ValueError(f'found frame {index} of shape {tuple(frame.shape)}; wanted {tuple(self._shape)} as the first one')
+        return pad_to(frame.to(self._device).unsqueeze(1), self._smallest).squeeze(1)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def is_mirrored(self) -> bool:
+        """Whether the second half is the first half reversed in time, to the bit; stops at the first frame that differs."""
+        t = len(self)
+        return t % 2 == 0 and all(torch.equal(self._frames[i], self._frames[t - 1 - i]) for i in range(t // 2 - 1, -1, -1))
+
+
+class _Reversed:
+    """A store read from its end: the flows of a mirrored clip in the other direction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._store[len(self._store) - 1 - index]
+
+
+def clip_flows(spynet: nn.Module, clip: ClipFrames, store: StoreFactory) -> tuple[Store | _Reversed | Sequence[Tensor], ...]:
+    """Flows to the next and to the previous frame, in float32 under any autocast.
+
+    Without gradients they are computed in batches whose size depends on the frame's size alone, so that they have the same bits
+    wherever they are kept.
+
+    Returns:
+        backward: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1;
+        forward: the same; entry i leads from frame i+1 to i.
+    """
+    pairs = len(clip) - 1
+    if not pairs:
+        return (), ()
+    if torch.is_grad_enabled():
+        backward, forward = neighbour_flows(spynet, torch.stack(list(clip), dim=1))
+        return backward.unbind(1), forward.unbind(1)
+    kept, kept_forward = store(pairs), None if clip.is_mirrored() else store(pairs)
+    n, _, h, w = clip[0].shape
+    step = max(1, _PIXELS_AT_ONCE // (n * h * w))
+    for start in range(0, pairs, step):
+        run = torch.stack([clip[i] for i in range(start, min(start + step, pairs) + 1)], dim=1)
+        _put(kept, start, pair_flows(spynet, run[:, :-1], run[:, 1:]))
+        if kept_forward is not None:
+            _put(kept_forward, start, pair_flows(spynet, run[:, 1:], run[:, :-1]))
+    return kept, _Reversed(kept) if kept_forward is None else kept_forward
+
+
+def _put(store: Store, start: int, flows: Tensor) -> None:
+    for offset, flow in enumerate(flows.unbind(1)):
+        store[start + offset] = flow

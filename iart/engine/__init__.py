@@ -1,0 +1,1 @@
+"""The work that commands do: training, scoring, reports."""

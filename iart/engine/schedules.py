@@ -1,0 +1,46 @@
+"""Learning rates as pure functions of the step, so that resuming needs no memory."""
+
+import math
+from bisect import bisect_left
+from itertools import accumulate
+
+from iart.options import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueCosineAnnealingLR
+
+
+def lr_at(step: int, base: float, schedule: Scheduler, warmup_iter: int = -1) -> float:
+    """Learning rate of the optimiser step that follows ``step`` finished ones.
+
+    Args:
+        step: finished steps, from 0.
+        base: rate of the parameter group as the options give it.
+        schedule: one of the schedules of the options.
+        warmup_iter: steps over which the rate rises linearly to ``base`` before the schedule takes over.
+    """
+    if step + 1 < warmup_iter:
+        return base * (step + 1) / warmup_iter
+    if isinstance(schedule, TrueCosineAnnealingLR):
+        return _cosine(step / schedule.T_max, base, schedule.eta_min)
+    if isinstance(schedule, CosineAnnealingRestartLR):
+        return _restarting_cosine(step, base, schedule)
+    assert isinstance(schedule, MultiStepLR)
+    return _steps(step, base, schedule)
+
+
+def _cosine(share: float, high: float, low: float) -> float:
+    return low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _restarting_cosine(step: int, base: float, schedule: CosineAnnealingRestartLR) -> float:
+    ends = list(accumulate(schedule.periods))
+    number = min(bisect_left(ends, step), len(ends) - 1)
+    begin = ends[number] - schedule.periods[number]
+    share = min((step - begin) / schedule.periods[number], 1.0)
+    low, weight = schedule.eta_min, schedule.restart_weights[number]
+    return low + weight * (_cosine(share, base, low) - low)
+
+
+def _steps(step: int, base: float, schedule: MultiStepLR) -> float:
+    last = max((i for i, restart in enumerate(schedule.restarts) if restart <= step), default=0)
+    since = schedule.restarts[last] if schedule.restarts[last] <= step else 0
+    passed = sum(since < milestone <= step for milestone in schedule.milestones)
+    return base * schedule.restart_weights[last] * schedule.gamma**passed

@@ -1,0 +1,1 @@
+"""Restoring whole clips with a trained network."""

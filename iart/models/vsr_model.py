@@ -1,0 +1,77 @@
+"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual losses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from iart.registry import MODEL_REGISTRY, SUFFIX
+
+FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
+
+
+def flow_is_frozen(step: int, fix_flow: int) -> bool:
+    """Whether the flow network rests at this step (counted from 0).
+
+    Args:
+        step: optimiser steps done so far.
+        fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
+    """
+    return fix_flow == -1 or step < fix_flow
+
+
+@MODEL_REGISTRY.register(suffix=SUFFIX)
+class VSRModel(nn.Module):
+    """A network, its losses, and a flow network that rests at the start.
+
+    The flow network is frozen by dropping its gradients before the optimiser steps. The graph that data parallel
+    training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
+    Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
+
+    Args:
+        network: maps lq to sr.
+        losses: by name (``l_pix``, ``l_percep``): called with (output, gt), returning a scalar or a pair
+            (perceptual, style or None) as BasicSR's perceptual loss does.
+        fix_flow: see :func:`flow_is_frozen`.
+    """
+
+    def __init__(self, *, network: nn.Module, losses: Mapping[str, nn.Module], fix_flow: int = 0) -> None:
+        super().__init__()
+        self.network, self.fix_flow = network, fix_flow
+        self.losses = nn.ModuleDict(losses)
+        if fix_flow == -1:
+            for parameter in self.flow_parameters():
+                parameter.requires_grad_(False)
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Restore a batch and compare it with its ground truth.
+
+        Args:
+            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1].
+
+        Returns:
+            ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
+        """
+        output = self.network(batch['lq'])
+        parts = {name: loss_of(loss, output, batch['gt']) for name, loss in self.losses.items()}
+        total = sum(parts.values(), start=output.new_zeros(()))
+        return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
+
+    def flow_parameters(self) -> list[nn.Parameter]:
+        """Weights of the flow network; empty for networks without one."""
+        flow = getattr(self.network, FLOW_NETWORK, None)
+        return [] if flow is None else list(flow.parameters())
+
+    def drop_frozen_gradients(self, step: int) -> None:
+        """Forget the gradients of what rests at this step; without one an optimiser leaves weight and state alone."""
+        if flow_is_frozen(step, self.fix_flow):
+            for parameter in self.flow_parameters():
+                parameter.grad = None
+
+
+def loss_of(loss: nn.Module, output: Tensor, gt: Tensor) -> Tensor:
+    """One loss of a clip. BasicSR's perceptual loss wants frames (n, c, h, w) and returns (perceptual, style)."""
+    per_frame = type(loss).__name__ == 'PerceptualLoss'
+    value = loss(output.flatten(0, 1), gt.flatten(0, 1)) if per_frame else loss(output, gt)
+    parts = value if isinstance(value, tuple) else (value,)
+    return sum((part for part in parts if part is not None), start=output.new_zeros(()))
