@@ -7,9 +7,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from iart.data import transforms
+from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
 from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.store import Box, check_size
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX
@@ -30,7 +32,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
-        dataroot_lq: the same of the LR frames.
+        dataroot_lq: the same of the LR frames; None with ``degradation``.
+        degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may have
+            any size (rows and columns beyond a multiple of ``scale`` are not used).
         num_frame: length of a window; -1: all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
@@ -56,9 +60,10 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         self,
         *,
         dataroot_gt: str,
-        dataroot_lq: str,
         num_frame: int,
         gt_size: int,
+        dataroot_lq: str | None = None,
+        degradation: Literal['BI', 'BD'] | None = None,
         meta_info_file: str | None = None,
         io_backend: IoBackend | None = None,
         clips: list[str] | None = None,
@@ -74,8 +79,12 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
     ) -> None:
         _check_numbers(num_frame, gt_size, scale, interval_list)
-        self.lq = open_store(dataroot_lq, io_backend, cache=cache_data)
         self.gt = open_store(dataroot_gt, io_backend, cache=cache_data)
+        self.degraded: DegradedStore | None = None
+        if degradation is not None:
+            self.gt = TrimmedStore(self.gt, scale)
+            self.degraded = DegradedStore(self.gt, degradation, scale)
+        self.lq = _lq_store(dataroot_lq, self.degraded, io_backend, cache_data)
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
@@ -129,21 +138,29 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     def _read(self, rng: np.random.Generator, clip: ClipInfo, chosen: Sequence[int]) -> tuple[Frame, Frame]:
         """Squares at one place of the chosen frames: (t, gt_size / scale, .., 3) and (t, gt_size, .., 3) uint8."""
         side = self.gt_size // self.scale
-        top, left = transforms.pick_corner(rng, *clip.size, side)
-        corner = top * self.scale, left * self.scale
+        box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
+        if self.degraded is not None:
+            pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
+            return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
         large = clip.size[0] * self.scale, clip.size[1] * self.scale
-        lq = [transforms.crop(read_sized(self.lq, clip.name, clip.frames[i], clip.size), (top, left), side) for i in chosen]
-        gt = [transforms.crop(read_sized(self.gt, clip.name, clip.gt_frames[i], large), corner, self.gt_size) for i in chosen]
+        lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
+        gt = [self.gt.read_crop(clip.name, clip.gt_frames[i], box.times(self.scale), large) for i in chosen]
         return np.stack(lq), np.stack(gt)
 
 
 def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:
     """Read a frame; DataError naming the file when it is not of the ``size`` (h, w) its clip has."""
-    image = store.read(clip, frame)
-    if image.shape[:2] != size:
-        found = f'{image.shape[1]}x{image.shape[0]}'
-        raise DataError(f'{store.where(clip, frame)}: found {found}; wanted {size[1]}x{size[0]}, as the other frames of the clip')
-    return image
+    return check_size(store.read(clip, frame), size, store.where(clip, frame))
+
+
+def _lq_store(root: str | None, degraded: DegradedStore | None, io_backend: IoBackend | None, cache: bool) -> FrameStore:
+    if degraded is not None and root is not None:
+        raise OptionsError(f'dataroot_lq: found {root!r} beside degradation; wanted one of the two: LR files, or LR made from GT')
+    if degraded is not None:
+        return degraded
+    if root is None:
+        raise OptionsError('dataroot_lq: found nothing; wanted the folder of LR frames, or  degradation: BI  (or BD) to make them from GT')
+    return open_store(root, io_backend, cache=cache)
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:

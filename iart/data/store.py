@@ -1,0 +1,93 @@
+"""What a source of frames offers, whatever lies behind it: folders, LMDBs or videos."""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from iart.errors import DataError
+from iart.image import Frame
+
+# {'type': 'disk'} or {'type': 'lmdb'}
+IoBackend = dict[Literal['type'], Literal['disk', 'lmdb']]
+Size = tuple[int, int]
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels inside a frame."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    def times(self, scale: int) -> 'Box':
+        """The same place of a frame ``scale`` times as large."""
+        return Box(*(scale * n for n in self))
+
+    def cut(self, frame: Frame) -> Frame:
+        """(h, w, c) -> the rectangle as a contiguous copy (height, width, c)."""
+        return frame[self.top : self.bottom, self.left : self.right].copy()
+
+
+class FrameStore(Protocol):
+    """Clips of frames. A frame is called by its clip's name and its own name without extension."""
+
+    root: Path
+
+    def clips(self) -> tuple[str, ...]:
+        """Names of all clips, in natural order."""
+
+    def frames(self, clip: str) -> tuple[str, ...]:
+        """Names of a clip's frames in natural order; empty when there is no such clip."""
+
+    def where(self, clip: str, frame: str) -> str:
+        """The frame's file or key, for messages."""
+
+    def size(self, clip: str, frame: str) -> Size:
+        """(h, w) without decoding the frame."""
+
+    def read(self, clip: str, frame: str) -> Frame:
+        """The frame as (h, w, 3) uint8 RGB; DataError naming the file when it cannot be read."""
+
+    def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
+        """A part of the frame as (height, width, 3) uint8 RGB; as fast as the source allows.
+
+        Args:
+            size: (h, w) that the whole frame must have.
+
+        Raises:
+            DataError: the frame cannot be read, or is of another size.
+        """
+
+
+class ByteCache:
+    """Encoded frames kept in memory by one process; empty again in every process that unpickles it."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled, self._held = enabled, dict[tuple[str, str], bytes]()
+
+    def get(self, clip: str, frame: str) -> bytes | None:
+        return self._held.get((clip, frame))
+
+    def keep(self, clip: str, frame: str, data: bytes) -> bytes:
+        if self.enabled:
+            self._held[clip, frame] = data
+        return data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {'enabled': self.enabled, '_held': {}}
+
+
+def check_size(image: Frame, size: Size, where: str) -> Frame:
+    """The image itself; DataError naming it when it is not of the ``size`` (h, w) its clip has."""
+    if image.shape[:2] != tuple(size):
+        found = f'{image.shape[1]}x{image.shape[0]}'
+        raise DataError(f'{where}: found {found}; wanted {size[1]}x{size[0]}, as the other frames of the clip')
+    return image

@@ -1,0 +1,293 @@
+"""Frames from video files: an index made once, frame-accurate seeking, and a colour conversion that is stated.
+
+A frame of a video is called by its number in the order of presentation: ``00000000``, ``00000001``, ...
+"""
+
+import bisect
+import contextlib
+import json
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iart import log
+from iart.data.store import Box, Size, check_size
+from iart.errors import DataError
+from iart.image import Frame, natural_key
+
+VIDEO_SUFFIXES = ('.mp4', '.mkv', '.mov', '.avi', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.y4m', '.ogv')
+_DECODED_KEPT = 24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
+_WORTH_KEEPING = 1.0  # seconds that an index must have taken to be written to a hidden file beside the video
+_FORMAT = 1  # of the index file
+
+# Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
+_MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
+_SWSCALE = {'BT.709': 1, 'FCC': 4, 'BT.601': 5, 'SMPTE 240M': 7, 'BT.2020': 9}
+_LIMITED, _FULL = 1, 2
+_HD_LINES = 720
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a video file, going by its ending."""
+    return os.fspath(path).lower().endswith(VIDEO_SUFFIXES) and not os.path.basename(path).startswith('.')
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """What must be known of a video to reach every frame.
+
+    Args:
+        times: presentation time of each frame, in the stream's units, ascending.
+        keys: the times at which decoding can begin, ascending.
+        size: (h, w).
+    """
+
+    times: tuple[int, ...]
+    keys: tuple[int, ...]
+    size: Size
+
+    def key_before(self, moment: int, back: int = 0) -> int | None:
+        """The last place at or before ``moment`` where decoding can begin, or the one ``back`` places earlier; None: the beginning."""
+        at = bisect.bisect_right(self.keys, moment) - 1 - back
+        return self.keys[at] if at >= 0 else None
+
+
+class VideoStore:
+    """Video files as clips::
+
+        root/<clip>.mp4          or the video file itself as root
+
+    Y'CbCr becomes R'G'B' by the matrix and range that the file is tagged with; without tags by BT.709 from 720 lines
+    up, else BT.601, limited range (full for the ``yuvj`` formats). Rotation tags are not followed.
+
+    Args:
+        root: folder of video files, or one video file.
+
+    Raises:
+        DataError: ``root`` is not there, or two files differ only in their ending.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        if self.root.is_file():
+            files = [self.root]
+        elif os.path.isdir(self.root):
+            files = sorted((p for p in self.root.iterdir() if is_video(p)), key=lambda p: natural_key(p.name))
+        else:
+            raise DataError(f'{self.root}: no such file or folder; wanted video files')
+        self._files = {file.stem: file for file in files}
+        if len(self._files) < len(files):
+            raise DataError(f'{self.root}: two video files differ only in their ending; wanted one file per clip')
+        self._indexes: dict[str, VideoIndex] = {}
+        self._readers = _Readers()
+
+    def clips(self) -> tuple[str, ...]:
+        return tuple(self._files)
+
+    def frames(self, clip: str) -> tuple[str, ...]:
+        return tuple(f'{n:08d}' for n in range(len(self.index(clip).times))) if clip in self._files else ()
+
+    def where(self, clip: str, frame: str) -> str:
+        return f'{self._files.get(clip, self.root / clip)}: frame {frame}'
+
+    def size(self, clip: str, frame: str) -> Size:
+        return self.index(clip).size
+
+    def read(self, clip: str, frame: str) -> Frame:
+        index = self.index(clip)
+        if not frame.isdigit() or int(frame) >= len(index.times):
+            raise DataError(f'{self.where(clip, frame)}: no such frame; the video has {len(index.times)}')
+        return self._readers.read(self._files[clip], index, int(frame))
+
+    def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
+        return box.cut(check_size(self.read(clip, frame), size, self.where(clip, frame)))
+
+    def index(self, clip: str) -> VideoIndex:
+        """The clip's index; made at the first call, and kept beside a long video where that can be written."""
+        if clip not in self._indexes:
+            file = self._files[clip]
+            begin = time.monotonic()
+            index = _load_index(file)
+            if index is None:
+                index = make_index(file)
+                if time.monotonic() - begin > _WORTH_KEEPING:
+                    _save_index(file, index)
+            self._indexes[clip] = index
+        return self._indexes[clip]
+
+
+def make_index(file: Path) -> VideoIndex:
+    """Read a video's packets without decoding them; where they do not tell the times of frames, decode the whole file.
+
+    Raises:
+        DataError: not a video, or a video without frames.
+    """
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        size = (stream.height, stream.width)
+        packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard and not p.is_corrupt]
+    times = [pts for pts, _ in packets]
+    if None in times or len(set(times)) < len(times):
+        with _opened(file) as container:
+            times = [frame.pts for frame in container.decode(container.streams.video[0])]
+        if None in times or len(set(times)) < len(times):
+            raise DataError(f'{file}: its frames have no times of their own; copy it to another container, such as .mkv')
+    if not times:
+        raise DataError(f'{file}: found no frames; wanted a video')
+    return VideoIndex(tuple(sorted(times)), tuple(sorted(pts for pts, key in packets if key and pts is not None)), size)
+
+
+def _index_file(file: Path) -> Path:
+    return file.with_name(f'.{file.name}.index.json')
+
+
+def _fingerprint(file: Path) -> list[int]:
+    status = file.stat()
+    return [_FORMAT, status.st_size, status.st_mtime_ns]
+
+
+def _load_index(file: Path) -> VideoIndex | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        held = json.loads(_index_file(file).read_text(encoding='utf-8'))
+        if held.pop('of') == _fingerprint(file):
+            return VideoIndex(tuple(held['times']), tuple(held['keys']), (held['size'][0], held['size'][1]))
+    return None
+
+
+def _save_index(file: Path, index: VideoIndex) -> None:
+    target = _index_file(file)
+    temporary = target.with_name(f'{target.name}.{os.getpid()}.tmp')
+    with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time to make the index again
+        temporary.write_text(json.dumps({'of': _fingerprint(file), **asdict(index)}), encoding='utf-8')
+        os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """The open container; whatever goes wrong with it becomes a DataError naming the file."""
+    import av  # here, because only video files need it
+
+    try:
+        with av.open(str(file)) as container:
+            if not container.streams.video:
+                raise DataError(f'{file}: found no video stream; wanted a video file')
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f'{file}: cannot be read as video ({error})') from error
+
+
+class _Readers:
+    """One open reader per video and process; empty again where it is unpickled."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, _Reader] = OrderedDict()
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+
+    def read(self, file: Path, index: VideoIndex, number: int) -> Frame:
+        with self._lock:
+            if self._owner != os.getpid():
+                self._open, self._owner = OrderedDict(), os.getpid()
+            reader = self._open.pop(str(file), None) or _Reader(file, index)
+            self._open[str(file)] = reader
+            if len(self._open) > 4:
+                self._open.popitem(last=False)[1].close()
+            return to_rgb(reader.frame(number), file)
+
+    def __reduce__(self) -> tuple[type['_Readers'], tuple[()]]:
+        return _Readers, ()
+
+
+class _Reader:
+    """A decoder that goes on where it stands when that is the shortest way, and else seeks."""
+
+    def __init__(self, file: Path, index: VideoIndex) -> None:
+        self.file, self.index = file, index
+        self._held: OrderedDict[int, Any] = OrderedDict()
+        self._stack = contextlib.ExitStack()
+        self._container = self._stack.enter_context(_opened(file))
+        self._stream = self._container.streams.video[0]
+        self._last: int | None = None  # time of the frame decoded last
+        self._frames = self._container.decode(self._stream)
+
+    def frame(self, number: int) -> Any:
+        moment = self.index.times[number]
+        if moment in self._held:
+            return self._held[moment]
+        key = self.index.key_before(moment)
+        ahead = self._last is not None and self._last < moment and (key is None or key <= self._last)
+        if not ahead and not (self._last is None and number == 0):
+            self._seek(key)
+        for back in (1, 4, len(self.index.keys)):
+            if self._decode_to(moment):
+                return self._held[moment]
+            self._seek(self.index.key_before(moment, back))  # the container took us past the frame: begin earlier
+        if self._decode_to(moment):
+            return self._held[moment]
+        raise DataError(f'{self.file}: frame {number} of {len(self.index.times)} cannot be decoded; the file is damaged or cut short')
+
+    def _seek(self, moment: int | None) -> None:
+        import av
+
+        start = min(self.index.times[0], 0) if moment is None else moment
+        with contextlib.suppress(av.error.FFmpegError):  # a container without an index: then it is decoded from where it stands
+            self._container.seek(start, stream=self._stream, backward=True, any_frame=False)
+        self._frames = self._container.decode(self._stream)
+        self._last = None
+
+    def _decode_to(self, moment: int) -> bool:
+        import av
+
+        try:
+            for frame in self._frames:
+                if frame.pts is None:
+                    continue
+                self._last = frame.pts
+                self._held[frame.pts] = frame
+                if len(self._held) > _DECODED_KEPT:
+                    self._held.popitem(last=False)
+                if frame.pts >= moment:
+                    return bool(frame.pts == moment)
+        except (av.error.FFmpegError, OSError) as error:
+            raise DataError(f'{self.file}: cannot be read as video ({error})') from error
+        return False
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def colour_of(frame: Any) -> tuple[str, str, str]:
+    """Matrix and range by which a decoded frame becomes RGB, and whether that is ``tagged`` or ``assumed``."""
+    tagged = int(frame.colorspace) in _MATRICES
+    matrix = _MATRICES.get(int(frame.colorspace), 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
+    full = int(frame.color_range) == _FULL or frame.format.name.startswith('yuvj')
+    return matrix, 'full' if full else 'limited', 'tagged' if tagged else 'assumed'
+
+
+def to_rgb(frame: Any, file: Path) -> Frame:
+    """(h, w, 3) uint8 RGB of a decoded frame."""
+    if not frame.format.name.startswith(('yuv', 'nv', 'p0')):
+        return frame.to_ndarray(format='rgb24').astype(np.uint8, copy=False)
+    matrix, extent, source = colour_of(frame)
+    log.once(f'{file}: colours converted by {matrix}, {extent} range ({source})')
+    from av.video.reformatter import Interpolation
+
+    number = _SWSCALE[matrix]
+    rounding = getattr(Interpolation, 'ACCURATE_RND', None)
+    bicubic = Interpolation.BICUBIC
+    rgb = frame.reformat(
+        format='rgb24',
+        src_colorspace=number,
+        dst_colorspace=number,
+        src_color_range=_FULL if extent == 'full' else _LIMITED,
+        dst_color_range=_FULL,
+        interpolation=bicubic if rounding is None else bicubic | rounding,
+    )
+    return rgb.to_ndarray()

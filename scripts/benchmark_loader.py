@@ -1,0 +1,175 @@
+"""How many training clips per second our REDSRecurrentDataset gives, against BasicSR's own class, with one worker.
+
+    python scripts/benchmark_loader.py [--frames FOLDER] [--num-frame 15 --gt-size 256 --clips 6 --repeats 3]
+
+Windows of 1280x720 frames with flips and rotation, from an LMDB and from folders, written to a temporary folder first
+(about 800 MB). Both classes are given the same chances, and their pixels are compared before anything is timed; then they
+are timed in turn, and the medians are printed with their ratio.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lmdb
+import numpy as np
+import torch
+from basicsr.data import reds_dataset
+from basicsr.data import transforms as basicsr_transforms
+from torch.utils.data import DataLoader
+
+from iart import log
+from iart.data import png, transforms
+from iart.data.recurrent_dataset import REDSRecurrentDataset
+from iart.image import IMAGE_SUFFIXES, encode_png, read_image
+from iart.ops.degradation import degrade_uint8
+
+FRAMES = 100  # BasicSR's class counts on it
+SCALE = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--frames', type=Path, help='folder of real frames to use in turn, instead of synthetic ones')
+    parser.add_argument('--num-frame', type=int, default=15)
+    parser.add_argument('--gt-size', type=int, default=256)
+    parser.add_argument('--clips', type=int, default=6, help='clips timed in each turn')
+    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--compression', type=int, default=1, help='of the PNG files; 0 stores them uncompressed')
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    print(f'inflating with {png._zlib.__name__}')
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        write_data(root, arguments.frames, arguments.compression)
+        for kind in ('lmdb', 'disk'):
+            mine, theirs = datasets(root, kind, arguments.num_frame, arguments.gt_size)
+            same = equal(mine, theirs)
+            speeds = compare(mine, theirs, arguments.clips, arguments.repeats)
+            rows.append([kind, *(f'{s:.2f}' for s in speeds), f'{speeds[1] / speeds[0]:.2f}', 'yes' if same else 'NO'])
+    title = f'{arguments.num_frame} frames, {arguments.gt_size} pixels, PNG level {arguments.compression}, one worker'
+    log.table(title, ['source', 'BasicSR clips/s', 'iart clips/s', 'ratio', 'same pixels'], rows)
+
+
+def write_data(root: Path, source: Path | None, compression: int) -> None:
+    """One clip, as folders and as LMDBs, and the meta file."""
+    real = sorted(p for p in source.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES) if source else []
+    maps = {side: lmdb.open(str(root / f'{side}.lmdb'), map_size=2**32) for side in ('gt', 'lq')}
+    lines: dict[str, list[str]] = {'gt': [], 'lq': []}
+    for number in log.track(range(FRAMES), 'writing frames', FRAMES):
+        gt = read_image(real[number % len(real)]) if real else synthetic(number)
+        for side, image in (('gt', gt), ('lq', degrade_uint8(gt, 'BI', SCALE))):
+            data = encode_png(image, compression)
+            file = root / side / '001' / f'{number:08d}.png'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            with maps[side].begin(write=True) as transaction:
+                transaction.put(f'001/{number:08d}'.encode(), data)
+            lines[side].append(f'001/{number:08d}.png ({image.shape[0]},{image.shape[1]},3) {compression}')
+    for side, environment in maps.items():
+        environment.close()
+        (root / f'{side}.lmdb' / 'meta_info.txt').write_text('\n'.join(lines[side]) + '\n')
+    (root / 'meta.txt').write_text(f'001 {FRAMES} ({gt.shape[0]},{gt.shape[1]},3)\n')
+
+
+def synthetic(number: int) -> Any:
+    """A moving texture with grain; its PNG is about as large as that of a photograph (1.3 MB)."""
+    grain = np.random.default_rng(number).normal(0, 2.2, (720, 1280, 3))
+    texture = cv2.resize(np.random.default_rng(0).uniform(0, 255, (90, 170, 3)), (1360, 720), interpolation=cv2.INTER_CUBIC)
+    return np.clip(texture[:, number % 80 :][:, :1280] + grain, 0, 255).astype(np.uint8)
+
+
+def datasets(root: Path, kind: str, num_frame: int, gt_size: int) -> tuple[REDSRecurrentDataset, Any]:
+    ending = '.lmdb' if kind == 'lmdb' else ''
+    options = {
+        'dataroot_gt': str(root / f'gt{ending}'),
+        'dataroot_lq': str(root / f'lq{ending}'),
+        'meta_info_file': str(root / 'meta.txt'),
+        'val_partition': 'REDS4',
+        'test_mode': False,
+        'num_frame': num_frame,
+        'gt_size': gt_size,
+        'use_hflip': True,
+        'use_rot': True,
+    }
+    mine = REDSRecurrentDataset(**options, io_backend={'type': kind}, scale=SCALE)  # type: ignore[arg-type]
+    return mine, reds_dataset.REDSRecurrentDataset({**options, 'io_backend': {'type': kind}, 'scale': SCALE})
+
+
+class Replayed:
+    """Stands in for the module ``random`` and gives BasicSR's class the chances that ours drew for an item."""
+
+    def __init__(self, dataset: REDSRecurrentDataset, position: int) -> None:
+        rng = np.random.default_rng([dataset.seed, 0, position])
+        chosen = transforms.pick_frames(rng, FRAMES, position, dataset.num_frame, dataset.interval_list)
+        side = dataset.gt_size // SCALE
+        corner = transforms.pick_corner(rng, *dataset.clips[0].size, side)
+        started = position > FRAMES - dataset.num_frame
+        self.integers: Iterator[int] = iter([*([chosen[0]] if started else []), *corner])
+        self.numbers = iter(rng.random(3))
+
+    def choice(self, values: list[int]) -> int:
+        return values[0]
+
+    def randint(self, low: int, high: int) -> int:
+        return next(self.integers)
+
+    def random(self) -> float:
+        return float(next(self.numbers))
+
+
+def equal(mine: REDSRecurrentDataset, theirs: Any, positions: tuple[int, ...] = (0, 50, 99)) -> bool:
+    """Whether both give the same tensors. Ours are read in a worker: one process cannot open an LMDB twice."""
+    backend = dict(theirs.io_backend_opt)
+    others = []
+    try:
+        for position in positions:
+            reds_dataset.random = basicsr_transforms.random = Replayed(mine, position)
+            others.append(theirs[position])
+    finally:
+        reds_dataset.random = basicsr_transforms.random = random
+    for environment in getattr(theirs.file_client.client, '_client', {}).values():
+        environment.close()
+    theirs.file_client, theirs.io_backend_opt = None, backend
+    items: DataLoader[Any] = DataLoader(mine, batch_size=None, sampler=positions, num_workers=1)
+    pairs = zip(items, others, strict=True)
+    return all(torch.equal(item[side], other[side]) for item, other in pairs for side in ('lq', 'gt'))
+
+
+def compare(mine: Any, theirs: Any, clips: int, repeats: int) -> tuple[float, float]:
+    """Median clips per second of BasicSR's class and of ours, timed in turn."""
+    speeds: tuple[list[float], list[float]] = ([], [])
+    positions = [int(p) for p in np.random.default_rng(1).permutation(FRAMES)[: clips + 1]]
+    for _ in range(repeats):
+        for dataset, measured in zip((theirs, mine), speeds, strict=True):
+            measured.append(clips_per_second(dataset, positions))
+    return statistics.median(speeds[0]), statistics.median(speeds[1])
+
+
+def clips_per_second(dataset: Any, positions: list[int]) -> float:
+    """Speed of one worker, from its first clip on."""
+    loader: DataLoader[Any] = DataLoader(
+        dataset, batch_size=1, sampler=positions, num_workers=1, worker_init_fn=one_thread, prefetch_factor=1
+    )
+    batches = iter(loader)
+    next(batches)
+    begin = time.perf_counter()
+    count = sum(1 for _ in batches)
+    return count / (time.perf_counter() - begin)
+
+
+def one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+if __name__ == '__main__':
+    main()
