@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import resource
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
@@ -105,3 +107,84 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == 'mps':
         torch.mps.synchronize()
+
+
+def shares_host_memory(device: torch.device) -> bool:
+    """Whether tensors on the device lie in the host's memory."""
+    return device.type == 'cpu'
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on the device, counting what torch holds in reserve."""
+    if device.type == 'cuda':
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserve
+    if device.type == 'mps':
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return free_host_memory()
+
+
+def free_host_memory() -> int:
+    """Bytes of main memory that this process can still take: the least of what the machine has, its container and its own limits allow."""
+    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2]  # a guess where the system does not say
+    if available := re.search(r'^MemAvailable: *(\d+) kB', _text('/proc/meminfo'), re.MULTILINE):
+        limits = [int(available[1]) * 1024]
+    limits += _container_limits()
+    most_addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most_addresses != resource.RLIM_INFINITY and (pages := _text('/proc/self/statm').split()):
+        limits.append(most_addresses - int(pages[0]) * os.sysconf('SC_PAGE_SIZE'))
+    return max(0, min(limits))
+
+
+def _container_limits() -> list[int]:
+    """What the control groups of this process (both versions) leave it; memory that holds files it can give back counts as free."""
+    groups = dict(re.findall(r'^\d+:(memory|):(/.*)$', _text('/proc/self/cgroup'), re.MULTILINE))
+    limits = []
+    for root, group, most, used, cache in (
+        ('/sys/fs/cgroup', groups.get('', '/'), 'memory.max', 'memory.current', r'^inactive_file (\d+)'),
+        (
+            '/sys/fs/cgroup/memory',
+            groups.get('memory', '/'),
+            'memory.limit_in_bytes',
+            'memory.usage_in_bytes',
+            r'^total_inactive_file (\d+)',
+        ),
+    ):
+        for folder in {root, f'{root}{group.rstrip("/")}'}:
+            limit, now = _text(f'{folder}/{most}').strip(), _text(f'{folder}/{used}').strip()
+            if limit.isdigit() and now.isdigit():
+                given_back = re.search(cache, _text(f'{folder}/memory.stat'), re.MULTILINE)
+                limits.append(int(limit) - int(now) + (int(given_back[1]) if given_back else 0))
+    return limits
+
+
+def lies_in_memory(folder: Path) -> bool:
+    """Whether files in the folder take main memory (tmpfs), as far as the system says."""
+    mounts = [line.split()[1:3] for line in _text('/proc/mounts').splitlines()]
+    above = {str(p) for p in (folder.resolve(), *folder.resolve().parents)}
+    kinds = [(len(place), kind) for place, kind in mounts if place in above]
+    return bool(kinds) and max(kinds)[1] in ('tmpfs', 'ramfs')
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the device or on the host; torch has one exception for CUDA and only messages for the rest."""
+    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc')
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
+    )
+
+
+def release_reserve(device: torch.device) -> None:
+    """Give back memory that torch holds in reserve."""
+    if device.type == 'cuda':
+        torch.cuda.empty_cache()
+    elif device.type == 'mps':
+        torch.mps.empty_cache()
+
+
+def _text(path: str) -> str:
+    """A file of the system, or nothing where there is none."""
+    try:
+        return Path(path).read_text(encoding='utf-8')
+    except OSError:
+        return ''

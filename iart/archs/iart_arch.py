@@ -114,7 +114,7 @@ class IART(nn.Module):
         """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need not be held.
 
         Args:
-            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, each four times or less, and may lie anywhere.
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie anywhere.
             store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
                 or in host memory for a clip longer than ``cpu_cache_length``.
 

@@ -117,7 +117,7 @@ class DiskStore:
         dtype, stored, shape, channels_last = kept
         content = torch.empty(shape.numel() * stored.itemsize, dtype=torch.uint8)
         self._file.seek(index * self._slot)
-        left = memoryview(content.numpy())
+        left = content.numpy().data
         while left:
             read = self._file.readinto(left)  # type: ignore[attr-defined]
             if not read:
@@ -134,7 +134,7 @@ class DiskStore:
         self._slot = self._slot or content.nbytes
         assert content.nbytes <= self._slot, 'all tensors of a store have the size of the first one'
         self._file.seek(index * self._slot)
-        left = memoryview(content.view(-1).view(torch.uint8).numpy())
+        left = content.view(-1).view(torch.uint8).numpy().data
         while left:
             left = left[self._file.write(left) :]
         self._kept[index] = (value.dtype, stored, rows.shape, channels_last)

@@ -1,0 +1,134 @@
+"""What restoring costs in memory, measured on a clip of a few small frames instead of guessed from the network's structure."""
+
+import inspect
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from iart import device as devices
+from iart.archs.stores import DeviceStore, Store
+
+_SIDE = 48  # pixels of the frames that are measured on: six attention windows
+_SIDE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Memory of one clip of the network, beside its weights.
+
+    Args:
+        scale: output pixels per input pixel, along a side.
+        work: bytes per LR pixel that computing one frame takes, its output included.
+        kept: bytes per LR pixel and frame that stay until the clip is done.
+        streams: whether the network has ``frames(lq, store)``, so that what is kept need not be on the device.
+    """
+
+    scale: int
+    work: float
+    kept: float
+    streams: bool
+
+
+def streams(network: nn.Module) -> bool:
+    """Whether the network hands frames over one by one and lets its caller say where features wait."""
+    frames = getattr(network, 'frames', None)
+    return callable(frames) and 'store' in inspect.signature(frames).parameters
+
+
+def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Costs:
+    """Restore a few small frames and count what is allocated. Draws no random numbers; takes a second or so."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode(), devices.autocast(device, precision):
+            return _of_frames(network, device) if streams(network) else _of_whole_clips(network, device)
+    finally:
+        network.train(training)
+
+
+def _of_frames(network: nn.Module, device: torch.device) -> Costs:
+    made: list[_Counting] = []
+
+    def store(count: int) -> Store:
+        made.append(_Counting(count))
+        return made[-1]
+
+    width = 0
+    with Allocations() as allocations:
+        frames: Iterator[Tensor] = network.frames(_clip(3, _SIDE, device), store)  # type: ignore[operator]
+        for frame in frames:
+            width = frame.shape[-1]
+    kept = sum(len(s) * s.item_bytes for s in made)
+    pixels = _SIDE**2
+    return Costs(width // _SIDE, max(0, allocations.peak - kept) / pixels, sum(s.item_bytes for s in made) / pixels, True)
+
+
+def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
+    few, more = 4, 6
+    peaks, width = [], 0
+    for count in (few, more):
+        with Allocations() as allocations:
+            width = network(_clip(count, _SIDE_WHOLE, device)).shape[-1]
+        peaks.append(allocations.peak)
+    pixels = _SIDE_WHOLE**2
+    kept = max(0, peaks[1] - peaks[0]) / (more - few)
+    return Costs(width // _SIDE_WHOLE, max(0.0, peaks[0] - few * kept) / pixels, kept / pixels, False)
+
+
+def _clip(frames: int, side: int, device: torch.device) -> Tensor:
+    """A (1, t, 3, side, side) clip in [0, 1] in which no two frames are alike."""
+    values = torch.arange(frames * 3 * side * side, device=device, dtype=torch.float32)
+    return (values.sin() / 2 + 0.5).view(1, frames, 3, side, side)
+
+
+class _Counting(DeviceStore):
+    """A store that notes the size of its items."""
+
+    item_bytes = 0
+
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        self.item_bytes = max(self.item_bytes, value.numel() * value.element_size())
+        super().__setitem__(index, value)
+
+
+class Allocations(TorchDispatchMode):
+    """Counts the bytes of tensors that come to life inside this context, on any device.
+
+    What kernels take for themselves while they run is not seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for leaf in tree_leaves((args, kwargs)):
+            self._meet(leaf, counts=False)  # weights and inputs were there before
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            self._meet(leaf, counts=True)
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def _meet(self, leaf: Any, *, counts: bool) -> None:
+        if not isinstance(leaf, Tensor):
+            return
+        storage = leaf.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes() if counts else 0
+        self._known.add(key)
+        self.now += size
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
