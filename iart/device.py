@@ -97,6 +97,11 @@ def peak_memory_mb(device: torch.device) -> float:
     """Peak memory so far in MB: of the device where it counts it, else of this process."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 2**20
+    return peak_host_mb()
+
+
+def peak_host_mb() -> float:
+    """Peak of this process's host memory so far in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
 
@@ -140,20 +145,15 @@ def _container_limits() -> list[int]:
     """What the control groups of this process (both versions) leave it; memory that holds files it can give back counts as free."""
     groups = dict(re.findall(r'^\d+:(memory|):(/.*)$', _text('/proc/self/cgroup'), re.MULTILINE))
     limits = []
-    for root, group, most, used, cache in (
-        ('/sys/fs/cgroup', groups.get('', '/'), 'memory.max', 'memory.current', r'^inactive_file (\d+)'),
-        (
-            '/sys/fs/cgroup/memory',
-            groups.get('memory', '/'),
-            'memory.limit_in_bytes',
-            'memory.usage_in_bytes',
-            r'^total_inactive_file (\d+)',
-        ),
-    ):
+    versions = (
+        ('/sys/fs/cgroup', groups.get('', '/'), 'memory.max', 'memory.current', 'inactive_file'),
+        ('/sys/fs/cgroup/memory', groups.get('memory', '/'), 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
+    )
+    for root, group, most, used, cache in versions:
         for folder in {root, f'{root}{group.rstrip("/")}'}:
             limit, now = _text(f'{folder}/{most}').strip(), _text(f'{folder}/{used}').strip()
             if limit.isdigit() and now.isdigit():
-                given_back = re.search(cache, _text(f'{folder}/memory.stat'), re.MULTILINE)
+                given_back = re.search(rf'^{cache} (\d+)', _text(f'{folder}/memory.stat'), re.MULTILINE)
                 limits.append(int(limit) - int(now) + (int(given_back[1]) if given_back else 0))
     return limits
 
