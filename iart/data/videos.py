@@ -3,15 +3,10 @@
 A frame of a video is called by its number in the order of presentation: ``00000000``, ``00000001``, ...
 """
 
-import bisect
 import contextlib
-import json
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +14,18 @@ import numpy as np
 
 from iart import log
 from iart.data.store import Box, Size, check_size
+from iart.data.video_index import VideoIndex, index_of, is_video, opened
 from iart.errors import DataError
 from iart.image import Frame, natural_key
 
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.mov', '.avi', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.y4m', '.ogv')
 _DECODED_KEPT = 24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
-_WORTH_KEEPING = 1.0  # seconds that an index must have taken to be written to a hidden file beside the video
-_FORMAT = 1  # of the index file
+_READERS = 4  # videos held open at once
 
 # Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
 _MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
 _SWSCALE = {'BT.709': 1, 'FCC': 4, 'BT.601': 5, 'SMPTE 240M': 7, 'BT.2020': 9}
 _LIMITED, _FULL = 1, 2
 _HD_LINES = 720
-
-
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names a video file, going by its ending."""
-    return os.fspath(path).lower().endswith(VIDEO_SUFFIXES) and not os.path.basename(path).startswith('.')
-
-
-@dataclass(frozen=True)
-class VideoIndex:
-    """What must be known of a video to reach every frame.
-
-    Args:
-        times: presentation time of each frame, in the stream's units, ascending.
-        keys: the times at which decoding can begin, ascending.
-        size: (h, w).
-    """
-
-    times: tuple[int, ...]
-    keys: tuple[int, ...]
-    size: Size
-
-    def key_before(self, moment: int, back: int = 0) -> int | None:
-        """The last place at or before ``moment`` where decoding can begin, or the one ``back`` places earlier; None: the beginning."""
-        at = bisect.bisect_right(self.keys, moment) - 1 - back
-        return self.keys[at] if at >= 0 else None
 
 
 class VideoStore:
@@ -106,81 +75,18 @@ class VideoStore:
             raise DataError(f'{self.where(clip, frame)}: no such frame; the video has {len(index.times)}')
         return self._readers.read(self._files[clip], index, int(frame))
 
+    def colour(self, clip: str) -> str:
+        """How the clip's colours are converted, in words."""
+        return self._readers.colour(self._files[clip], self.index(clip))
+
     def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
         return box.cut(check_size(self.read(clip, frame), size, self.where(clip, frame)))
 
     def index(self, clip: str) -> VideoIndex:
         """The clip's index; made at the first call, and kept beside a long video where that can be written."""
         if clip not in self._indexes:
-            file = self._files[clip]
-            begin = time.monotonic()
-            index = _load_index(file)
-            if index is None:
-                index = make_index(file)
-                if time.monotonic() - begin > _WORTH_KEEPING:
-                    _save_index(file, index)
-            self._indexes[clip] = index
+            self._indexes[clip] = index_of(self._files[clip])
         return self._indexes[clip]
-
-
-def make_index(file: Path) -> VideoIndex:
-    """Read a video's packets without decoding them; where they do not tell the times of frames, decode the whole file.
-
-    Raises:
-        DataError: not a video, or a video without frames.
-    """
-    with _opened(file) as container:
-        stream = container.streams.video[0]
-        size = (stream.height, stream.width)
-        packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard and not p.is_corrupt]
-    times = [pts for pts, _ in packets]
-    if None in times or len(set(times)) < len(times):
-        with _opened(file) as container:
-            times = [frame.pts for frame in container.decode(container.streams.video[0])]
-        if None in times or len(set(times)) < len(times):
-            raise DataError(f'{file}: its frames have no times of their own; copy it to another container, such as .mkv')
-    if not times:
-        raise DataError(f'{file}: found no frames; wanted a video')
-    return VideoIndex(tuple(sorted(times)), tuple(sorted(pts for pts, key in packets if key and pts is not None)), size)
-
-
-def _index_file(file: Path) -> Path:
-    return file.with_name(f'.{file.name}.index.json')
-
-
-def _fingerprint(file: Path) -> list[int]:
-    status = file.stat()
-    return [_FORMAT, status.st_size, status.st_mtime_ns]
-
-
-def _load_index(file: Path) -> VideoIndex | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        held = json.loads(_index_file(file).read_text(encoding='utf-8'))
-        if held.pop('of') == _fingerprint(file):
-            return VideoIndex(tuple(held['times']), tuple(held['keys']), (held['size'][0], held['size'][1]))
-    return None
-
-
-def _save_index(file: Path, index: VideoIndex) -> None:
-    target = _index_file(file)
-    temporary = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-    with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time to make the index again
-        temporary.write_text(json.dumps({'of': _fingerprint(file), **asdict(index)}), encoding='utf-8')
-        os.replace(temporary, target)
-
-
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """The open container; whatever goes wrong with it becomes a DataError naming the file."""
-    import av  # here, because only video files need it
-
-    try:
-        with av.open(str(file)) as container:
-            if not container.streams.video:
-                raise DataError(f'{file}: found no video stream; wanted a video file')
-            yield container
-    except (av.error.FFmpegError, OSError) as error:
-        raise DataError(f'{file}: cannot be read as video ({error})') from error
 
 
 class _Readers:
@@ -193,13 +99,20 @@ class _Readers:
 
     def read(self, file: Path, index: VideoIndex, number: int) -> Frame:
         with self._lock:
-            if self._owner != os.getpid():
-                self._open, self._owner = OrderedDict(), os.getpid()
-            reader = self._open.pop(str(file), None) or _Reader(file, index)
-            self._open[str(file)] = reader
-            if len(self._open) > 4:
-                self._open.popitem(last=False)[1].close()
-            return to_rgb(reader.frame(number), file)
+            return to_rgb(self._reader(file, index).frame(number), file)
+
+    def colour(self, file: Path, index: VideoIndex) -> str:
+        with self._lock:
+            return '{}, {} range ({})'.format(*colour_of(self._reader(file, index).frame(0)))
+
+    def _reader(self, file: Path, index: VideoIndex) -> '_Reader':
+        if self._owner != os.getpid():
+            self._open, self._owner = OrderedDict(), os.getpid()
+        reader = self._open.pop(str(file), None) or _Reader(file, index)
+        self._open[str(file)] = reader
+        if len(self._open) > _READERS:
+            self._open.popitem(last=False)[1].close()
+        return reader
 
     def __reduce__(self) -> tuple[type['_Readers'], tuple[()]]:
         return _Readers, ()
@@ -212,7 +125,7 @@ class _Reader:
         self.file, self.index = file, index
         self._held: OrderedDict[int, Any] = OrderedDict()
         self._stack = contextlib.ExitStack()
-        self._container = self._stack.enter_context(_opened(file))
+        self._container = self._stack.enter_context(opened(file))
         self._stream = self._container.streams.video[0]
         self._last: int | None = None  # time of the frame decoded last
         self._frames = self._container.decode(self._stream)

@@ -1,0 +1,122 @@
+"""What lies in a folder, with everything wrong about it that a listing and file headers tell."""
+
+import os
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from iart.data.pairing import missing_numbers
+from iart.data.store import FrameStore, Size
+from iart.errors import DataError, listing
+from iart.image import IMAGE_SUFFIXES, image_size, natural_key
+from iart.preparing.jobs import parallel
+
+Frame = tuple[str, str]
+"""Clip and frame."""
+
+
+def find_frames(root: Path) -> list[Path]:
+    """Images anywhere below a folder, relative to it, folder by folder in natural order; hidden ones are left out.
+
+    Raises:
+        DataError: no folder, nothing in it, a folder that cannot be read, or symbolic links that lead back to a folder above.
+    """
+    if not os.path.isdir(root):
+        raise DataError(f'{root}: no such folder; wanted a folder of frames')
+    found: list[Path] = []
+    _collect(root, root, (os.path.realpath(root),), found)
+    if not found:
+        raise DataError(f'{root}: found no images in it or below; wanted frames ({listing(IMAGE_SUFFIXES)})')
+    return found
+
+
+def _collect(root: Path, folder: Path, above: tuple[str, ...], found: list[Path]) -> None:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((e.name for e in entries if not e.name.startswith(('.', '__'))), key=natural_key)
+        for name in names:
+            path = folder / name
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                found.append(path.relative_to(root))
+            elif path.is_symlink() and not path.exists():
+                path.stat()  # says what is wrong with the link: it leads nowhere, or to itself
+            elif path.is_dir():
+                real = os.path.realpath(path)
+                if real in above:
+                    raise DataError(f'{path}: a symbolic link that leads back to {real}; wanted a folder of frames')
+                _collect(root, path, (*above, real), found)
+    except OSError as error:
+        raise DataError(f'{error.filename or folder}: cannot be read ({error.strerror})') from error
+
+
+def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> None:
+    """Every folder's images are of one kind and size, have names of their own, and are numbered without holes.
+
+    Args:
+        files: as :func:`find_frames` gives them.
+        holes: accept holes in the numbering.
+
+    Raises:
+        DataError: they are not; all problems, up to one per folder, in one message.
+    """
+    sizes = list(parallel(lambda file: image_size(root / file), files, jobs=jobs, title=f'looking at {root}'))
+    problems = []
+    for folder, group in groupby(zip(files, sizes, strict=True), key=lambda pair: pair[0].parent):
+        members = list(group)
+        problem = _odd_kind(root, [f for f, _ in members]) or _odd_size([(str(root / f), s) for f, s in members])
+        if not problem and not holes:
+            problem = _hole(root / folder, [f.stem for f, _ in members], members[0][0].suffix)
+        problems += [problem] if problem else []
+    _refuse(root, problems)
+
+
+def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: int) -> list[tuple[Frame, Size]]:
+    """Clip, frame and (h, w) of all frames of a store, held to the same rules as :func:`check_tree`.
+
+    Raises:
+        DataError: they are broken; all problems, up to one per clip, in one message.
+    """
+    frames = [(clip, frame) for clip in clips for frame in store.frames(clip)]
+    if not frames:
+        raise DataError(f'{store.root}: found no frames')
+    sizes = list(parallel(lambda f: store.size(*f), frames, jobs=jobs, title=f'looking at {store.root}'))
+    listed = list(zip(frames, sizes, strict=True))
+    problems = []
+    for clip, group in groupby(listed, key=lambda pair: pair[0][0]):
+        members = list(group)
+        problem = _odd_size([(store.where(*f), s) for f, s in members])
+        if not problem and not holes:
+            missing = missing_numbers([frame for (_, frame), _ in members])
+            problem = f'{store.where(clip, missing[0])}: missing in the numbering of its clip' if missing else ''
+        problems += [problem] if problem else []
+    _refuse(store.root, problems)
+    return listed
+
+
+def _odd_kind(root: Path, files: list[Path]) -> str:
+    """A file whose kind, or whose name apart from the ending, is another's."""
+    kinds = [f.suffix.lower() for f in files]
+    usual = max(set(kinds), key=lambda k: (kinds.count(k), k))
+    for file, kind in zip(files, kinds, strict=True):
+        if kind != usual:
+            return f'{root / file}: found {kind} among {usual} files; wanted one kind of file per clip'
+    return ''
+
+
+def _odd_size(members: list[tuple[str, Size]]) -> str:
+    first = members[0][1]
+    for name, size in members:
+        if size != first:
+            return f'{name}: found {size[1]}x{size[0]}; wanted {first[1]}x{first[0]}, as the clip begins'
+    return ''
+
+
+def _hole(folder: Path, stems: list[str], suffix: str) -> str:
+    missing = missing_numbers(stems)
+    return f'{folder / (missing[0] + suffix)}: missing in the numbering of its folder (--holes accepts that)' if missing else ''
+
+
+def _refuse(root: Path, problems: list[str]) -> None:
+    if problems:
+        more = f'\n... and {len(problems) - 20} more' if len(problems) > 20 else ''
+        raise DataError('\n'.join(problems[:20]) + more)

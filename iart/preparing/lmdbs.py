@@ -1,0 +1,133 @@
+"""LMDBs in BasicSR's format: keys ``clip/frame`` without extension, values PNG bytes, and a ``meta_info.txt``."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import lmdb
+
+from iart.data.frames import FolderStore, LmdbStore, find_store
+from iart.data.store import FrameStore
+from iart.errors import DataError, listing
+from iart.image import decode_image, encode_png, read_bytes
+from iart.preparing.jobs import parallel
+from iart.preparing.listings import Frame, check_clips
+from iart.preparing.writing import Target, write_text
+
+_FIRST_MAP = 2**26  # bytes; doubled whenever it is full
+_BATCH = 2**26  # bytes between two commits: at most this much is done again by a run that goes on
+_PNG = b'\x89PNG\r\n\x1a\n'
+_USUAL_LEVEL = 6  # what the meta file says of files taken as they are; nothing reads the number
+
+
+def make_lmdb(
+    source: Path | FrameStore,
+    target: Path,
+    *,
+    jobs: int = 1,
+    compression: int | None = None,
+    clips: Sequence[str] | None = None,
+    holes: bool = False,
+) -> int:
+    """Write the frames of a store to an LMDB that BasicSR reads, too.
+
+    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+
+    Args:
+        source: folder of clip folders, folder of videos, LMDB, or an open store.
+        target: a name that ends in ``.lmdb``.
+        jobs: frames read, checked and encoded at once.
+        compression: encode anew at this level, 0 (large, quickly read) to 9; None: PNG files as they are.
+        clips: these clips only.
+        holes: accept holes in the numbering of frames.
+
+    Returns:
+        Number of frames written (those of an earlier run not counted).
+
+    Raises:
+        DataError: frames that cannot be read or do not fit together; the target is there or cannot be written.
+    """
+    if target.suffix != '.lmdb':
+        raise DataError(f'{target}: wanted a name that ends in .lmdb')
+    store = find_store(source) if isinstance(source, Path) else source
+    chosen = _chosen(store, clips)
+    listed = check_clips(store, chosen, holes=holes, jobs=jobs)
+    settings = {'from': str(store.root.resolve()), 'compression': compression, 'clips': list(chosen)}
+    with Target(target, settings) as begun:
+        frames = [frame for frame, _ in listed]
+        left = _missing(begun.partial, frames)
+        encoded = parallel(
+            lambda f: _encoded(store, f, compression), left, jobs=jobs, title=f'writing {target}', start=len(frames) - len(left)
+        )
+        _write(begun.partial, zip(left, encoded, strict=True))
+        level = _USUAL_LEVEL if compression is None else compression
+        lines = [f'{clip}/{frame}.png ({h},{w},3) {level}\n' for (clip, frame), (h, w) in listed]
+        write_text(begun.partial / 'meta_info.txt', ''.join(lines))
+        begun.finish()
+    return len(left)
+
+
+def _chosen(store: FrameStore, clips: Sequence[str] | None) -> tuple[str, ...]:
+    there = store.clips()
+    unknown = [clip for clip in clips or () if clip not in there]
+    if unknown:
+        raise DataError(f'{store.root}: no clip named {listing(unknown)}; there are {listing(there)}')
+    return tuple(clips) if clips is not None else there
+
+
+def _encoded(store: FrameStore, frame: Frame, compression: int | None) -> bytes:
+    """PNG bytes of a frame that was decoded to see that it can be."""
+    name = store.where(*frame)
+    if isinstance(store, FolderStore) and name.lower().endswith('.png'):
+        data = read_bytes(name)
+    elif isinstance(store, LmdbStore):
+        data = store.encoded(*frame)
+    else:
+        data = b''
+    if compression is None and data.startswith(_PNG):
+        decode_image(data, name)
+        return data
+    return encode_png(store.read(*frame), 1 if compression is None else compression)
+
+
+def _missing(folder: Path, frames: list[Frame]) -> list[Frame]:
+    """What an earlier run has not written yet."""
+    if not (folder / 'data.mdb').is_file():
+        return frames
+    try:
+        with lmdb.open(str(folder), map_size=_FIRST_MAP) as environment, environment.begin() as transaction:
+            return [f for f in frames if transaction.get(_key(f)) is None]
+    except lmdb.Error as error:
+        raise DataError(f'{folder}: cannot be continued ({error}); remove it') from error
+
+
+def _key(frame: Frame) -> bytes:
+    return '/'.join(frame).encode()
+
+
+def _write(folder: Path, encoded: Iterable[tuple[Frame, bytes]]) -> None:
+    try:
+        with lmdb.open(str(folder), map_size=_FIRST_MAP) as environment:
+            batch: list[tuple[bytes, bytes]] = []
+            held = 0
+            for frame, data in encoded:
+                batch.append((_key(frame), data))
+                held += len(data)
+                if held > _BATCH:
+                    _commit(environment, batch)
+                    batch, held = [], 0
+            _commit(environment, batch)
+    except lmdb.BadValsizeError as error:
+        raise DataError(f'{folder}: a name is too long for a key, or empty ({error}); wanted 1 to 511 bytes') from error
+    except lmdb.Error as error:
+        raise DataError(f'{folder / "data.mdb"}: cannot be written ({error})') from error
+
+
+def _commit(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in batch:
+                    transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()['map_size'])

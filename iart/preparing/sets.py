@@ -1,0 +1,158 @@
+"""Laying out the public sets the way the options files name them: ``iart data prepare``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iart import log
+from iart.data.meta import MetaClip, read_meta
+from iart.errors import DataError, listing
+from iart.preparing.arrangement import Wishes, find_folder, lay_out_clips, make_lr, subfolders, write_lmdb, write_meta
+from iart.protocols import Clip, get
+
+__all__ = ['Wishes', 'prepare']
+
+REDS_CLIPS, REDS_VAL_CLIPS, REDS_FRAMES = 240, 30, 100
+REDS4 = ('000', '011', '015', '020')
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of REDS: names of the folders as downloaded and as laid out."""
+
+    train: str
+    val: str
+    below: str
+    test: str
+    lmdb: str
+
+
+_REDS_GT = _Side('train_sharp', 'val_sharp', '', 'val_REDS4_sharp', 'train_sharp_with_val')
+_REDS_LQ = _Side('train_sharp_bicubic', 'val_sharp_bicubic', 'X4', 'val_REDS4_sharp_bicubic', 'train_sharp_bicubic_with_val')
+
+
+def prepare(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
+    """Lay out one of the sets; what an earlier run has laid out already is left alone.
+
+    Args:
+        name: ``reds``, ``vimeo90k``, ``vid4`` or ``udm10``.
+        root: folder with what was downloaded, in any of the arrangements people have.
+        output: where to lay it out.
+
+    Returns:
+        The folders and files that options files can name.
+
+    Raises:
+        DataError: something is missing below ``root``, or cannot be written.
+    """
+    if not root.is_dir():
+        raise DataError(f'{root}: no such folder; wanted the one with what was downloaded and unpacked')
+    if name == 'reds':
+        return _reds(root, output, wishes)
+    if name == 'vimeo90k':
+        return _vimeo(root, output, wishes)
+    return _small(name, root, output, wishes)
+
+
+def _reds(root: Path, output: Path, wishes: Wishes) -> list[Path]:
+    """Train and validation clips side by side (validation ``000`` becomes ``240``), REDS4 beside them, LR likewise."""
+    made: list[Path] = []
+    for side in (_REDS_GT, _REDS_LQ):
+        train = _reds_clips(root, side.train, side.below, REDS_CLIPS, wishes)
+        val = _reds_clips(root, side.val, side.below, REDS_VAL_CLIPS, wishes)
+        merged = {name: folder for name, folder in train.items() if int(name) < REDS_CLIPS}
+        merged |= {f'{REDS_CLIPS + int(name):03d}': folder for name, folder in val.items()}
+        target = output / side.train / side.below
+        lay_out_clips(merged, target, wishes, title=f'laying out {target}')
+        test = {name: train[name] for name in REDS4 if name in train}
+        lay_out_clips(test, output / side.test, wishes, title=f'laying out {output / side.test}')
+        made += [target, output / side.test]
+        if wishes.lmdb:
+            made.append(write_lmdb(target, output / f'{side.lmdb}.lmdb', wishes))
+    _same_clips(output / _REDS_GT.train, output / _REDS_LQ.train / _REDS_LQ.below)
+    made.append(write_meta(output / _REDS_GT.train, output / 'meta_info_REDS_GT.txt', wishes))
+    return made
+
+
+def _reds_clips(root: Path, name: str, below: str, count: int, wishes: Wishes) -> dict[str, Path]:
+    """Clips of one of the official folders by name, whole."""
+    found = find_folder(root, (f'{name}/{below}', name) if below else (name,), like='000', required=not wishes.incomplete)
+    clips = {p.name: p for p in subfolders(found) if p.name.isdigit()} if found else {}
+    wanted = {f'{n:03d}' for n in range(count)}
+    missing = sorted(wanted - set(clips))
+    if missing and not wishes.incomplete:
+        raise DataError(f'{found}: clips are missing: {listing(missing)}; wanted 000 to {count - 1:03d} (--incomplete takes what is there)')
+    short = [f'{p} ({n})' for p in clips.values() if (n := sum(1 for f in p.iterdir() if f.suffix == '.png')) != REDS_FRAMES]
+    if short and not wishes.incomplete:
+        raise DataError(f'clips without their {REDS_FRAMES} frames: {listing(short)} (--incomplete takes what is there)')
+    return clips
+
+
+def _same_clips(gt: Path, lq: Path) -> None:
+    sides = [{p.name for p in subfolders(folder)} for folder in (gt, lq)]
+    odd = sorted(sides[0] ^ sides[1])
+    if odd:
+        log.logger.warning(f'{gt} and {lq}: only one of them has {listing(odd)}')
+
+
+def _vimeo(root: Path, output: Path, wishes: Wishes) -> list[Path]:
+    """GT stays where it is; LR beside it, meta files from the archive's lists."""
+    gt = find_folder(root, ('sequences', 'GT'), like='00001')
+    assert gt is not None
+    base = gt.parent
+    made = [gt]
+    lists: dict[str, dict[str, MetaClip]] = {}
+    for part, file in (('train', 'sep_trainlist.txt'), ('test', 'sep_testlist.txt')):
+        if not (base / file).is_file():
+            raise DataError(f'{base / file}: no such file; wanted the list that comes with the archive, beside {gt.name}')
+        lists[part] = {name: clip for name, clip in read_meta(base / file).items() if not wishes.incomplete or (gt / name).is_dir()}
+        missing = [name for name in lists[part] if not (gt / name).is_dir()]
+        if missing:
+            raise DataError(f'{gt}: clips of {file} are missing: {listing(missing, 5)} (--incomplete takes what is there)')
+        if lists[part]:
+            meta = output / f'meta_info_Vimeo90K_{part}_GT.txt'
+            made.append(write_meta(gt, meta, wishes, clips=list(lists[part])))
+    if base != output:
+        lay_out_clips({'sequences': gt}, output / 'vimeo_septuplet', wishes, title=f'laying out {output}')
+        made[0] = gt = output / 'vimeo_septuplet' / 'sequences'
+    names = {'BI': 'vimeo_septuplet_matlabLRx4', 'BD': 'vimeo_septuplet_BDLRx4'}
+    lr = {kind: make_lr(gt, output / names[kind] / 'sequences', kind, wishes) for kind in wishes.kinds}
+    made += lr.values()
+    if wishes.lmdb and lists['train']:
+        train = list(lists['train'])
+        made.append(write_lmdb(gt, output / 'vimeo90k_train_GT_all.lmdb', wishes, clips=train))
+        made += [write_lmdb(folder, output / f'vimeo90k_train_{kind}x4.lmdb', wishes, clips=train) for kind, folder in lr.items()]
+    return made
+
+
+def _small(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
+    """Vid4 and UDM10: GT cut to a multiple of 4 under the protocol's clip names, LR made from it."""
+    title, protocol = {'vid4': ('Vid4', get('Vid4-BI')), 'udm10': ('UDM10', get('UDM10-BD'))}[name]
+    assert isinstance(protocol.clips, tuple)
+    sources = _gt_clips(root, protocol.clips, wishes)
+    gt = output / 'GT'
+    lay_out_clips(sources, gt, wishes, title=f'laying out {gt}', trim=protocol.scale)
+    made = [gt, *(make_lr(gt, output / f'{kind}x4', kind, wishes) for kind in wishes.kinds)]
+    made.append(write_meta(gt, output / f'meta_info_{title}_GT.txt', wishes))
+    if wishes.lmdb:
+        made += [write_lmdb(folder, folder.with_suffix('.lmdb'), wishes) for folder in made[:-1]]
+    return made
+
+
+def _gt_clips(root: Path, clips: Sequence[Clip], wishes: Wishes) -> Mapping[str, Path]:
+    """The folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
+    found: dict[str, Path] = {}
+    for clip in clips:
+        names = [n for n in (clip.name, clip.also) if n]
+        places = [pattern.format(n) for n in names for pattern in _GT_PLACES]
+        folder = next((root / p for p in places if (root / p).is_dir() and not subfolders(root / p)), None)
+        if folder is not None:
+            found[clip.name] = folder
+        elif not wishes.incomplete:
+            raise DataError(f'{root}: found no folder of frames for clip {clip.name}; wanted one of {listing(places)} (or --incomplete)')
+    if not found:
+        raise DataError(f'{root}: found none of the clips {listing(c.name for c in clips)}')
+    return found
+
+
+_GT_PLACES = ('GT/{}', 'HR/{}', 'original/{}', 'GT/{}/truth', '{}/truth', '{}/original', '{}/GT', '{}')
