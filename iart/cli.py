@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
     convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
+
+    from iart.preparing.commands import add_commands
+
+    add_commands(commands)
     return parser
 
 

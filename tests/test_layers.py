@@ -12,7 +12,7 @@ LAYERS = (
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},
-    {'engine'},
+    {'engine', 'preparing'},
     {'cli', '__main__'},
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
