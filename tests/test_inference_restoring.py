@@ -75,7 +75,7 @@ def restored(network, lq, **options):
 @pytest.mark.parametrize('mirrored', [False, True])
 @pytest.mark.parametrize('t', [1, 2, 3, 7])
 def test_exact_plans_give_the_same_bits(network, t, mirrored, tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.clip_frames._PIXELS_AT_ONCE', 2 * 16 * 17)  # flows in batches of two
+    monkeypatch.setattr('iart.archs.clip_frames._PAIRS_AT_ONCE', 2)  # flows in batches of two
     lq = clip(t, mirrored=mirrored)
     with torch.inference_mode():
         whole = network(lq)

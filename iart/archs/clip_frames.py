@@ -11,7 +11,9 @@ from iart.archs.stores import Store, StoreFactory
 Clip = Tensor | Sequence[Tensor]
 """(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed: any object with ``len()`` and ``[index]``."""
 
-_PIXELS_AT_ONCE = 2**18  # of pairs of frames that SPyNet sees in one call; bounds the memory it takes
+# Pairs of frames, and their pixels, that SPyNet sees in one call: so many take less memory than one frame in a backbone.
+_PAIRS_AT_ONCE = 8
+_PIXELS_AT_ONCE = 2**18
 
 
 class ClipFrames:
@@ -91,7 +93,7 @@ def clip_flows(spynet: nn.Module, clip: ClipFrames, store: StoreFactory) -> tupl
         return backward.unbind(1), forward.unbind(1)
     kept, kept_forward = store(pairs), None if clip.is_mirrored() else store(pairs)
     n, _, h, w = clip[0].shape
-    step = max(1, _PIXELS_AT_ONCE // (n * h * w))
+    step = max(1, min(_PAIRS_AT_ONCE, _PIXELS_AT_ONCE // (h * w)) // n)
     for start in range(0, pairs, step):
         run = torch.stack([clip[i] for i in range(start, min(start + step, pairs) + 1)], dim=1)
         _put(kept, start, pair_flows(spynet, run[:, :-1], run[:, 1:]))
