@@ -89,7 +89,7 @@ def synthetic(number: int) -> Any:
 
 def datasets(root: Path, kind: str, num_frame: int, gt_size: int) -> tuple[REDSRecurrentDataset, Any]:
     ending = '.lmdb' if kind == 'lmdb' else ''
-    options = {
+    options: dict[str, Any] = {
         'dataroot_gt': str(root / f'gt{ending}'),
         'dataroot_lq': str(root / f'lq{ending}'),
         'meta_info_file': str(root / 'meta.txt'),
@@ -100,7 +100,8 @@ def datasets(root: Path, kind: str, num_frame: int, gt_size: int) -> tuple[REDSR
         'use_hflip': True,
         'use_rot': True,
     }
-    mine = REDSRecurrentDataset(**options, io_backend={'type': kind}, scale=SCALE)  # type: ignore[arg-type]
+    backend: Any = {'type': kind}
+    mine = REDSRecurrentDataset(**options, io_backend=backend, scale=SCALE)
     return mine, reds_dataset.REDSRecurrentDataset({**options, 'io_backend': {'type': kind}, 'scale': SCALE})
 
 

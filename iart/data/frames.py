@@ -12,7 +12,7 @@ from iart.data.videos import VideoStore
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, Frame, decode_image, image_size, natural_key, read_bytes
 
-__all__ = ['FolderStore', 'FrameStore', 'IoBackend', 'LmdbStore', 'VideoStore', 'find_store', 'open_store']
+__all__ = ['FolderStore', 'FrameStore', 'IoBackend', 'LmdbStore', 'VideoStore', 'file_bytes', 'find_store', 'open_store']
 
 _SCALE_FOLDER = re.compile(r'^[xX]\d+$')
 _JPEG_START, _JPEG_SUFFIXES = b'\xff\xd8\xff', ('.jpg', '.jpeg')
@@ -75,11 +75,7 @@ class FolderStore:
         data = self._cache.get(clip, frame)
         if data is not None:
             return data
-        path = self._path(clip, frame)
-        data = read_bytes(path)
-        if data.startswith(_JPEG_START) and path.suffix.lower() not in _JPEG_SUFFIXES:
-            raise DataError(f'{path}: found a JPEG image under this name; wanted what the name says (JPEG has lost detail)')
-        return self._cache.keep(clip, frame, data)
+        return self._cache.keep(clip, frame, file_bytes(self._path(clip, frame)))
 
     def _path(self, clip: str, frame: str) -> Path:
         folder, files = self._list(clip)
@@ -93,6 +89,14 @@ class FolderStore:
             folder = _below_scale(folder)
             self._listed[clip] = folder, _by_stem(folder, _scan(folder)[1])
         return self._listed[clip]
+
+
+def file_bytes(path: Path) -> bytes:
+    """Contents of an image file; DataError naming it when it cannot be read, or is a JPEG under another kind's name."""
+    data = read_bytes(path)
+    if data.startswith(_JPEG_START) and path.suffix.lower() not in _JPEG_SUFFIXES:
+        raise DataError(f'{path}: found a JPEG image under this name; wanted what the name says (JPEG has lost detail)')
+    return data
 
 
 def _scan(folder: Path) -> tuple[list[str], list[str]]:

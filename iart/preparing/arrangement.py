@@ -17,7 +17,7 @@ from iart.preparing.listings import check_clips, check_tree, find_frames
 from iart.preparing.lmdbs import make_lmdb
 from iart.preparing.writing import Target, place_file, write_text
 
-_DEEPEST = 4
+_DEEPEST = 6
 
 
 @dataclass(frozen=True)

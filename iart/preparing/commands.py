@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,9 @@ def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
     from iart.errors import UserError
     from iart.preparing.jobs import default_jobs
 
-    if not quiet:
-        log.setup()
+    log.setup()
+    if quiet:
+        log.logger.setLevel(logging.WARNING)
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f'--jobs: found {arguments.jobs}; wanted 1 or more')
     cv2.setNumThreads(1)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from iart import log
-from iart.data.frames import find_store
+from iart.data.frames import file_bytes, find_store
 from iart.data.video_index import is_video
 from iart.data.videos import VideoStore
 from iart.errors import DataError
-from iart.image import Frame, image_size, read_image, write_png
+from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import degrade_uint8, taps
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
@@ -70,16 +70,16 @@ def _store_or_none(source: Path) -> object:
 
 def _from_tree(source: Path, holes: bool, jobs: int) -> Work:
     files = find_frames(source)
-    check_tree(source, files, holes=holes, jobs=jobs)
+    sizes = check_tree(source, files, holes=holes, jobs=jobs)
     places: dict[Path, Path] = {}
     work: Work = []
-    for file in files:
+    for file, size in zip(files, sizes, strict=True):
         place = file.with_suffix('.png')
         if place in places:
             raise DataError(f'{source / file} and {source / places[place]}: would both become {place}; wanted one file per frame')
         places[place] = file
         path = source / file
-        work.append((lambda path=path: read_image(path), (str(path), image_size(path)), place))  # type: ignore[misc]
+        work.append((lambda path=path: decode_image(file_bytes(path), str(path)), (str(path), size), place))  # type: ignore[misc]
     return work
 
 

@@ -138,11 +138,10 @@ class _Examiner:
         found: dict[Place, Place] = {}
         for clip in sorted({c for c, _ in lost}):
             members = [at for at in lost if at[0] == clip]
-            tried = [*members[: _SEARCHES // 2], *members[_SEARCHES // 2 :][-_SEARCHES // 2 :]]
-            inside = self._search(tried, self._whole(clip))
-            if inside:
-                inside |= self._search([at for at in members if at not in inside], self._whole(clip))
-            found |= inside or self._search(members, self._others(members))
+            tried = [members[k] for k in _spread(len(members), _SEARCHES)]
+            here = self._search(tried, self._whole(clip)) or self._search(tried, self._others(tried))
+            places = [place for other in sorted({c for c, _ in here.values()}) for place in self._whole(other)]
+            found |= here | self._search([at for at in members if at not in here], places)
         return found
 
     def _whole(self, clip: int) -> list[Place]:
@@ -152,7 +151,7 @@ class _Examiner:
     def _others(self, members: Sequence[Place]) -> list[Place]:
         """The same frames of the other clips of this size."""
         clip = members[0][0]
-        frames = {f for _, f in members[:_SEARCHES]}
+        frames = {f for _, f in members}
         alike = [c for c, info in enumerate(self.clips) if c != clip and info.size == self.clips[clip].size]
         return [place for c in alike for place in self._whole(c) if place[1] in frames]
 

@@ -49,12 +49,15 @@ def _collect(root: Path, folder: Path, above: tuple[str, ...], found: list[Path]
         raise DataError(f'{error.filename or folder}: cannot be read ({error.strerror})') from error
 
 
-def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> None:
-    """Every folder's images are of one kind and size, have names of their own, and are numbered without holes.
+def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> list[Size]:
+    """Every folder's images are of one kind and size, and are numbered without holes.
 
     Args:
         files: as :func:`find_frames` gives them.
         holes: accept holes in the numbering.
+
+    Returns:
+        (h, w) of each file.
 
     Raises:
         DataError: they are not; all problems, up to one per folder, in one message.
@@ -67,7 +70,8 @@ def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> 
         if not problem and not holes:
             problem = _hole(root / folder, [f.stem for f, _ in members], members[0][0].suffix)
         problems += [problem] if problem else []
-    _refuse(root, problems)
+    _refuse(problems)
+    return sizes
 
 
 def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: int) -> list[tuple[Frame, Size]]:
@@ -89,7 +93,7 @@ def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: i
             missing = missing_numbers([frame for (_, frame), _ in members])
             problem = f'{store.where(clip, missing[0])}: missing in the numbering of its clip' if missing else ''
         problems += [problem] if problem else []
-    _refuse(store.root, problems)
+    _refuse(problems)
     return listed
 
 
@@ -116,7 +120,7 @@ def _hole(folder: Path, stems: list[str], suffix: str) -> str:
     return f'{folder / (missing[0] + suffix)}: missing in the numbering of its folder (--holes accepts that)' if missing else ''
 
 
-def _refuse(root: Path, problems: list[str]) -> None:
+def _refuse(problems: list[str]) -> None:
     if problems:
         more = f'\n... and {len(problems) - 20} more' if len(problems) > 20 else ''
         raise DataError('\n'.join(problems[:20]) + more)
