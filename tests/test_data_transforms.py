@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from iart.data import transforms
+from iart.data.store import Box
 
 
 def rng(seed=0):
@@ -29,7 +30,7 @@ def test_only_intervals_that_fit_are_drawn():
 
 def test_crop_is_a_copy_of_the_place_asked_for():
     frame = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-    square = transforms.crop(frame, (1, 3), 4)
+    square = Box(1, 3, 4, 4).cut(frame)
     assert np.array_equal(square, frame[1:5, 3:7])
     assert not np.shares_memory(square, frame)
 

@@ -34,12 +34,6 @@ def pick_corner(rng: np.random.Generator, height: int, width: int, size: int) ->
     return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
-def crop(frame: Frame, corner: tuple[int, int], size: int) -> Frame:
-    """(h, w, 3) to a copy of its (size, size, 3) square at ``corner`` (top, left)."""
-    top, left = corner
-    return frame[top : top + size, left : left + size].copy()
-
-
 def turn_or_flip(rng: np.random.Generator, clips: Sequence[Frame], *, hflip: bool, rotate: bool) -> list[Frame]:
     """Flip left-right; flip up-down and swap height and width; each by chance, the same for all frames of all clips.
 

@@ -1,0 +1,66 @@
+"""Perceptual metrics of the package ``pyiqa`` (LPIPS, DISTS, NIQE, ...), which is installed only where they are wanted."""
+
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from iart.errors import UserError, nearest
+from iart.image import to_tensor
+from iart.registry import METRIC_REGISTRY, SUFFIX
+
+Image = npt.NDArray[np.uint8]
+
+
+@METRIC_REGISTRY.register(suffix=SUFFIX)
+def calculate_pyiqa(img: Image, img2: Image, crop_border: int = 0, metric: str = 'lpips') -> float:
+    """Any metric of ``pyiqa``, with its own default settings.
+
+    Its weights are fetched by ``pyiqa`` at first use, from the network.
+
+    Args:
+        img: restored image, (h, w, 3) uint8 BGR.
+        img2: ground truth of the same shape; metrics without reference do not look at it.
+        crop_border: pixels cut off on every side first.
+        metric: ``pyiqa``'s name of it: ``lpips``, ``dists``, ``niqe``, ...
+
+    Raises:
+        UserError: ``pyiqa`` is not installed, or has no such metric.
+    """
+    network = _network(metric)
+    pair = [_tensor(image, crop_border) for image in (img, img2)]
+    with torch.no_grad():
+        return float(network(*pair) if network.metric_mode == 'FR' else network(pair[0]))
+
+
+@METRIC_REGISTRY.register(suffix=SUFFIX)
+def calculate_lpips(img: Image, img2: Image, crop_border: int = 0) -> float:
+    """LPIPS (AlexNet) by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    return calculate_pyiqa(img, img2, crop_border, 'lpips')
+
+
+@METRIC_REGISTRY.register(suffix=SUFFIX)
+def calculate_dists(img: Image, img2: Image, crop_border: int = 0) -> float:
+    """DISTS by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    return calculate_pyiqa(img, img2, crop_border, 'dists')
+
+
+def _tensor(image: Image, border: int) -> torch.Tensor:
+    """(h, w, 3) uint8 BGR to (1, 3, h, w) RGB in [0, 1]."""
+    h, w = image.shape[:2]
+    return to_tensor(np.ascontiguousarray(image[border : h - border, border : w - border, ::-1]))[None]
+
+
+@functools.cache
+def _network(metric: str) -> Any:
+    try:
+        pyiqa = importlib.import_module('pyiqa')
+    except ImportError as error:
+        raise UserError(f'the metric {metric} needs the package pyiqa: run  pip install pyiqa  ({error})') from error
+    known = pyiqa.list_models()
+    if metric not in known:
+        raise UserError(f'metric: found {metric!r}; wanted a metric of pyiqa ({nearest(metric, known) or "see pyiqa.list_models()"})')
+    return pyiqa.create_metric(metric, device=torch.device('cpu'))
