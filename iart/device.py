@@ -168,7 +168,8 @@ def lies_in_memory(folder: Path) -> bool:
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on the device or on the host; torch has one exception for CUDA and only messages for the rest."""
-    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc')
+    onednn = ('could not create a primitive', 'could not create a memory')  # how a convolution on a CPU says it
+    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc', *onednn)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
     )

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE')
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
     parser.add_argument('--frames', type=int, default=16, help='of the clip, from its beginning')
+    parser.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames')
     parser.add_argument('--chunk', type=int, nargs='*', default=[4], help='frames that a chunk delivers')
     parser.add_argument('--chunk-overlap', type=int, nargs='*', default=[0, 1, 2, 4, 6, 8])
     parser.add_argument('--tile', type=int, nargs='*', default=[96], help='side of a tile in LR pixels')
@@ -54,6 +55,9 @@ def main() -> None:
     load_weights(network, arguments.weights, optional=('spynet.mean', 'spynet.std'))
     paths = sorted(arguments.lq.glob('*.png'), key=lambda path: natural_key(path.name))[: arguments.frames]
     lq = to_tensor(np.stack([read_image(path) for path in paths]))[None]
+    if arguments.crop:
+        top, left = ((side - part) // 2 for side, part in zip(lq.shape[-2:], arguments.crop, strict=True))
+        lq = lq[..., top : top + arguments.crop[0], left : left + arguments.crop[1]]
     wishes = [
         PlanOptions(kind='chunks', chunk=length, chunk_overlap=overlap)
         for length, overlap in itertools.product(arguments.chunk, arguments.chunk_overlap)

@@ -1,9 +1,10 @@
 """From a network to something that restores clips frame by frame, however long they are."""
 
 import errno
+import gc
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -114,27 +115,42 @@ class PlannedRestorer:
                     return
                 plan = self._fall_back(every, plan, failure)
 
-    def _fall_back(self, every: list[Plan], plan: Plan, failure: str) -> Plan:
+    def _fall_back(self, every: list[Plan], plan: Plan, failure: 'Failure') -> Plan:
+        gc.collect()  # generators and errors may hold each other, and tensors with them
         devices.release_reserve(self.device)
-        following = planning.smaller(every, plan, disk_is_full=failure == 'disk')
+        following = planning.smaller(every, plan, disk_is_full=failure.of == 'disk')
         if following is None:
-            raise UserError(f'{plan.describe()}: out of {failure}, and there is no smaller plan; wanted a smaller --tile or more {failure}')
-        log.logger.warning(f'out of {failure}; going on with the next smaller {following.describe()}')
+            raise UserError(
+                f'{plan.describe()}: out of {failure.of} ({failure.text}), and there is no smaller plan; '
+                f'wanted a smaller --tile, or more {failure.of}'
+            )
+        log.logger.warning(f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}')
         return following
 
 
-def _next(stream: Generator[Tensor, None, None]) -> tuple[Tensor | None, str | None]:
+class Failure(NamedTuple):
+    """What ran out (``memory`` or ``disk``), and what the error said."""
+
+    of: str
+    text: str
+
+
+def _next(stream: Generator[Tensor, None, None]) -> tuple[Tensor | None, Failure | None]:
     """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its traceback holds."""
     try:
         return next(stream, None), None
     except (RuntimeError, MemoryError) as error:
         if not devices.lacks_memory(error):
             raise
-        return None, 'memory'
+        return None, Failure('memory', _first_line(error))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        return None, 'disk'
+        return None, Failure('disk', _first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
