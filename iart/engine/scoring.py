@@ -171,7 +171,7 @@ def compare(scores: SetScores, agreement: Match | None, settings: Settings, netw
     if agreement is None or agreement.kind != 'exact':
         return ()
     rows = []
-    for result in agreement.protocol.results_of(network.method) or agreement.protocol.results_of(network.type):
+    for result in agreement.protocol.results_of(network.method or network.type):
         note = '' if result.mirrored == settings.flip_seq else f'published {"with" if result.mirrored else "without"} flip_seq'
         for metric in scores.metrics:
             figure = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}.get(settings.metrics[metric]['type'])

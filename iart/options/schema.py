@@ -19,6 +19,9 @@ class DatasetOptions(Section):
     protocol: str | None = None
     """Benchmark that the set is, e.g. `REDS4-BI`, `Vid4-BD`: its listing is checked and
     the published figures stand beside the measured ones."""
+    published: str | None = None
+    """Scoring only: the published result to compare with, e.g. `IART N6`; default: all of the network's `type`;
+    `none`: nothing is published for these weights."""
     use_shuffle: bool = True
     """Training only: draw the clips in random order."""
     num_worker_per_gpu: Natural = 2
