@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -63,14 +64,14 @@ def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer:
     """Print a table on rank 0; the first column is text, the others are aligned to the right."""
     if not distributed.is_main():
         return
-    grid = Table(title=title, title_justify='left')
+    grid = Table(title=escape(title), title_justify='left')
     for index, column in enumerate(columns):
         grid.add_column(column, justify='left' if index == 0 else 'right')
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(escape, row))
     if footer is not None:
         grid.add_section()
-        grid.add_row(*footer, style='bold')
+        grid.add_row(*map(escape, footer), style='bold')
     console.print(grid, soft_wrap=False)
 
 
