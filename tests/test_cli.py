@@ -1,0 +1,119 @@
+"""The command line: what users type, what they get, and which code the process ends with."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from tiny import TinyFlow, options, write_clips, write_options
+
+from iart import cli
+from iart.archs.building import build_network
+
+
+@pytest.fixture(autouse=True)
+def _tiny_flow(monkeypatch):
+    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
+
+
+def run(*arguments):
+    """The code a command ends with."""
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_check_prints_what_it_understood(tmp_path, capsys):
+    path = write_options(tmp_path, use_static_graph=True)
+    assert run('check', path, '--force_yml', 'train:total_iter=7') == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)['train']['total_iter'] == 7
+    assert 'use_static_graph' in err
+
+
+def test_all_mistakes_in_one_message_and_code_2(tmp_path, capsys):
+    path = write_options(tmp_path, network_g__embed_dims=8, train__total_itr=3)
+    assert run('check', path) == 2
+    err = capsys.readouterr().err
+    assert 'network_g.embed_dims' in err
+    assert 'train.total_itr' in err
+    assert 'Traceback' not in err
+
+
+def test_train_then_test(tmp_path, capsys):
+    write_clips(tmp_path)
+    path = write_options(tmp_path, train__total_iter=1)
+    assert run('train', '-opt', path, '--device', 'cpu') == 0
+    weights = tmp_path / 'experiments' / 'tiny' / 'models' / 'net_g_1.pth'
+    assert run('test', '-opt', path, '--weights', weights, '--device', 'cpu', '--save-frames') == 0
+    report = json.loads((tmp_path / 'results' / 'tiny' / 'report.json').read_text())
+    assert report['sets'][0]['clips'][0]['frames'] == 4
+    assert len(list((tmp_path / 'results' / 'tiny' / 'visualization').rglob('*.png'))) == 8
+    assert (tmp_path / 'results' / 'tiny' / 'frames.csv').read_text().count('\n') == 9
+    assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_debug_reports_every_iteration(tmp_path):
+    write_clips(tmp_path)
+    assert run('train', '-opt', write_options(tmp_path, train__total_iter=2, logger__print_freq=100), '--debug') == 0
+    log = (tmp_path / 'experiments' / 'debug_tiny' / 'train.log').read_text()
+    assert 'iter 1/2' in log
+    assert 'iter 2/2' in log
+
+
+def test_bicubic_needs_no_weights(tmp_path):
+    write_clips(tmp_path)
+    assert run('test', '-opt', write_options(tmp_path), '--baseline', 'bicubic') == 0
+    report = json.loads((tmp_path / 'results' / 'tiny_bicubic' / 'report.json').read_text())
+    assert report['network']['type'] == 'Bicubic'
+
+
+def test_folders_on_the_command_line_win_and_gt_may_be_missing(tmp_path):
+    write_clips(tmp_path)
+    torch.save({'params': build_network(options(tmp_path)).state_dict()}, tmp_path / 'w.pth')
+    path = write_options(tmp_path, datasets__val__dataroot_gt=str(tmp_path / 'nowhere'), datasets__val__dataroot_lq='nowhere')
+    code = run('test', '-opt', path, '--weights', tmp_path / 'w.pth', '--lq', tmp_path / 'LR', '--save-frames')
+    assert code == 0
+    assert len(list((tmp_path / 'results').rglob('*.png'))) == 8
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['train', '-opt', 'none.yml'], 'none.yml'),
+        (['test', '-opt', '{o}'], 'path.pretrain_network_g'),
+        (['test', '-opt', '{o}', '--weights', 'none.pth'], 'none.pth'),
+        (['train', '-opt', '{o}', '--device', 'cuda:7'], 'cuda:7'),
+        (['train', '-opt', '{o}', '--launcher', 'pytorch'], 'dist_train.sh'),
+        (['convert', '{o}', '{o}'], 'same file'),
+    ],
+)
+def test_mistakes_are_messages(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.delenv('RANK', raising=False)
+    write_clips(tmp_path)
+    path = write_options(tmp_path)
+    assert run(*(a.replace('{o}', str(path)) for a in arguments)) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert 'Traceback' not in err
+
+
+def test_help_is_quick_and_needs_no_torch():
+    code = "import sys; from iart import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
+
+
+def test_the_package_is_lazy():
+    code = "import sys, iart; assert 'torch' not in sys.modules; iart.build_network; assert 'torch' in sys.modules; print(iart.VERSION)"
+    done = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize('script', ['train.py', 'test_IART_reds_N6.py', 'test_IART_reds_N16.py'])
+def test_scripts_at_the_top_are_the_same_commands(repository, script):
+    done = subprocess.run([sys.executable, str(repository / script), '--help'], capture_output=True, text=True, check=True)
+    assert '--force_yml' in done.stdout

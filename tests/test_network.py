@@ -1,0 +1,179 @@
+"""The IART network: sizes, independence of clips, alignments, what goes where in memory."""
+
+import pytest
+import torch
+from rebuilt import fill
+
+import iart
+from iart import registry
+from iart.archs.flow import is_mirrored, pad_to
+from iart.archs.iart_arch import IART
+from iart.errors import OptionsError, UserError
+from iart.ops.attention import biased_attention
+from iart.ops.taps import sampling_taps
+from iart.ops.warp import flow_warp
+from iart.ops.windows import change, enter, leave, window_layout
+
+SMALL = {'mid_channels': 8, 'embed_dim': 8, 'depths': [2], 'num_heads': [2], 'window_size': (3, 4, 4)}
+
+
+@pytest.fixture(scope='module')
+def network():
+    return fill(IART(**SMALL), 'small')
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('n', 't', 'h', 'w'), [(1, 1, 1, 1), (1, 2, 1, 5), (2, 3, 17, 9), (1, 3, 64, 20)])
+def test_any_size_gives_exactly_four_times(network, n, t, h, w):
+    sr = network(torch.rand(n, t, 3, h, w))
+    assert sr.shape == (n, t, 3, 4 * h, 4 * w)
+    assert sr.isfinite().all()
+
+
+@torch.no_grad()
+def test_nothing_is_remembered_between_clips(network):
+    clip = torch.rand(1, 4, 3, 16, 16)
+    first = network(clip)
+    network(torch.cat([clip, clip.flip(1)], 1))  # mirrored: takes the short cut
+    network(torch.rand(2, 3, 3, 20, 24))
+    assert torch.equal(network(clip), first)
+
+
+@torch.no_grad()
+def test_a_clip_does_not_depend_on_its_batch(network):
+    clips = torch.rand(2, 3, 3, 20, 20)
+    torch.testing.assert_close(network(clips)[1:], network(clips[1:]), rtol=0, atol=1e-4)
+
+
+def test_wrong_shapes_are_named(network):
+    with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\).*wanted \(n, t, 3, h, w\)'):
+        network(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ('argument', 'value'),
+    [('num_frames', 5), ('window_size', (1, 8, 8)), ('is_low_res_input', False), ('in_channels', 1), ('num_heads', [7])],
+)
+def test_sizes_that_do_not_fit_are_named(argument, value):
+    with pytest.raises((ValueError, UserError), match=argument):
+        IART(**{**SMALL, argument: value})
+
+
+def test_upstream_names_are_taken():
+    section = {**SMALL, 'type': 'IART', 'img_size': [64, 64], 'patch_size': 1, 'cpu_cache_length': 100, 'is_low_res_input': True}
+    assert isinstance(iart.build_network({'network_g': section}), IART)
+
+
+def test_a_typing_error_in_the_options_is_named():
+    with pytest.raises(OptionsError, match=r"network_g\.embed_dims.*did you mean 'embed_dim'"):
+        iart.build_network({'type': 'IART', 'embed_dims': 8})
+
+
+@pytest.mark.parametrize('name', registry.ours(registry.ALIGNMENT_REGISTRY))
+def test_every_alignment_works_in_the_network_and_learns(name):
+    network = IART(**SMALL, alignment={'type': name})
+    network(torch.rand(1, 3, 3, 16, 16)).square().mean().backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None]
+    assert not without, f'no gradient: {without}'
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', registry.ours(registry.ALIGNMENT_REGISTRY))
+def test_every_alignment_follows_the_flow(name):
+    """Moving source and flow together by whole pixels changes nothing where the image border is far."""
+    align = registry.build(registry.ALIGNMENT_REGISTRY, {'type': name}, channels=8, num_heads=2)
+    source, current = torch.rand(1, 8, 12, 12), torch.rand(1, 8, 12, 12)
+    flow = torch.rand(1, 2, 12, 12) * 0.9
+    moved = align(source.roll((2, 1), (2, 3)), current, flow + torch.tensor([1.0, 2.0]).view(1, 2, 1, 1))
+    inner = (slice(None), slice(None), slice(1, 8), slice(1, 8))
+    torch.testing.assert_close(moved[inner], align(source, current, flow)[inner], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize('window', [2, 3, 4])
+def test_taps_surround_the_sampling_point(window):
+    index, offset = sampling_taps(torch.full((1, 2, 9, 9), 0.25), window)
+    center = 4 * 9 + 4
+    rows, columns = index[:, center] // 9, index[:, center] % 9
+    first = -((window - 1) // 2)
+    assert rows.view(window, window)[:, 0].tolist() == list(range(4 + first, 4 + first + window))
+    assert columns.view(window, window)[0].tolist() == list(range(4 + first, 4 + first + window))
+    assert offset[center].tolist() == [0.25, 0.25]
+
+
+def test_taps_survive_a_wild_flow():
+    index, _ = sampling_taps(torch.full((2, 2, 3, 4), 1e30), 2)
+    assert index.view(4, 2, 12)[:, 1].unique().tolist() == [23]
+
+
+def test_flow_warp_moves_by_the_flow():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    flow = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    torch.testing.assert_close(flow_warp(x, flow)[..., :3], x[..., 1:])
+
+
+@pytest.mark.parametrize('shift', [(0, 0), (2, 2)])
+@pytest.mark.parametrize('size', [(1, 3, 8, 8), (2, 3, 5, 9)])
+def test_windows_and_back(size, shift):
+    n, d, h, w = size
+    layout = window_layout(size, (4, 4), shift, torch.device('cpu'))
+    rows = torch.rand(n * d * h * w, 2)
+    inside = enter(rows, layout)
+    assert torch.equal(leave(inside, layout), rows)
+    other = window_layout(size, (4, 4), (0, 0), torch.device('cpu'))
+    assert torch.equal(leave(change(inside, layout, other), other), rows)
+    if shift == (0, 0):
+        first = rows.view(n, d, h, w, 2)[0, :, :4, :4].reshape(-1, 2)
+        assert torch.equal(inside[: layout.tokens], first), 'a window is a block of pixels of all frames'
+
+
+def test_attention_has_the_gradients_of_its_formula():
+    q, k, v = (torch.rand(5, 2, n, 3, dtype=torch.float32) for n in (4, 6, 6))
+    bias = torch.rand(2, 4, 6)
+    inputs = [x.requires_grad_() for x in (q, k, v, bias)]
+    plain = ((q * 3**-0.5) @ k.transpose(-1, -2) + bias).softmax(-1) @ v
+    out = biased_attention(*inputs)
+    torch.testing.assert_close(out, plain)
+    weight = torch.rand_like(out)
+    for ours, expected in zip(torch.autograd.grad(out, inputs, weight), torch.autograd.grad(plain, inputs, weight), strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_checkpointing_changes_no_gradient():
+    clip, gradients = torch.rand(1, 2, 3, 16, 16), []
+    for use_checkpoint in (False, True):
+        network = fill(IART(**SMALL, use_checkpoint=use_checkpoint, drop_path_rate=0), 'small').train()
+        network(clip).square().mean().backward()
+        gradients.append([p.grad for p in network.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_half_precision_keeps_coordinates_whole(network):
+    """Under bfloat16 autocast the flow and the codes stay float32, so the result stays close."""
+    clip = torch.rand(1, 2, 3, 16, 280)  # wider than the 256 that bfloat16 counts to
+    with torch.no_grad():
+        exact = network(clip)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            half = network(clip)
+    psnr = -10 * torch.log10((half.float() - exact).square().mean())
+    assert psnr > 30
+
+
+def test_mirror_is_seen_to_the_bit():
+    clip = torch.rand(1, 3, 3, 8, 8)
+    mirrored = torch.cat([clip, clip.flip(1)], 1)
+    assert is_mirrored(mirrored)
+    assert not is_mirrored(clip)
+    mirrored[0, 5, 0, 0, 0] += 1e-7
+    assert not is_mirrored(mirrored)
+
+
+def test_padding_reflects_as_far_as_it_can():
+    assert pad_to(torch.tensor([1.0, 2, 3]).view(1, 1, 1, 1, 3), 6)[0, 0, 0, 0].tolist() == [1, 2, 3, 2, 1, 2]
+    assert pad_to(torch.ones(1, 1, 1, 1, 1), 4).shape[-2:] == (4, 4)
+
+
+def test_released_size():
+    network = IART()
+    dead = sum(t.numel() for t in network.released_extras().values() if t.is_meta)
+    assert sum(p.numel() for p in network.parameters()) + dead == 13_410_503
