@@ -4,6 +4,7 @@ import inspect
 import itertools
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -142,6 +143,15 @@ def test_batches_do_not_depend_on_workers(roots):
     assert not same(batches[:3], batches[3:6])
     for workers in (1, 3):
         assert same(take(loader(roots, workers=workers), 13), batches)
+
+
+def test_workers_survive_a_process_that_has_used_threads(roots):
+    """A worker that is a copy of such a process waits for ever for threads that were not copied."""
+    cv2.setNumThreads(2)
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (999, 999), interpolation=cv2.INTER_AREA)
+    busy = loader(roots, workers=1)
+    busy.timeout = 60
+    assert len(take(busy, 2)) == 2
 
 
 @pytest.mark.parametrize('workers', [0, 2])
