@@ -12,6 +12,7 @@ import pkgutil
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -58,6 +59,7 @@ _HOMES = {
 
 def spynet_class() -> type:
     """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
+    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; nothing that a user could change
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
 
 

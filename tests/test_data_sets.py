@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import time
 from types import SimpleNamespace
 
 import cv2
@@ -148,7 +149,8 @@ def test_batches_do_not_depend_on_workers(roots):
 def test_workers_survive_a_process_that_has_used_threads(roots):
     """A worker that is a copy of such a process waits for ever for threads that were not copied."""
     cv2.setNumThreads(2)
-    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (999, 999), interpolation=cv2.INTER_AREA)
+    cv2.cvtColor(np.zeros((3000, 3000, 3), np.uint8), cv2.COLOR_BGR2GRAY)
+    time.sleep(1)  # the threads have to be asleep
     busy = loader(roots, workers=1)
     busy.timeout = 60
     assert len(take(busy, 2)) == 2
