@@ -30,6 +30,7 @@ def _import_basicsr() -> Any:
         shim = types.ModuleType(missing)
         shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
+    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; nothing that a user could change
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:
@@ -59,7 +60,6 @@ _HOMES = {
 
 def spynet_class() -> type:
     """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
-    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; nothing that a user could change
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
 
 
