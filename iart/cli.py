@@ -10,6 +10,7 @@ from typing import Any
 
 from iart import __version__
 from iart.errors import EXIT_USER_ERROR, UserError
+from iart.inference.plan_options import add_plan_arguments, plan_options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument('--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)')
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
+    add_plan_arguments(test)
 
     check = _command(commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights')
     check.add_argument('opt', metavar='YAML')
@@ -128,6 +130,7 @@ def _test(arguments: argparse.Namespace) -> None:
         gt=arguments.gt,
         save_frames=arguments.save_frames,
         baseline=arguments.baseline,
+        plan=plan_options(arguments),
     )
 
 

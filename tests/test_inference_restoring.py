@@ -14,7 +14,7 @@ from iart.errors import UserError
 from iart.inference import restoring
 from iart.inference.costs import measure
 from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer, restorer
+from iart.inference.restoring import plan_restorer
 
 CPU = torch.device('cpu')
 
@@ -74,7 +74,7 @@ def restored(network, lq, **options):
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
-@pytest.mark.parametrize('t', [1, 2, 3, 7])
+@pytest.mark.parametrize('t', [1, 2, 3, 4, 5, 7])
 def test_exact_plans_give_the_same_bits(network, t, mirrored, tmp_path, monkeypatch):
     monkeypatch.setattr('iart.archs.clip_frames._PAIRS_AT_ONCE', 2)  # flows in batches of two
     lq = clip(t, mirrored=mirrored)
@@ -87,7 +87,8 @@ def test_exact_plans_give_the_same_bits(network, t, mirrored, tmp_path, monkeypa
 
 def test_spynet_in_batches_is_exact(tmp_path):
     network, lq = fill(tiny(), 'tiny'), clip(3)
-    whole = torch.stack(list(restorer(network, CPU)(lq)), dim=1)
+    with torch.inference_mode():
+        whole = network(lq)
     assert torch.equal(restored(network, lq, kind='device'), whole)
     assert torch.equal(restored(network, lq, kind='disk', spill_to=tmp_path), whole)
 
@@ -185,6 +186,14 @@ def failing(network, monkeypatch, failures):
 
     plan_restorer(network, CPU).costs  # noqa: B018 (measured before the network breaks)
     monkeypatch.setattr(IART, 'frames', broken)
+
+
+def test_what_ran_out_is_not_tried_again_for_the_next_clip(network, monkeypatch, caplog):
+    failing(network, monkeypatch, [(1, MemoryError())])
+    restore = plan_restorer(network, CPU)
+    for expected in (['device', 'disk'], ['disk']):
+        assert len(list(restore(clip(3)))) == 3
+        assert [plan.kind for plan in restore.used] == expected
 
 
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
