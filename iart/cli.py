@@ -69,8 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
+    from iart.engine import estimate_command
     from iart.preparing.commands import add_commands
 
+    estimate_command.add_commands(commands)
     add_commands(commands)
     return parser
 
