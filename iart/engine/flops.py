@@ -34,7 +34,7 @@ class Work:
 
 
 Counts = dict[tuple[str, str], Work]
-"""(dotted name of the innermost module, name of the operator) -> work."""
+"""(dotted name of the innermost module, name of the operator) -> work; the name is empty outside of modules."""
 
 
 def count_frame(network: nn.Module, side: tuple[int, int], precision: str = 'fp32') -> Counts:
@@ -104,7 +104,8 @@ class _Counting(TorchDispatchMode):
         else:
             flops = int(flop_registry[packet](*args, **kwargs, out_val=result)) if packet in flop_registry else 0
         moved = sum(_bytes(leaf) for leaf in tree_leaves((args, kwargs, result)))
-        key = max(self.modules.parents, key=len) if self.modules else '', str(packet)
+        parents = self.modules.parents - {'Global'} if self.modules else ()
+        key = max(parents, key=lambda name: name.count('.'), default=''), str(packet)
         self.counts[key] = self.counts.get(key, Work()) + Work(flops, moved, 1)
         return result
 
