@@ -9,7 +9,7 @@ from rebuilt import fill
 from torch import nn
 
 from iart.archs.iart_arch import IART
-from iart.archs.stores import DiskStore, HostStore, stores
+from iart.archs.stores import BlockStore, DiskStore, HostStore, stores
 from iart.errors import UserError
 from iart.inference import restoring
 from iart.inference.costs import measure
@@ -130,7 +130,7 @@ def test_half_precision_features_are_close_and_not_called_exact(network):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
 def test_stores_give_back_what_they_got(layout, dtype, tmp_path):
     values = [torch.randn(2, 4, 5, 3).to(dtype).to(memory_format=layout) for _ in range(3)]
-    for store in (HostStore(3, CPU), DiskStore(3, CPU, folder=tmp_path)):
+    for store in (HostStore(3, CPU), BlockStore(3), DiskStore(3, CPU, folder=tmp_path)):
         for order in ((2, 0, 1), (0, 1, 2)):  # the second time in place of the first
             for i in order:
                 store[i] = values[i]
