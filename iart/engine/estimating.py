@@ -211,8 +211,8 @@ def print_estimate(found: Estimate) -> None:
         ('timed', f'{timed.clips} × {timed.frames} frames, LR {timed.side}×{timed.side}'),
         ('seconds per iteration', f'{found.seconds:.3g}'),
         ('iterations', f'{found.total_iter:,}'),
-        ('days in all', f'{found.days:.2f}'),
-        ('clips per second to read', f'{found.clips_per_second:.2f}'),
+        ('days in all', f'{found.days:,.2f}'),
+        ('clips per second to read', f'{found.clips_per_second:.3g}'),
         ('memory', f'{spell(found.memory)} expected, {spell(found.free)} free: {verdict}'),
     ]
     log.table(f'{found.network} on {found.device}, per process', ['', 'estimate'], rows)

@@ -96,9 +96,10 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func.namespace == 'prim' or any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns):
-            return result  # a question or a view: nothing moves
         packet = func._overloadpacket
+        view = packet is torch.ops.aten._unsafe_view or any(r.alias_info and not r.alias_info.is_write for r in func._schema.returns)
+        if view or func.namespace == 'prim':
+            return result  # a view or a question: nothing moves
         if packet is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
             flops = _cpu_attention(*args)
         else:
