@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE')
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
     parser.add_argument('--frames', type=int, default=5, help='of the clip, from its beginning')
+    parser.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames, in LR pixels')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--threads', type=int, help='of the CPU')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
@@ -47,6 +48,13 @@ def main() -> None:
     network = build_network(load(arguments.opt) if arguments.opt else BASICVSR).to(device)
     load_weights(network, arguments.weights, optional=('spynet.mean', 'spynet.std'))
     lq, gt = (np.stack([read_image(p) for p in frames_in(folder, arguments.frames)]) for folder in (arguments.lq, arguments.gt))
+    if arguments.crop:
+        scale = gt.shape[1] // lq.shape[1]
+        top, left = ((side - part) // 2 for side, part in zip(lq.shape[1:3], arguments.crop, strict=True))
+        lq, gt = (
+            images[:, top * by : (top + arguments.crop[0]) * by, left * by : (left + arguments.crop[1]) * by]
+            for images, by in ((lq, 1), (gt, scale))
+        )
     rows = compare(network, device, lq, gt)
     title = f'{type(network).__name__}, {len(lq)} frames of {lq.shape[2]}×{lq.shape[1]}, on {device}'
     log.table(title, COLUMNS, [[str(cell) for cell in row] for row in rows])

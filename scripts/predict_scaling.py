@@ -78,13 +78,14 @@ def main() -> None:
         '--loader', type=float, default=2.0, metavar='CLIPS/S', help='of one worker: scripts/benchmark_loader.py measures it'
     )
     parser.add_argument('--workers', type=int, default=6, help='that read, for each GPU')
-    parser.add_argument('--check', action='store_true', help="hold the reckoning against this CPU's time")
+    text = "hold the reckoning against this CPU's time, for 3 frames of SIDE×SIDE (default 32)"
+    parser.add_argument('--check', type=int, nargs='?', const=32, metavar='SIDE', help=text)
     arguments = parser.parse_args()
     log.setup()
     options = load(arguments.opt)
     run = DryRun(options, CPU)
     if arguments.check:
-        check(run.network.eval())
+        check(run.network.eval(), arguments.check)
         return
     counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p) for p in ('fp32', 'bf16')}
     memory_per_frame(run.network, arguments)
@@ -225,15 +226,15 @@ def scaling(
     return rows
 
 
-def check(network: nn.Module) -> None:
+def check(network: nn.Module, side: int) -> None:
     """Measure this CPU's rates and a small clip, and reckon the same clip."""
     a = torch.rand(1536, 1536)
     gemm = 2 * 1536**3 / fastest(lambda: a @ a)
     big = torch.rand(2**26)
     target = torch.empty_like(big)
     bandwidth = 2 * 4 * 2**26 / fastest(lambda: target.copy_(big))
-    lq = torch.rand(1, 3, 3, 32, 32)
-    counts = flops.count(lambda: network(torch.rand(1, 3, 3, 32, 32)))
+    lq = torch.rand(1, 3, 3, side, side)
+    counts = flops.count(lambda: network(torch.rand(1, 3, 3, side, side)))
     with torch.inference_mode():
         measured = fastest(lambda: network(lq), times=2)
     machine = Machine(gemm / 1e12, gemm / 1e12, bandwidth / 1e9)
@@ -241,7 +242,7 @@ def check(network: nn.Module) -> None:
     predicted = sum(parts.values())
     log.logger.info(f'{torch.get_num_threads()} threads: {gemm / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s')
     rows = [[part, f'{t:.2f}'] for part, t in sorted(parts.items(), key=lambda item: -item[1])]
-    log.table('3 frames of 32×32 on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}'])
+    log.table(f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}'])
     log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
 
 
