@@ -8,6 +8,7 @@ The folders hold the LR frames of one clip and their ground truth. Without --opt
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE')
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
     parser.add_argument('--frames', type=int, default=5, help='of the clip, from its beginning')
+    parser.add_argument(
+        '--precision', nargs='+', choices=devices.PRECISIONS, default=devices.PRECISIONS, help='fp32 comes first in any case'
+    )
     parser.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames, in LR pixels')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--threads', type=int, help='of the CPU')
@@ -55,7 +59,7 @@ def main() -> None:
             images[:, top * by : (top + arguments.crop[0]) * by, left * by : (left + arguments.crop[1]) * by]
             for images, by in ((lq, 1), (gt, scale))
         )
-    rows = compare(network, device, lq, gt)
+    rows = compare(network, device, lq, gt, dict.fromkeys(['fp32', *arguments.precision]))
     title = f'{type(network).__name__}, {len(lq)} frames of {lq.shape[2]}×{lq.shape[1]}, on {device}'
     log.table(title, COLUMNS, [[str(cell) for cell in row] for row in rows])
     if arguments.json:
@@ -70,9 +74,11 @@ def frames_in(folder: Path, count: int) -> list[Path]:
     return found
 
 
-def compare(network: torch.nn.Module, device: torch.device, lq: np.ndarray, gt: np.ndarray) -> list[list[str | float]]:
+def compare(
+    network: torch.nn.Module, device: torch.device, lq: np.ndarray, gt: np.ndarray, precisions: Iterable[str]
+) -> list[list[str | float]]:
     """One row of figures per way of computing, fp32 first."""
-    ways = [(precision, precision, PlanOptions(kind='device')) for precision in devices.PRECISIONS]
+    ways = [(precision, precision, PlanOptions(kind='device')) for precision in precisions]
     if streams(network):
         ways.append(('fp32, features on disk in fp16', 'fp32', PlanOptions(kind='disk', half=True)))
     exact, best = None, 0.0
