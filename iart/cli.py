@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument('--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)')
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
+    test.add_argument('--report', action='store_true', help='write a page to look at: report.html in the results folder')
 
     check = _command(commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights')
     check.add_argument('opt', metavar='YAML')
@@ -67,9 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
-    from iart.preparing.commands import add_commands
+    from iart.preparing import commands as preparing
+    from iart.reporting import commands as reporting
 
-    add_commands(commands)
+    preparing.add_commands(commands)
+    reporting.add_commands(commands)
     return parser
 
 
@@ -117,7 +120,7 @@ def _test(arguments: argparse.Namespace) -> None:
 
     options = load(arguments.opt, arguments.force_yml)
     device = _launch(arguments, options)
-    from iart.engine.testing import run_test
+    from iart.engine.testing import results_folder, run_test
 
     run_test(
         options,
@@ -128,7 +131,12 @@ def _test(arguments: argparse.Namespace) -> None:
         gt=arguments.gt,
         save_frames=arguments.save_frames,
         baseline=arguments.baseline,
+        report=arguments.report,
     )
+    if arguments.report:
+        from iart.reporting.commands import report_on
+
+        report_on([results_folder(options, arguments.baseline)])
 
 
 def _check(arguments: argparse.Namespace) -> None:

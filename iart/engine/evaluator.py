@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,6 +138,7 @@ def score_set(
     flip_seq: bool = False,
     center_frame_only: bool = False,
     save_to: Path | None = None,
+    save_clips: Collection[str] | None = None,
     suffix: str | None = None,
     title: str = 'score',
 ) -> SetScores:
@@ -152,6 +153,7 @@ def score_set(
             followed by itself reversed (2t frames), before rounding.
         center_frame_only: only frame t // 2 counts and is saved.
         save_to: folder for the restored frames, ``<clip>/<frame>.png``; None saves nothing.
+        save_clips: names of the clips that are saved; None: every clip.
         suffix: appended to the names of saved frames, after an underscore.
         title: of the progress bar and of the result.
 
@@ -166,7 +168,8 @@ def score_set(
         for i in mine:
             frames = _Frames(restore, dataset.read_lq(i), device, flip_seq)
             wanted = [lengths[i] // 2] if center_frame_only else None
-            done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=save_to, suffix=suffix, bar=bar)
+            kept = save_to if save_clips is None or dataset.clips[i].name in save_clips else None
+            done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=kept, suffix=suffix, bar=bar)
     gathered = distributed.gather((done, devices.peak_memory_mb(device)))
     clips = {i: scores for part, _ in gathered for i, scores in part.items()}
     return SetScores(title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), max(memory for _, memory in gathered))

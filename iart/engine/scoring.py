@@ -4,20 +4,23 @@
 
     <out>/report.json                                    everything, for machines
     <out>/frames.csv                                     one line per frame
-    <out>/visualization/<set>/<clip>/<frame>.png         when frames are saved
+    <out>/visualization/<set>/<clip>/<frame>.png         when frames are saved: of all clips, or of some for a report
 """
 
 import hashlib
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from iart import __version__, distributed, log
+from iart import device as devices
 from iart.data.building import build_dataset
 from iart.engine.evaluator import ClipSet, Restore, SetScores, build_metrics, score_set
 from iart.engine.tables import Comparison, frames_csv, print_comparisons, print_scores, to_json, write_text
@@ -59,6 +62,22 @@ class Settings:
     scale: int = 4
     flip_seq: bool = False
     center_frame_only: bool = False
+    precision: str = 'fp32'
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a test set was made of and what was kept of it, so that a report finds the frames again.
+
+    Args:
+        section: ``type`` of the data set and its arguments.
+        sizes: per clip (h, w) of the LR frames.
+        saved: clips whose restored frames were saved.
+    """
+
+    section: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    saved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,7 @@ class SetReport:
     scores: SetScores
     agreement: Match | None
     comparisons: tuple[Comparison, ...]
+    material: Material = field(default_factory=Material)
 
     @property
     def label(self) -> str:
@@ -85,6 +105,7 @@ def score(
     device: torch.device,
     out: Path,
     save_frames: bool = False,
+    report_clips: int = 0,
     suffix: str | None = None,
     command: Sequence[str] = (),
 ) -> list[SetReport]:
@@ -98,6 +119,7 @@ def score(
         device: where LR clips are put.
         out: folder of the reports and frames.
         save_frames: write the restored frames as PNG.
+        report_clips: without ``save_frames``, write those of this many clips, spread over each set.
         suffix: appended to their names.
         command: the command line, for the report.
 
@@ -112,6 +134,7 @@ def score(
     reports: list[SetReport] = []
     for key, dataset in sets.items():
         title = titles[key]
+        saved = spread([clip.name for clip in dataset.clips], len(dataset.clips) if save_frames else report_clips)
         scores = score_set(
             restore,
             dataset,
@@ -119,17 +142,25 @@ def score(
             device=device,
             flip_seq=settings.flip_seq,
             center_frame_only=settings.center_frame_only,
-            save_to=out / 'visualization' / title if save_frames else None,
+            save_to=out / 'visualization' / title if saved else None,
+            save_clips=saved,
             suffix=suffix,
             title=title,
         )
-        report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network))
+        material = Material(datasets[key].section, {clip.name: clip.size for clip in dataset.clips}, saved)
+        report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network), material)
         reports.append(report)
         _say(report)
         if distributed.is_main():  # after every set, so that an interrupted run leaves those that are finished
             write_text(out / 'frames.csv', frames_csv(r.scores for r in reports))
-            write_text(out / 'report.json', to_json(as_dict(name, reports, settings, network, device, command)))
+            write_text(out / 'report.json', to_json(as_dict(name, reports, settings, network, device, command, suffix)))
     return reports
+
+
+def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """At most ``count`` of the names, evenly spread, the first one among them."""
+    count = min(count, len(names))
+    return tuple(names[i * len(names) // count] for i in range(count))
 
 
 def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
@@ -199,6 +230,7 @@ def as_dict(
     network: NetworkFacts,
     device: torch.device,
     command: Sequence[str],
+    suffix: str | None = None,
 ) -> dict[str, Any]:
     """The report, made of what JSON knows."""
     weights = network.weights
@@ -206,19 +238,21 @@ def as_dict(
         'name': name,
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'command': list(command),
-        'versions': {'iart': __version__, 'python': platform.python_version(), 'torch': torch.__version__},
+        'folder': os.getcwd(),  # relative folders of the sets start here
+        'versions': {'iart': __version__, 'python': platform.python_version(), 'torch': torch.__version__, 'numpy': np.__version__},
+        'machine': devices.describe(device),
         'network': {
             **asdict(network),
             'weights': weights and weights.name,
             'weights_sha256': weights and sha256(weights),
         },
-        'settings': {**vars(settings), 'device': str(device), 'ranks': distributed.world_size()},
+        'settings': {**vars(settings), 'suffix': suffix, 'device': str(device), 'ranks': distributed.world_size()},
         'sets': [_set_as_dict(report) for report in reports],
     }
 
 
 def _set_as_dict(report: SetReport) -> dict[str, Any]:
-    scores, agreement = report.scores, report.agreement
+    scores, agreement, material = report.scores, report.agreement, report.material
     return {
         'key': report.key,
         'name': scores.title,
@@ -226,12 +260,15 @@ def _set_as_dict(report: SetReport) -> dict[str, Any]:
         'protocol': agreement and agreement.protocol.id,
         'agreement': agreement and agreement.kind,
         'explanation': agreement and agreement.explanation,
+        'data': dict(material.section),
         'total': scores.totals(),
         'published': [{**asdict(c), 'difference': c.difference} for c in report.comparisons],
         'clips': [
             {
                 'name': clip.name,
                 'frames': len(clip.frames),
+                'size': material.sizes.get(clip.name),
+                'saved': clip.name in material.saved,
                 **{metric: clip.mean(metric) for metric in scores.metrics},
                 'restored': clip.restored,
                 'seconds': round(clip.seconds, 3),

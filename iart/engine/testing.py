@@ -4,15 +4,19 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from iart import log
+from iart import distributed, log
 from iart.archs.building import build_network
+from iart.engine.alignment_views import write_views
 from iart.engine.baselines import bicubic_restore
 from iart.engine.scoring import NetworkFacts, SetReport, Settings, score
 from iart.errors import OptionsError
-from iart.inference.restoring import Restore, restorer
+from iart.inference.restoring import restorer
 from iart.options import DatasetOptions, Options
 from iart.weights import load_weights
+
+REPORT_CLIPS = 4  # of each test set, whose frames a report can show
 
 
 def run_test(
@@ -25,6 +29,7 @@ def run_test(
     gt: str | None = None,
     save_frames: bool | None = None,
     baseline: str | None = None,
+    report: bool = False,
 ) -> list[SetReport]:
     """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` where there are none).
 
@@ -36,6 +41,7 @@ def run_test(
         lq, gt: folders instead of ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
         save_frames: instead of ``val.save_img``.
         baseline: ``bicubic`` to score that instead of the network.
+        report: keep what a report shows: frames of a few clips at least, and views of the alignment.
 
     Raises:
         UserError: options, data or weights do not fit; before anything is restored.
@@ -44,29 +50,40 @@ def run_test(
         log.logger.info(note)
     sets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
-    name = f'{options.name}_{baseline}' if baseline else options.name
+    out = results_folder(options, baseline)
+    network, restore = None, bicubic_restore(options.scale)
     if baseline:
-        restore, facts = bicubic_restore(options.scale), NetworkFacts(type='Bicubic')
+        facts = NetworkFacts(type='Bicubic')
     else:
-        restore, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
-    out = Path(options.path.results_root) / name
+        network, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
+        restore = restorer(network, device, precision)
     reports = score(
         restore,
-        name=name,
+        name=out.name,
         datasets=sets,
-        settings=Settings(options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only),
+        settings=Settings(options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only, precision),
         network=facts,
         device=device,
         out=out,
         save_frames=options.val.save_img if save_frames is None else save_frames,
+        report_clips=REPORT_CLIPS if report else 0,
         suffix=options.val.suffix,
         command=sys.argv,
     )
-    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if save_frames else ''))
+    if report and network is not None and distributed.is_main():
+        for result in reports:
+            write_views(network, result, out / 'alignment', scale=options.scale, device=device)
+    kept = any(result.material.saved for result in reports)
+    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if kept else ''))
     return reports
 
 
-def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[Restore, NetworkFacts]:
+def results_folder(options: Options, baseline: str | None = None) -> Path:
+    """Where :func:`run_test` writes."""
+    return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
+
+
+def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[nn.Module, NetworkFacts]:
     if not file.name:
         raise OptionsError('path.pretrain_network_g: found nothing; wanted a weight file there or with --weights')
     section = {k: v for k, v in options.network_g.items() if k != 'spynet_path'}  # the weight file holds the flow network too
@@ -75,7 +92,7 @@ def _network(options: Options, file: Path, device: torch.device, precision: str,
     count = sum(p.numel() for p in network.parameters())
     log.logger.info(f'{section["type"]}, {count:,} weights from {file}, on {device}, {precision}')
     facts = NetworkFacts(type=section['type'], parameters=count, weights=file, method=method)
-    return restorer(network.to(device).eval(), device, precision), facts
+    return network.to(device).eval(), facts
 
 
 def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, DatasetOptions]:
