@@ -102,7 +102,8 @@ def describe(device: torch.device) -> str:
     with contextlib.suppress(OSError):  # Linux tells more there
         named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
         model = named.group(1) if named else model
-    return f'{model}, {torch.get_num_threads()} threads'
+    count = torch.get_num_threads()
+    return f'{model}, {count} thread{"s" if count > 1 else ""}'
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -136,8 +136,9 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
     flow, heads, bilinear = (x[..., :height, :width].float().cpu().numpy() for x in (call.flow[0], shares, plain))
     attention = heads.mean(0)
     reach = float(np.hypot(*flow).max())
+    brightest = min(1.0, float(np.ceil(attention.max() * 20) / 20))
     write_png(target / f'offsets_{order}.png', colour_offsets(flow, reach))
-    write_png(target / f'taps_{order}.png', _maps(attention))
+    write_png(target / f'taps_{order}.png', _maps(attention / brightest))
     write_png(target / f'bilinear_{order}.png', _maps(bilinear))
     step = max(1, -(-max(size) // _ARROWS))
     return {
@@ -145,6 +146,7 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
         'heads': len(heads),
         'mean_offset': float(np.hypot(*flow).mean()),
         'largest_offset': reach,
+        'brightest': brightest,  # of the attention's picture
         'attention': attention.mean((1, 2)).tolist(),
         'bilinear': bilinear.mean((1, 2)).tolist(),
         'difference': float(np.abs(attention - bilinear).sum(0).mean() / 2),
@@ -176,7 +178,7 @@ def colour_offsets(flow: Floats, reach: float) -> Frame:
 
 
 def _maps(shares: Floats) -> Frame:
-    """(window², h, w) weights of 0 to 1 → their maps in a square, two white pixels between them."""
+    """(window², h, w) numbers of 0 to 1 → their maps in a square, two white pixels between them."""
     side = round(len(shares) ** 0.5)
     colours = (matplotlib.colormaps['viridis'](np.clip(shares, 0, 1))[..., :3] * 255).round().astype(np.uint8)
     _, h, w, _ = colours.shape

@@ -123,7 +123,7 @@ def cut_slices(footage: Footage) -> Slices | None:
         for name, frame in footage.versions(j).items():
             lines.setdefault(name, []).append(frame[row, left : left + width])
     pictures = {name: np.stack(rows) for name, rows in lines.items() if len(rows) == length}
-    return Slices(row, left, width, length, pictures, _flicker(pictures))
+    return Slices(row, left, width, length, pictures, flicker(pictures))
 
 
 def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
@@ -139,7 +139,8 @@ def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
     return np.asarray(cv2.blur(total, (1, 3)), np.float32)
 
 
-def _flicker(pictures: Mapping[str, Frame]) -> dict[str, float]:
+def flicker(pictures: Mapping[str, Frame]) -> dict[str, float]:
+    """See :class:`Slices`; of the pictures of all versions."""
     if 'GT' not in pictures:
         return {}
     changes = {name: np.diff(_luma(picture), axis=0) for name, picture in pictures.items()}

@@ -90,11 +90,13 @@ def _chart(
         'digits': digits,
         'frames': names,
         'summary': f'{metric.upper()} per frame of clip {key[1]}. ' + '; '.join(summaries),
-        'series': [
-            {'label': r.label, 'colour': order.index(r.label), 'values': [v if math.isfinite(v) else None for v in values]}
-            for r, values in series
-        ],
+        'series': [_series(r.label, order.index(r.label), values, digits) for r, values in series],
     }
+
+
+def _series(label: str, colour: int, values: tuple[float, ...], digits: int) -> dict[str, Any]:
+    shown = [v if math.isfinite(v) else None for v in values]  # JSON has no infinity
+    return {'label': label, 'colour': colour, 'mean': number(sum(values) / len(values), digits), 'values': shown}
 
 
 def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Shot]:

@@ -52,7 +52,7 @@
       if (!this.width) return;
       this.plot.replaceChildren();
       const svg = element('svg', { 'aria-hidden': 'true', focusable: 'false' }, this.plot);
-      const scale = ticks(this.low, this.high, 4);
+      const scale = ticks(this.low, this.high, 5);
       this.left = 14 + 7.5 * Math.max(...scale.found.map((v) => v.toFixed(scale.digits).length));
       for (const v of scale.found) {
         element('line', { class: 'grid', x1: this.left, x2: this.width - 10, y1: this.y(v), y2: this.y(v) }, svg);
@@ -100,10 +100,6 @@
       this.index = index === null ? null : Math.min(frames.length - 1, Math.max(0, index));
       this.readout.replaceChildren();
       if (this.cursor) this.cursor.replaceChildren();
-      if (this.index === null) {
-        this.readout.textContent = 'Point at the chart, or focus it and use the arrow keys, for the figures of a frame.';
-        return;
-      }
       const say = (text, strong) => {
         const span = document.createElement('span');
         span.append(text);
@@ -114,6 +110,11 @@
         }
         this.readout.append(span);
       };
+      if (this.index === null) {
+        say('mean of the frames');
+        for (const s of series) say(`${s.label} `, s.mean);
+        return;
+      }
       say('frame ', frames[this.index]);
       for (const s of series) {
         const v = s.values[this.index];
