@@ -206,3 +206,47 @@ def test_command_ends_with_2_for_a_folder_without_results(tmp_path, capsys):
         cli.main(['report', str(tmp_path)])
     assert stop.value.code == 2
     assert 'report.json' in capsys.readouterr().err
+
+
+def test_frames_without_ground_truth(folders):
+    report = json.loads((folders[0] / 'report.json').read_text())
+    del report['sets'][0]['data']['dataroot_gt']
+    report['sets'][0]['total'] = {}
+    for clip in report['sets'][0]['clips']:
+        del clip['psnr'], clip['ssim']
+    (folders[0] / 'report.json').write_text(json.dumps(report))
+    rows = [line.split(',')[:3] for line in (folders[0] / 'frames.csv').read_text().splitlines()]
+    (folders[0] / 'frames.csv').write_text('\n'.join(map(','.join, rows)) + '\n')
+    text = write_report(folders[:1]).read_text(encoding='utf-8')
+    assert 'none scored: there is no ground truth' in text
+    assert 'frames were restored, not scored' in text
+    assert '<h2>Frame against frame</h2>' in text
+    assert 'Error of' not in text
+
+
+def test_published_figures_and_several_sets(folders):
+    report = json.loads((folders[0] / 'report.json').read_text())
+    other = json.loads(json.dumps(report['sets'][0]))
+    row = {
+        'method': 'Bicubic',
+        'source': 'a paper',
+        'figure': 'psnr',
+        'published': 23.78,
+        'measured': 23.7712,
+        'difference': -0.0088,
+        'note': '',
+    }
+    other |= {'name': 'Second', 'protocol': 'Vid4-BI', 'agreement': 'exact', 'label': 'Vid4-BI', 'published': [row]}
+    report['sets'].append(other)
+    report['settings']['metrics']['ssim']['better'] = 'lower'
+    (folders[0] / 'report.json').write_text(json.dumps(report))
+    page = write_report(folders)
+    text = page.read_text(encoding='utf-8')
+    assert '<h4>Published and measured</h4>' in text
+    assert '23.7712' in text
+    assert '−0.0088' in text
+    assert '<tr class="ours"><th scope="row">Bicubic</th>' in text
+    assert '| Bicubic | Bicubic | PSNR | 23.78 | 23.7712 | −0.0088 | a paper |' in page.with_suffix('.md').read_text(encoding='utf-8')
+    table = set_table('Small', read_results(folders))
+    assert table.lower == {'ssim'}
+    assert set_table('Second', read_results(folders)).total.cells[0][1].text == '–'

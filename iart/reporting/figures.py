@@ -37,7 +37,7 @@ def write_figures(
     for shot in shots:
         name = file_name(shot.set, shot.clip, shot.frame, 'detail')
         title = f'{shot.clip}, frame {shot.frame}'
-        comparison(folder / name, shot.originals, crop=shot.box, title=title)
+        comparison(folder / name, shot.originals, shot.scores, crop=shot.box, title=title)
         written.append(
             (f'{folder.name}/{name}', f'Clip {shot.clip}, frame {shot.frame}: {", ".join(shot.originals)}, and the same detail of each')
         )

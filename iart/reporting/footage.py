@@ -89,7 +89,7 @@ def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], l
         for result in results:
             entry = result.set_named(name)
             for clip in entry.clips if entry else ():
-                if clip.saved:
+                if clip.saved and (name, clip.name) in result.frames:
                     shown.setdefault(clip.name, {})[result.label] = result
         if not shown:
             notes.append(f'{name}: no frames were saved; score with --report or --save-frames to see some.')

@@ -137,7 +137,10 @@ def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
     counted, shown = sum(clip.frames for clip in entry.clips), sum(clip.restored for clip in entry.clips)
     sizes = sorted({clip.size for clip in entry.clips if clip.size})
     facts = [('Benchmark', entry.label), ('Clips', str(len(entry.clips)))]
-    facts.append(('Frames', f'{counted} scored' if counted == shown else f'{counted} scored of {shown} restored'))
+    if not entry.total:
+        facts.append(('Frames', f'{shown} restored, none scored: there is no ground truth'))
+    else:
+        facts.append(('Frames', f'{counted} scored' if counted == shown else f'{counted} scored of {shown} restored'))
     if sizes:
         scale = settings.scale
         spelled = [f'{w}×{h} → {w * scale}×{h * scale}' for h, w in sizes[:3]]
@@ -145,11 +148,12 @@ def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
     facts.append(('Scale', f'×{settings.scale}'))
     if entry.protocol:
         facts.append(('Degradation', get(entry.protocol).degradation))
-    for name, section in settings.metrics.items():
+    for name, section in settings.metrics.items() if entry.total else ():
         channel = 'Y channel' if section.get('test_y_channel') else 'RGB'
         border = section.get('crop_border', 0)
         facts.append((name.upper(), f'{section.get("type", "")}, {channel}, ' + (f'{border} px border cut' if border else 'no border cut')))
-    facts.append(('Averaged', 'over the frames of a clip, then over clips'))
+    if entry.total:
+        facts.append(('Averaged', 'over the frames of a clip, then over clips'))
     facts += [
         (label, folder(entry.data[key]))
         for key, label in (('dataroot_lq', 'LR frames'), ('dataroot_gt', 'Ground truth'))

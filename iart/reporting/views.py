@@ -46,6 +46,8 @@ class Shot:
     thumb: Image
     originals: dict[str, Frame]
     """Versions without error maps, for the figures."""
+    scores: dict[str, dict[str, float]]
+    """PSNR and SSIM of versions, whatever the options call them, under ``psnr`` and ``ssim``."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
         tuple(crops),
         thumb,
         versions,
+        _scores(scored, choice.at, results),
     )
 
 
@@ -145,6 +148,15 @@ def _first_pair(names: list[str], footage: Footage) -> tuple[int, int]:
     plain = next((n for n in ('LR bicubic', BICUBIC) if n in names), names[0])
     best = next((n for n in footage.files if n in names and n != plain), names[-1])
     return names.index(plain), names.index(best)
+
+
+def _scores(scored: dict[str, Frames], index: int, results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    kinds = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}
+    types = {metric: section.get('type', '') for result in results for metric, section in result.file.settings.metrics.items()}
+    return {
+        name: {kinds[types[metric]]: values[index] for metric, values in frames.values.items() if types.get(metric) in kinds}
+        for name, frames in scored.items()
+    }
 
 
 def _caption(scored: dict[str, Frames], name: str, index: int, results: Sequence[Result]) -> str:
