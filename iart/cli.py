@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument('--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)')
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
     add_plan_arguments(test)
+    test.add_argument('--report', action='store_true', help='write a page to look at: report.html in the results folder')
 
     check = _command(commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights')
     check.add_argument('opt', metavar='YAML')
@@ -69,11 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
-    from iart.engine import estimate_command
-    from iart.preparing.commands import add_commands
+    from iart.engine import estimate_command as estimating
+    from iart.preparing import commands as preparing
+    from iart.reporting import commands as reporting
 
-    estimate_command.add_commands(commands)
-    add_commands(commands)
+    for part in (estimating, preparing, reporting):
+        part.add_commands(commands)
     return parser
 
 
@@ -121,7 +123,7 @@ def _test(arguments: argparse.Namespace) -> None:
 
     options = load(arguments.opt, arguments.force_yml)
     device = _launch(arguments, options)
-    from iart.engine.testing import run_test
+    from iart.engine.testing import results_folder, run_test
 
     run_test(
         options,
@@ -133,7 +135,12 @@ def _test(arguments: argparse.Namespace) -> None:
         save_frames=arguments.save_frames,
         baseline=arguments.baseline,
         plan=plan_options(arguments),
+        report=arguments.report,
     )
+    if arguments.report:
+        from iart.reporting.commands import report_on
+
+        report_on([results_folder(options, arguments.baseline)])
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import re
 import resource
 import sys
@@ -91,6 +92,18 @@ def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
     torch.set_rng_state(state['cpu'])
     if device.type == 'cuda' and 'cuda' in state:
         torch.cuda.set_rng_state(state['cuda'], device)
+
+
+def describe(device: torch.device) -> str:
+    """The hardware behind a device, for reports: the GPU's name, or the processor's and the number of threads computed with."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux tells more there
+        named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
+        model = named.group(1) if named else model
+    count = torch.get_num_threads()
+    return f'{model}, {count} thread{"s" if count > 1 else ""}'
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -15,7 +15,7 @@ from prepare_demo import ROOT, prepare
 from iart import device as devices
 from iart import log
 from iart.engine.pictures import comparison
-from iart.engine.scoring import SetReport
+from iart.engine.score_report import SetReport
 from iart.engine.testing import run_test
 from iart.engine.trainer import Trainer
 from iart.errors import EXIT_USER_ERROR, UserError

@@ -131,3 +131,19 @@ def test_the_package_is_lazy():
 def test_scripts_at_the_top_are_the_same_commands(repository, script):
     done = subprocess.run([sys.executable, str(repository / script), '--help'], capture_output=True, text=True, check=True)
     assert '--force_yml' in done.stdout
+
+
+def test_report_in_one_command(tmp_path, capsys):
+    write_clips(tmp_path, clips=6)
+    torch.save({'params': build_network(options(tmp_path)).state_dict()}, tmp_path / 'w.pth')
+    path = write_options(tmp_path)
+    assert run('test', '-opt', path, '--weights', tmp_path / 'w.pth', '--device', 'cpu', '--report') == 0
+    assert run('test', '-opt', path, '--baseline', 'bicubic', '--report') == 0
+    results = tmp_path / 'results'
+    assert len(list((results / 'tiny' / 'visualization' / 'held').iterdir())) == 4  # of the 6 clips
+    text = (results / 'tiny' / 'report.html').read_text(encoding='utf-8')
+    assert 'First order: from frame 00000001 to frame 00000002' in text
+    assert 'Alignment' not in (results / 'tiny_bicubic' / 'report.html').read_text(encoding='utf-8')
+    assert run('report', results / 'tiny_bicubic', results / 'tiny', '--clips', '1') == 0
+    assert (results / 'tiny_bicubic_vs_tiny' / 'report.html').is_file()
+    assert 'Traceback' not in capsys.readouterr().err

@@ -13,6 +13,7 @@ LAYERS = (
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},
     {'engine', 'preparing'},
+    {'reporting'},
     {'cli', '__main__'},
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -14,7 +14,8 @@ from iart.engine import scoring
 from iart.engine.baselines import bicubic_restore
 from iart.engine.evaluator import ClipScores, SetScores
 from iart.engine.pictures import comparison, find_detail
-from iart.engine.scoring import NetworkFacts, Settings, agree, compare, score
+from iart.engine.score_report import NetworkFacts, Settings
+from iart.engine.scoring import agree, compare, score
 from iart.engine.tables import to_json, write_text
 from iart.errors import DataError, UserError
 from iart.image import write_png

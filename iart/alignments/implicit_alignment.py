@@ -75,6 +75,36 @@ class ImplicitAlignment(nn.Module):
             out = out + (share.unsqueeze(2) * tap).flatten(1)
         return out.view(n, h, w, self.channels).permute(0, 3, 1, 2)
 
+    def tap_weights(self, source: Tensor | tuple[Tensor, Tensor], current: Tensor, flow: Tensor) -> Tensor:
+        """The attention over the taps of every pixel, for those who want to look at it.
+
+        Measured on :meth:`forward` itself, which is linear in the values: they are set to one on every ``window``-th row and
+        column of the source in turn, which each tap neighbourhood meets just once.
+
+        Args:
+            source, current, flow: as for :meth:`forward`.
+
+        Returns:
+            (n, num_heads, window², h, w), summing to one over the taps. Taps that the image's edge moved to the same pixel
+            share its weight equally.
+        """
+        keys, values = self.prepare(source) if isinstance(source, Tensor) else source
+        n, _, h, w = current.shape
+        side = self.window
+        row, column = torch.meshgrid(torch.arange(h, device=flow.device), torch.arange(w, device=flow.device), indexing='ij')
+        group = (row % side * side + column % side).flatten()
+        nothing = self.forward((keys, torch.zeros_like(values)), current, flow)
+        shares = []
+        for number in range(side**2):
+            chosen = (group == number).repeat(n).unsqueeze(1).to(values.dtype).expand_as(values)
+            shares.append((self.forward((keys, chosen), current, flow) - nothing).unflatten(1, (self.num_heads, -1))[:, :, 0])
+        by_group = torch.stack(shares, 2).flatten(3)
+        index = sampling_taps(flow, side)[0]
+        met = group[index % (h * w)].view(side**2, n, h * w).transpose(0, 1)
+        sharing = (met.unsqueeze(1) == met.unsqueeze(2)).sum(1)
+        weights = by_group.gather(2, met.unsqueeze(1).expand_as(by_group)) / sharing.unsqueeze(1)
+        return weights.unflatten(3, (h, w))
+
 
 def _pixel_rows(feature: Tensor) -> Tensor:
     """(n, c, h, w) → (n·h·w, c); a view when the feature is channels last in memory."""

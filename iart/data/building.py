@@ -2,7 +2,7 @@
 
 import inspect
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
@@ -55,6 +55,17 @@ def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int
         if section.get(name, value) != value:
             raise OptionsError(f'{key}.{name}: found {section[name]}; wanted nothing here: the options above set {name} to {value}')
     return build(DATASET_REGISTRY, {k: v for k, v in section.items() if k not in given}, key=key, **given)
+
+
+def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, scale: int) -> Any:
+    """The same with these clips only, where the class of the data set can be told so (its argument ``clips``); else with all.
+
+    Raises:
+        UserError: as for :func:`build_dataset`, or a clip is not there.
+    """
+    if 'clips' in inspect.signature(find(DATASET_REGISTRY, section['type'])).parameters:
+        section = {**section, 'clips': list(clips)}
+    return build_dataset(section, key=key, scale=scale)
 
 
 class _Guarded(Dataset[Any]):

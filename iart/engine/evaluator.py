@@ -1,7 +1,7 @@
 """Scoring a test set: restore every clip once, somewhere, frame by frame, and measure each frame against its ground truth."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,6 +151,7 @@ def score_set(
     flip_seq: bool = False,
     center_frame_only: bool = False,
     save_to: Path | None = None,
+    save_clips: Collection[str] | None = None,
     suffix: str | None = None,
     title: str = 'score',
     spill_to: Path | None = None,
@@ -166,6 +167,7 @@ def score_set(
             followed by itself reversed (2t frames), before rounding.
         center_frame_only: only frame t // 2 counts and is saved.
         save_to: folder for the restored frames, ``<clip>/<frame>.png``; None saves nothing.
+        save_clips: names of the clips that are saved; None: every clip.
         suffix: appended to the names of saved frames, after an underscore.
         title: of the progress bar and of the result.
         spill_to: folder for what waits on disk; None: the system's temporary folder.
@@ -181,7 +183,8 @@ def score_set(
         for i in mine:
             frames = RestoredClip(restore, partial(dataset.read_lq_frame, i), lengths[i], device, mirrored=flip_seq, spill_to=spill_to)
             wanted = [lengths[i] // 2] if center_frame_only else None
-            done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=save_to, suffix=suffix, bar=bar)
+            kept = save_to if save_clips is None or dataset.clips[i].name in save_clips else None
+            done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=kept, suffix=suffix, bar=bar)
     gathered = distributed.gather((done, devices.peak_memory_mb(device)))
     clips = {i: scores for part, _ in gathered for i, scores in part.items()}
     return SetScores(title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), tuple(memory for _, memory in gathered))

@@ -4,22 +4,19 @@
 
     <out>/report.json                                    everything, for machines
     <out>/frames.csv                                     one line per frame
-    <out>/visualization/<set>/<clip>/<frame>.png         when frames are saved
+    <out>/visualization/<set>/<clip>/<frame>.png         when frames are saved: of all clips, or of some for a report
 """
 
-import hashlib
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from iart import __version__, distributed, log
+from iart import distributed, log
 from iart.data.building import build_dataset
 from iart.engine.evaluator import ClipSet, SetScores, build_metrics, score_set
+from iart.engine.score_report import Material, NetworkFacts, SetReport, Settings, as_dict
 from iart.engine.tables import Comparison, frames_csv, print_comparisons, print_scores, to_json, write_text
 from iart.inference.restoring import Restore
 from iart.ops.degradation import recognise
@@ -37,53 +34,6 @@ class SetOptions(Protocol):
     def section(self) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class NetworkFacts:
-    """What the report says about what restored the frames.
-
-    Args:
-        type: the network's ``type`` in the options; published results are looked up under it. ``Bicubic`` for the baseline.
-        method: name of one published result, e.g. ``IART N16``, where the type alone means several.
-    """
-
-    type: str
-    parameters: int | None = None
-    weights: Path | None = None
-    method: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How frames are scored; the same for all test sets.
-
-    Args:
-        precision: ``fp32``, ``fp16`` or ``bf16``: what the network computes in.
-        spill_to: see :func:`iart.engine.evaluator.score_set`.
-    """
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    scale: int = 4
-    flip_seq: bool = False
-    center_frame_only: bool = False
-    precision: str = 'fp32'
-    spill_to: Path | None = None
-
-
-@dataclass(frozen=True)
-class SetReport:
-    """One test set: its scores, and the benchmark they belong to (None: no known one)."""
-
-    key: str
-    scores: SetScores
-    agreement: Match | None
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def label(self) -> str:
-        label = self.agreement.label if self.agreement else 'no published benchmark'
-        return f'{label}, approximated' if self.scores.approximations else label
-
-
 def score(
     restore: Restore,
     *,
@@ -94,6 +44,7 @@ def score(
     device: torch.device,
     out: Path,
     save_frames: bool = False,
+    report_clips: int = 0,
     suffix: str | None = None,
     command: Sequence[str] = (),
 ) -> list[SetReport]:
@@ -107,6 +58,7 @@ def score(
         device: what ``restore`` computes on.
         out: folder of the reports and frames.
         save_frames: write the restored frames as PNG.
+        report_clips: without ``save_frames``, write those of this many clips, spread over each set.
         suffix: appended to their names.
         command: the command line, for the report.
 
@@ -121,6 +73,7 @@ def score(
     reports: list[SetReport] = []
     for key, dataset in sets.items():
         title = titles[key]
+        saved = spread([clip.name for clip in dataset.clips], len(dataset.clips) if save_frames else report_clips)
         scores = score_set(
             restore,
             dataset,
@@ -128,18 +81,26 @@ def score(
             device=device,
             flip_seq=settings.flip_seq,
             center_frame_only=settings.center_frame_only,
-            save_to=out / 'visualization' / title if save_frames else None,
+            save_to=out / 'visualization' / title if saved else None,
+            save_clips=saved,
             suffix=suffix,
             title=title,
             spill_to=settings.spill_to,
         )
-        report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network))
+        material = Material(datasets[key].section, {clip.name: clip.size for clip in dataset.clips}, saved)
+        report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network), material)
         reports.append(report)
         _say(report)
         if distributed.is_main():  # after every set, so that an interrupted run leaves those that are finished
             write_text(out / 'frames.csv', frames_csv(r.scores for r in reports))
-            write_text(out / 'report.json', to_json(as_dict(name, reports, settings, network, device, command)))
+            write_text(out / 'report.json', to_json(as_dict(name, reports, settings, network, device, command, suffix)))
     return reports
+
+
+def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """At most ``count`` of the names, evenly spread, the first one among them."""
+    count = min(count, len(names))
+    return tuple(names[i * len(names) // count] for i in range(count))
 
 
 def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
@@ -208,69 +169,3 @@ def _say(report: SetReport) -> None:
         print_comparisons(report.agreement.label, report.comparisons)
     elif report.agreement and report.agreement.explanation:
         log.logger.warning(f'{report.scores.title}: {report.agreement.explanation}')
-
-
-def as_dict(
-    name: str,
-    reports: Sequence[SetReport],
-    settings: Settings,
-    network: NetworkFacts,
-    device: torch.device,
-    command: Sequence[str],
-) -> dict[str, Any]:
-    """The report, made of what JSON knows."""
-    weights = network.weights
-    return {
-        'name': name,
-        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        'command': list(command),
-        'versions': {'iart': __version__, 'python': platform.python_version(), 'torch': torch.__version__},
-        'network': {
-            **asdict(network),
-            'weights': weights and weights.name,
-            'weights_sha256': weights and sha256(weights),
-        },
-        'settings': {**vars(settings), 'device': str(device), 'ranks': distributed.world_size()},
-        'sets': [_set_as_dict(report) for report in reports],
-    }
-
-
-def _set_as_dict(report: SetReport) -> dict[str, Any]:
-    scores, agreement = report.scores, report.agreement
-    return {
-        'key': report.key,
-        'name': scores.title,
-        'label': report.label,
-        'protocol': agreement and agreement.protocol.id,
-        'agreement': agreement and agreement.kind,
-        'explanation': agreement and agreement.explanation,
-        'approximated': list(scores.approximations),
-        'total': scores.totals(),
-        'published': [{**asdict(c), 'difference': c.difference} for c in report.comparisons],
-        'clips': [
-            {
-                'name': clip.name,
-                'frames': len(clip.frames),
-                **{metric: clip.mean(metric) for metric in scores.metrics},
-                'restored': clip.restored,
-                'seconds': round(clip.seconds, 3),
-                'fps': round(clip.fps, 3),
-                'plans': list(clip.plans),
-                'exact': clip.exact,
-            }
-            for clip in scores.clips
-        ],
-        'seconds': round(scores.seconds, 3),
-        'fps': round(scores.restored / scores.seconds, 3) if scores.seconds else None,
-        'memory_mb': round(scores.memory_mb, 1),
-        'rank_memory_mb': [round(memory, 1) for memory in scores.rank_memory_mb],
-    }
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        for part in iter(lambda: file.read(2**20), b''):
-            digest.update(part)
-    return digest.hexdigest()

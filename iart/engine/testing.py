@@ -6,15 +6,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from iart import log
+from iart import distributed, log
 from iart.archs.building import build_network
+from iart.engine.alignment_views import write_views
 from iart.engine.baselines import bicubic_restore
-from iart.engine.scoring import NetworkFacts, SetReport, Settings, score
+from iart.engine.score_report import NetworkFacts, SetReport, Settings
+from iart.engine.scoring import score
 from iart.errors import OptionsError
 from iart.inference.plan_options import PlanOptions
 from iart.inference.restoring import plan_restorer
 from iart.options import DatasetOptions, Options
 from iart.weights import load_weights
+
+REPORT_CLIPS = 4  # of each test set, whose frames a report can show
 
 
 def run_test(
@@ -28,6 +32,7 @@ def run_test(
     save_frames: bool | None = None,
     baseline: str | None = None,
     plan: PlanOptions | None = None,
+    report: bool = False,
 ) -> list[SetReport]:
     """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` where there are none).
 
@@ -40,6 +45,7 @@ def run_test(
         save_frames: instead of ``val.save_img``.
         baseline: ``bicubic`` to score that instead of the network.
         plan: wishes for the memory plan; default: whatever fits, exact ones first.
+        report: keep what a report shows: frames of a few clips at least, and views of the alignment.
 
     Raises:
         UserError: options, data or weights do not fit; before anything is restored.
@@ -49,16 +55,16 @@ def run_test(
     sets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
     plan = plan or PlanOptions()
-    name = f'{options.name}_{baseline}' if baseline else options.name
+    out = results_folder(options, baseline)
+    network, restore = None, bicubic_restore(options.scale)
     if baseline:
-        restore, facts = bicubic_restore(options.scale), NetworkFacts(type='Bicubic')
+        facts = NetworkFacts(type='Bicubic')
     else:
         network, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
         restore = plan_restorer(network, device, precision, plan)
-    out = Path(options.path.results_root) / name
     reports = score(
         restore,
-        name=name,
+        name=out.name,
         datasets=sets,
         settings=Settings(
             options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only, precision, plan.spill_to
@@ -67,11 +73,21 @@ def run_test(
         device=device,
         out=out,
         save_frames=options.val.save_img if save_frames is None else save_frames,
+        report_clips=REPORT_CLIPS if report else 0,
         suffix=options.val.suffix,
         command=sys.argv,
     )
-    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if save_frames else ''))
+    if report and network is not None and distributed.is_main():
+        for result in reports:
+            write_views(network, result, out / 'alignment', scale=options.scale, device=device)
+    kept = any(result.material.saved for result in reports)
+    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if kept else ''))
     return reports
+
+
+def results_folder(options: Options, baseline: str | None = None) -> Path:
+    """Where :func:`run_test` writes."""
+    return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
 
 
 def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[nn.Module, NetworkFacts]:
