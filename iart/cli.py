@@ -64,12 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     convert = _command(commands, 'convert', _convert, 'convert weights between .pth (released layout) and .safetensors')
     convert.add_argument('source', metavar='IN')
     convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
-    convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
+    convert.add_argument(
+        '-opt', metavar='YAML', help='options of the network; default: the ones in the file, else told by its names and shapes'
+    )
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
     from iart.preparing.commands import add_commands
+    from iart.upscaling.commands import add_commands as add_upscale
 
     add_commands(commands)
+    add_upscale(commands)
     return parser
 
 
