@@ -12,6 +12,9 @@ from rebuilt import fill
 from tiny import NETWORK
 
 from iart.archs.building import build_network
+from iart.image import to_tensor
+from iart.upscaling.colours import Coding
+from iart.upscaling.pictures import depth, is_rgb, plane_array, to_frame
 from iart.weights import write_weights
 
 IRREGULAR = (0, 3, 4, 9, 30, 31, 33, 40, 60, 61, 80, 82, 100, 101, 130, 133)
@@ -74,16 +77,15 @@ def write(
             context.sample_aspect_ratio = aspect
         if rotated:
             stream.set_display_matrix(DISPLAY_MATRIX)
+        matrix = {5: 'BT.601', 9: 'BT.2020'}.get(tags[0], 'BT.709')
+        coding = Coding(matrix, tags[3] == 2 or is_rgb(pix_fmt), depth(pix_fmt))
         sound = _add_sound(container) if audio else None
         text = container.add_mux_stream('mov_text' if path.suffix == '.mp4' else 'subrip') if subtitles else None
         if chapters:
             chapter = {'id': 1, 'start': 100, 'end': 400, 'time_base': Fraction(1, 1000), 'metadata': {'title': 'the middle'}}
             container.set_chapters([chapter])
         for number, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format='rgb24')
-            if pix_fmt != 'rgb24':
-                frame = frame.reformat(format=pix_fmt, dst_colorspace=1, dst_color_range=tags[3])
-            frame.pts, frame.time_base = times[number] if times else number, time_base
+            frame = to_frame(to_tensor(pixels), pix_fmt, coding, times[number] if times else number, 0, time_base)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if sound is not None:
@@ -150,8 +152,8 @@ def look(path: Path) -> Clip:
 
 
 def _planes(frame: Any) -> tuple[np.ndarray, ...]:
-    from iart.upscaling.pictures import plane_array
-
+    if frame.format.is_rgb:
+        return (frame.reformat(format='rgb24').to_ndarray(),)
     return tuple(plane_array(frame, k).copy() for k in range(len(frame.planes)))
 
 

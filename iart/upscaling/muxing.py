@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from iart import log
 from iart.data.video_index import opened
@@ -16,6 +16,7 @@ from iart.upscaling.packets import Encoded, read_packets
 
 _FORMATS = {'.mkv': 'matroska', '.mov': 'mov', '.webm': 'webm'}
 _OF_THE_CONTAINER = ('major_brand', 'minor_version', 'compatible_brands', 'encoder', 'duration', 'number_of_frames', 'number_of_bytes')
+_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no random numbers and no names of versions in the file
 _MILLISECONDS = ('.mkv', '.webm')  # containers that know no finer time
 
 
@@ -104,29 +105,57 @@ def mux(target: Path, suffix: str, segments: Sequence[Path], clip: Clip, encodin
     Raises:
         OSError: the disk is full, or the file cannot be written.
     """
-    import av
 
     order = _Order(segments)
     if suffix in _MILLISECONDS and not order.in_milliseconds(clip.time_base):
         log.logger.info(f'{suffix} keeps time in milliseconds: time stamps are rounded to these; .mp4 and .mov keep them as they are')
-    with target.open('wb') as file, av.open(file, 'w', format=_FORMATS.get(suffix, 'mp4')) as container:
-        container.flags |= 0x400  # AVFMT_FLAG_BITEXACT: no random numbers and no names of versions in the file
+    with target.open('wb') as file:
+        sink = _Sink(file)
+        try:
+            _write(sink, suffix, order, clip, encoding, kept)
+            file.flush()
+        except Exception:
+            target.unlink()
+            if sink.error is not None:  # PyAV may have made another one of it
+                raise sink.error from None
+            raise
+    return order.frames
+
+
+def _write(sink: '_Sink', suffix: str, order: '_Order', clip: Clip, encoding: Encoding, kept: Sequence[int]) -> None:
+    import av
+
+    with av.open(sink, 'w', format=_FORMATS.get(suffix, 'mp4')) as container:
+        container.flags |= _BITEXACT
         video = add_video_stream(container, encoding, clip)
         if clip.display_matrix is not None:
             video.set_display_matrix(clip.display_matrix)
         if not clip.file.is_file():
-            container.start_encoding()
-            container.mux(list(order.packets(video, clip.time_base)))
-            return order.frames
+            for packet in order.packets(video, clip.time_base):
+                container.mux(packet)
+            return
         with opened(clip.file) as source:
             copies = {index: _add_copy(container, source.streams[index]) for index in kept}
             _describe(container, video, source, clip)
-            container.start_encoding()
             ours = ((float(p.dts * clip.time_base), 0, p) for p in order.packets(video, clip.time_base))
-            theirs = _copied(source, copies, clip)
-            for _, _, packet in merge(ours, theirs, key=lambda item: item[:2]):
+            for _, _, packet in merge(ours, _copied(source, copies, clip), key=lambda item: item[:2]):
                 container.mux(packet)
-    return order.frames
+
+
+class _Sink:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.name, self.seek, self.tell = file.name, file.seek, file.tell
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:

@@ -20,7 +20,9 @@ from iart.upscaling.chroma import enlarge, reduce
 from iart.upscaling.colours import Coding, rgb_to_ycbcr, ycbcr_to_rgb
 
 _PLANAR = re.compile(r'yuv[aj]?(420|422|444)p(\d\d)?(le)?')
-_UNSPECIFIED, _LIMITED = 2, 1
+_UNSPECIFIED = 2
+# Called alike on both sides, matrix and range change nothing: numbers are moved, and shifted to another depth, never scaled.
+_SHIFT = {'src_colorspace': 1, 'dst_colorspace': 1, 'src_color_range': 1, 'dst_color_range': 1}
 
 
 class Picture(Protocol):
@@ -111,8 +113,7 @@ def _ycbcr_of(frame: Any) -> list[Tensor]:
     grey = re.fullmatch(r'gray(\d\d)?(le)?', name)
     if not grey and not _PLANAR.fullmatch(name):
         unit = 1 << (16 - depth(name))
-        # both ranges are called limited because then numbers are shifted and not scaled, whatever they mean
-        frame = frame.reformat(format=f'yuv{subsampling(name)}p16le', src_color_range=_LIMITED, dst_color_range=_LIMITED)
+        frame = frame.reformat(format=f'yuv{subsampling(name)}p16le', **_SHIFT)
     return [torch.from_numpy(plane_array(frame, k).astype(np.float32)).div_(unit) for k in range(1 if grey else 3)]
 
 
@@ -146,7 +147,7 @@ def to_frame(rgb: Tensor, pix_fmt: str, coding: Coding, pts: int, duration: int,
     for plane, values in zip(frame.planes, planes, strict=True):
         _fill(plane, values, coding.bits)
     if base != pix_fmt:
-        frame = frame.reformat(format=pix_fmt, src_color_range=_LIMITED, dst_color_range=_LIMITED)
+        frame = frame.reformat(format=pix_fmt, **_SHIFT)
     frame.pts, frame.duration, frame.time_base = pts, duration, time_base
     return frame
 

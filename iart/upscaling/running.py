@@ -81,7 +81,7 @@ def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companion
     if encoding is None:
         into = f'{clip.width * scale}×{clip.height * scale}, PNG of {16 if clip.bits > 8 else 8} bits'
     else:
-        options = ' '.join(f'{k}={v}' for k, v in encoding.options.items())
+        options = ' '.join(f'{k}={v}' for k, v in encoding.options.items() if k in ('crf', 'qp', 'lossless', 'preset'))
         into = f'{encoding.width}×{encoding.height}, {encoding.codec} {encoding.pix_fmt} {options}'.rstrip()
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
     if clip.tags.transfer in HDR:
