@@ -95,5 +95,5 @@ def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, Da
     if known and gt is None and not Path(known).exists():
         log.logger.info(f'{known} does not exist and no --gt is given: frames are restored, not scored')
         arguments['dataroot_gt'] = None
-    loader = section.model_dump(exclude={'arguments'})
-    return {key: DatasetOptions.model_validate({**{k: v for k, v in loader.items() if k not in section.arguments}, **arguments})}
+    loader = {k: v for k, v in section.model_dump().items() if k not in section.arguments}
+    return {key: DatasetOptions.model_validate({**loader, **arguments})}
