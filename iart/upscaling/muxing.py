@@ -75,7 +75,7 @@ def _refusal(clip: Clip, encoding: Encoding, suffix: str, stream: Any = None) ->
                 _add_copy(container, stream)
             container.start_encoding()
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        return str(error)
+        return str(getattr(error, 'strerror', None) or error)
     return ''
 
 
