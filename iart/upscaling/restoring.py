@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from iart import log
 from iart.archs.flow import pad_to
 from iart.inference.costs import streams
 from iart.inference.plan_options import EXACT, PlanOptions
@@ -52,6 +54,7 @@ class Upscaler:
         """
         height, width = max(height, self._smallest), max(width, self._smallest)
         plan = self._restorer.plan(Size(frames, height, width))
+        log.once(f'{plan.describe()} (the longest segment)')
         options = self._restorer.options
         if plan.kind in EXACT:
             return replace(options, kind=plan.kind)
@@ -68,7 +71,9 @@ class Upscaler:
         height, width = rgb(segment.frames[0]).shape[-2:]
         scale = self.scale
         restored = self._restorer(clip)  # type: ignore[arg-type]  # it has what the restorer uses of a sequence
-        for index, frame in enumerate(restored):
+        with log.quiet():  # it would tell its plan for every length of segment
+            first = next(restored)
+        for index, frame in enumerate(chain([first], restored)):
             if index in segment.own:
                 sr = frame[0, :, : height * scale, : width * scale].cpu().clamp(0, 1)
                 if self._compare:
