@@ -71,6 +71,12 @@ def test_deep_video_to_deep_frames(tmp_path, enlarge):
     assert np.abs(pixels[::4, ::4, ::-1] / 257 - texture(0)).max() < 3
 
 
+def test_frames_must_not_take_each_others_name(tmp_path, enlarge, capsys):
+    write_frames(tmp_path / 'in', 2)
+    cv2.imwrite(str(tmp_path / 'in' / 'im1.bmp'), texture(0))
+    assert 'two frames differ only in their ending' in fails(capsys, tmp_path / 'in', tmp_path / 'out')
+
+
 def test_several_inputs(tmp_path, enlarge, capsys):
     for name in ('a.mp4', 'b.mkv'):
         write(tmp_path / name, [texture(n) for n in range(2)])

@@ -114,8 +114,17 @@ def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
 
 
 def names(source: Source, clip: Clip) -> list[str] | None:
-    """Names of the frames without ending, where they have some."""
-    return [file.stem for file in source.files[clip.first : clip.last + 1]] if isinstance(source, Frames) else None
+    """Names of the frames without ending, where they have some.
+
+    Raises:
+        DataError: two frames differ only in their ending.
+    """
+    if not isinstance(source, Frames):
+        return None
+    found = [file.stem for file in source.files[clip.first : clip.last + 1]]
+    if len(set(found)) < len(found):
+        raise DataError(f'{source.folder}: two frames differ only in their ending; wanted one of them, or a video to write to')
+    return found
 
 
 def identity(source: Source) -> dict[str, Any]:
