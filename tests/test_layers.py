@@ -8,11 +8,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
 FILES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = (
     {'errors', 'registry', 'device', 'distributed', 'image', 'log'},
-    {'options', 'ops', 'weights', 'protocols'},
+    {'options', 'ops', 'weights', 'pretrained', 'protocols'},
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},
-    {'engine', 'preparing'},
+    {'engine', 'preparing', 'upscaling'},
     {'reporting'},
     {'cli', '__main__'},
 )

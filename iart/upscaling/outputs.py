@@ -1,0 +1,160 @@
+"""Where restored frames go: into a video, or into a folder of PNG files. Both take a segment as a whole or not at all."""
+
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from iart.errors import DataError
+from iart.image import to_uint8, write_png
+from iart.upscaling.clip import Clip
+from iart.upscaling.encoding import Encoding, add_video_stream, encode
+from iart.upscaling.muxing import Companions, mux
+from iart.upscaling.packets import read_packets, write_packets
+from iart.upscaling.partial import Partial
+from iart.upscaling.pictures import Shown, to_frame
+from iart.weights import write_atomically
+
+Restored = Iterable[tuple[Shown, Tensor]]
+"""LR frames, and what they have become: (3, h, w) in [0, 1], on the CPU."""
+
+
+class Output(Protocol):
+    """Takes the segments of a clip."""
+
+    def has(self, number: int) -> bool:
+        """Whether a segment was finished by a former run."""
+        ...
+
+    def done(self) -> int:
+        """Number of frames in such segments."""
+        ...
+
+    def put(self, number: int, first: int, restored: Restored) -> None:
+        """Take a segment.
+
+        Args:
+            number: of the segment.
+            first: number of its first frame within the clip.
+            restored: its frames.
+        """
+        ...
+
+    def finish(self, segments: int) -> None:
+        """Everything is there: let the output appear."""
+        ...
+
+
+class VideoOutput:
+    """One video file.
+
+    Args:
+        partial: where finished segments are kept.
+        clip: the input.
+        encoding: how.
+        beside: streams of the input that are copied.
+    """
+
+    def __init__(self, partial: Partial, clip: Clip, encoding: Encoding, beside: Companions) -> None:
+        self._partial, self._clip, self._encoding, self._beside = partial, clip, encoding, beside
+
+    def _file(self, number: int) -> Path:
+        return self._partial.folder / f'{number:08}.packets'
+
+    def has(self, number: int) -> bool:
+        return self._file(number).is_file()
+
+    def done(self) -> int:
+        return sum(1 for file in self._partial.folder.glob('*.packets') for _ in read_packets(file, contents=False))
+
+    def put(self, number: int, first: int, restored: Restored) -> None:
+        import av
+
+        with av.open(io.BytesIO(), 'w', format='matroska') as container:  # for the sake of its encoder
+            stream = add_video_stream(container, self._encoding, self._clip)
+            write_packets(self._file(number), encode(self._frames(restored), container, stream))
+
+    def _frames(self, restored: Restored) -> Iterator[Any]:
+        form, unit = self._encoding, self._clip.time_base
+        for shown, rgb in restored:
+            yield to_frame(rgb, form.pix_fmt, form.coding, shown.pts, shown.duration, unit)
+
+    def finish(self, segments: int) -> None:
+        output, whole = self._partial.output, self._partial.folder / 'whole'
+        mux(whole, output.suffix.lower(), [self._file(n) for n in range(segments)], self._clip, self._encoding, self._beside.kept)
+        with whole.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(whole, output)
+
+
+class FolderOutput:
+    """PNG files, of 16 bits where the input has more than 8.
+
+    Args:
+        partial: where finished frames are kept.
+        names: of the frames, without ending; None: their numbers, ``00000000``.
+        deep: 16 bits.
+    """
+
+    def __init__(self, partial: Partial, names: list[str] | None, *, deep: bool) -> None:
+        self._partial, self._names, self._deep = partial, names, deep
+        self._frames = partial.folder / 'frames'
+
+    def _mark(self, number: int) -> Path:
+        return self._partial.folder / f'{number:08}.done'
+
+    def has(self, number: int) -> bool:
+        return self._mark(number).is_file()
+
+    def done(self) -> int:
+        return sum(int(mark.read_text(encoding='utf-8')) for mark in self._partial.folder.glob('*.done'))
+
+    def put(self, number: int, first: int, restored: Restored) -> None:
+        count = 0
+        for index, (_, rgb) in enumerate(restored, first):
+            count += 1
+            path = self._frames / f'{self._names[index] if self._names else f"{index:08}"}.png'
+            if self._deep:
+                _write_deep(path, rgb)
+            else:
+                write_png(path, to_uint8(rgb))
+        write_atomically(self._mark(number), lambda name: Path(name).write_text(str(count), encoding='utf-8'))
+
+    def finish(self, segments: int) -> None:
+        output = self._partial.output
+        if output.is_dir():  # empty, or PNG files that may be replaced
+            shutil.rmtree(output)
+        os.replace(self._frames, output)
+
+
+def _write_deep(path: Path, rgb: Tensor) -> None:
+    """(3, h, w) in [0, 1] as a PNG file of 16 bits."""
+    pixels = (rgb.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
+    done, data = cv2.imencode('.png', np.ascontiguousarray(pixels[::-1].transpose(1, 2, 0)))  # OpenCV's order is BGR
+    assert done, 'OpenCV encodes 16 bits'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.tmp')
+    temporary.write_bytes(data.tobytes())
+    os.replace(temporary, path)
+
+
+def check_free(output: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is there.
+
+    Raises:
+        DataError: it is, and may not be replaced.
+    """
+    if output.is_dir():
+        others = [p.name for p in output.iterdir() if p.suffix.lower() != '.png' or p.is_dir()]
+        if others:
+            raise DataError(f'{output}: holds other things than PNG files, such as {others[0]}; choose another folder')
+        if any(output.iterdir()) and not overwrite:
+            raise DataError(f'{output}: holds frames already; choose another folder, or give --overwrite to replace them')
+    elif output.exists() and not overwrite:
+        raise DataError(f'{output}: is there already; choose another name, or give --overwrite to replace it')

@@ -1,0 +1,113 @@
+"""What an unfinished output leaves beside it: a hidden folder with finished segments, and what they were made from and with."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from iart import log
+from iart.errors import DataError, listing
+from iart.weights import write_atomically
+
+_JOB = 'job.json'
+
+
+class Partial:
+    """The folder ``.<name>.partial`` beside an output; a context manager that keeps a second run away.
+
+    Args:
+        output: what appears when everything is finished.
+        restart: throw away what a former run left.
+
+    Raises:
+        DataError: the folder cannot be written, or another run is at work in it.
+    """
+
+    def __init__(self, output: Path, *, restart: bool = False) -> None:
+        self.output, self._restart = output, restart
+        self.folder = output.with_name(f'.{output.name}.partial')
+        self._lock: IO[str] | None = None
+        self._began = False
+
+    def __enter__(self) -> 'Partial':
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder / 'lock', self.output)
+            if self._restart:
+                self._clear()
+        except OSError as error:
+            raise DataError(f'{self.output}: cannot be written ({error.strerror}); choose another output') from error
+        return self
+
+    def _clear(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name != 'lock':
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """Compare with the job that the folder was begun for, or note this one.
+
+        Args:
+            job: everything that the bytes of the output depend on, fit for JSON.
+
+        Raises:
+            DataError: it was begun for another job; names what differs.
+        """
+        job = json.loads(json.dumps(job))
+        file = self.folder / _JOB
+        if not file.is_file():
+            write_atomically(file, lambda name: Path(name).write_text(json.dumps(job, indent=1), encoding='utf-8'))
+            self._began = True
+            return
+        try:
+            held = json.loads(file.read_text(encoding='utf-8'))
+        except ValueError:
+            held = {}
+        if different := [k for k in sorted({*held, *job}) if held.get(k) != job.get(k)]:
+            shown = listing((f'{k}: was {held.get(k)!r}, is now {job.get(k)!r}' for k in different), 8)
+            raise DataError(
+                f'{self.output}: its finished segments in {self.folder} were made with something else ({shown}); '
+                'give the former options and input to go on, or --restart to begin anew'
+            )
+        self._began = True
+
+    def note(self, name: str, content: dict[str, Any]) -> None:
+        """Keep something small."""
+        write_atomically(self.folder / name, lambda target: Path(target).write_text(json.dumps(content), encoding='utf-8'))
+
+    def noted(self, name: str) -> dict[str, Any] | None:
+        """What :meth:`note` has kept, if it has."""
+        with contextlib.suppress(OSError, ValueError):
+            held: dict[str, Any] = json.loads((self.folder / name).read_text(encoding='utf-8'))
+            return held
+        return None
+
+    def remove(self) -> None:
+        """The output is there; nothing of this is needed any more."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lock is not None:
+            self._lock.close()
+        if error is not None and not self._segments():
+            self.remove()  # nothing to go on with
+        elif error is not None and self._began:
+            log.logger.info(f'{self.output}: finished segments are kept in {self.folder}; the same command goes on with them')
+
+    def _segments(self) -> bool:
+        return any(path.suffix in ('.packets', '.done') for path in self.folder.glob('*'))
+
+
+def _lock(path: Path, output: Path) -> IO[str]:
+    """An exclusive lock, which the system takes back when this process ends, however it ends."""
+    import fcntl  # here, because Windows has none
+
+    file = path.open('w', encoding='utf-8')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise DataError(f'{output}: another run is writing it; wait for it') from error
+    return file

@@ -1,0 +1,116 @@
+"""Colours into the network and out of it: nothing lost, nothing moved."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from iart.errors import DataError
+from iart.upscaling.chroma import enlarge, reduce
+from iart.upscaling.colours import KR_KB, Coding, rgb_to_ycbcr, ycbcr_to_rgb
+from iart.upscaling.encoding import _MATRIX_TAGS
+from iart.upscaling.pictures import Decoded, coding_of, depth, is_rgb, plane_array, to_frame
+
+FORMATS = [
+    *('yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'yuv422p10le', 'yuv444p12le', 'nv12', 'p010le'),
+    *('gbrp', 'gbrp10le', 'bgr0', 'rgb24'),
+]
+
+
+def some_rgb(height: int = 10, width: int = 14) -> torch.Tensor:
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing='ij')
+    return torch.stack([0.5 + 0.4 * torch.sin(x / 6 + y / 9 + k) for k in range(3)])
+
+
+@pytest.mark.parametrize('matrix', KR_KB)
+@pytest.mark.parametrize('full', [False, True])
+@pytest.mark.parametrize('bits', [8, 10, 12])
+def test_there_and_back(matrix, full, bits):
+    coding = Coding(matrix, full, bits)
+    torch.testing.assert_close(ycbcr_to_rgb(rgb_to_ycbcr(some_rgb(), coding), coding), some_rgb())
+
+
+@pytest.mark.parametrize(
+    ('coding', 'levels', 'rgb'),
+    [
+        (Coding('BT.709', False, 8), (235, 128, 128), (1, 1, 1)),
+        (Coding('BT.709', False, 10), (64, 512, 512), (0, 0, 0)),
+        (Coding('BT.601', True, 8), (255, 128, 128), (1, 1, 1)),
+        (Coding('BT.601', False, 8), (81.481, 90.203, 240), (1, 0, 0)),  # BT.601's red
+        (Coding('BT.709', False, 8), (62.559, 102.336, 240), (1, 0, 0)),
+        (Coding('BT.2020', False, 10), (940, 512, 512), (1, 1, 1)),
+    ],
+)
+def test_known_colours(coding, levels, rgb):
+    found = ycbcr_to_rgb(torch.tensor(levels).float().view(3, 1, 1), coding).flatten()
+    torch.testing.assert_close(found, torch.tensor(rgb).float(), atol=2e-5, rtol=0)
+
+
+def test_chroma_lies_left_and_halfway_down():
+    across, down = torch.arange(8.0).repeat(8, 1), torch.arange(8.0).repeat(8, 1).T
+    inner = slice(4, -4)
+    wide = enlarge(across, (16, 16))  # a sample every second column, on the even ones
+    torch.testing.assert_close(wide[:, inner], (torch.arange(16.0) / 2).repeat(16, 1)[:, inner])
+    high = enlarge(down, (16, 16))  # between two rows
+    torch.testing.assert_close(high[inner], ((torch.arange(16.0) - 0.5) / 2).repeat(16, 1).T[inner])
+    torch.testing.assert_close(reduce(wide, across=True, down=True)[:, 3:-3], across[:, 3:-3])
+    torch.testing.assert_close(reduce(high, across=True, down=True)[3:-3], down[3:-3])
+
+
+@pytest.mark.parametrize('size', [(1, 1), (17, 33), (2, 5)])
+def test_odd_sizes(size):
+    plane = torch.full(size, 7.0)
+    small = reduce(plane, across=True, down=True)
+    assert small.shape == (-(-size[0] // 2), -(-size[1] // 2))
+    torch.testing.assert_close(enlarge(small, size), plane)
+
+
+@pytest.mark.parametrize(
+    'pix_fmt',
+    FORMATS,
+)
+def test_a_frame_survives_decoding_and_encoding(pix_fmt):
+    rgb = some_rgb(24, 32)
+    coding = Coding('BT.709', is_rgb(pix_fmt), depth(pix_fmt))
+    frame = to_frame(rgb, pix_fmt, coding, 5, 2, Fraction(1, 90))
+    assert (frame.format.name, frame.pts, frame.time_base) == (pix_fmt, 5, Fraction(1, 90))
+    found = Decoded(frame, coding).rgb()
+    levels = (found - rgb)[:, 4:-4, 4:-4].abs() * 255  # chroma has to be guessed at the edge
+    assert levels.max() < (1.7 if depth(pix_fmt) == 8 else 0.5)
+    assert levels.mean() < 0.6
+
+
+def test_ten_bits_are_not_cut_to_eight():
+    frame = av.VideoFrame(8, 8, 'yuv420p10le')
+    for plane, level in zip(frame.planes, (501, 512, 512), strict=True):
+        plane.update(np.full(plane.buffer_size // 2, level, np.uint16))
+    coding = Coding('BT.709', False, 10)
+    rgb = Decoded(frame, coding).rgb()
+    torch.testing.assert_close(rgb, torch.full_like(rgb, (501 - 64) / 876))
+    again = to_frame(rgb, 'yuv420p10le', coding, 0, 1, Fraction(1))
+    assert set(plane_array(again, 0).ravel()) == {501}
+
+
+def test_grey_has_no_colour():
+    frame = av.VideoFrame(8, 6, 'gray')
+    frame.planes[0].update(np.full(frame.planes[0].buffer_size, 126, np.uint8))
+    rgb = Decoded(frame, Coding('BT.601', False, 8)).rgb()
+    torch.testing.assert_close(rgb, torch.full((3, 6, 8), 110 / 219))
+
+
+def test_tags_decide():
+    frame = av.VideoFrame(64, 32, 'yuv420p')
+    assert coding_of(frame, Path('v.mp4')) == Coding('BT.601', False, 8)
+    assert coding_of(av.VideoFrame(64, 720, 'yuv420p'), Path('v.mp4')) == Coding('BT.709', False, 8)
+    frame.colorspace, frame.color_range = 9, 2
+    assert coding_of(frame, Path('v.mp4')) == Coding('BT.2020', True, 8)
+    frame.colorspace = 14
+    with pytest.raises(DataError, match=r'v\.mp4: found colour matrix 14'):
+        coding_of(frame, Path('v.mp4'))
+
+
+def test_every_matrix_has_its_tag():
+    assert set(_MATRIX_TAGS) == set(KR_KB)
