@@ -52,6 +52,26 @@ def _slurm_environment(port: int) -> None:
     environment['LOCAL_RANK'] = environment.get('SLURM_LOCALID', '0')
 
 
+def restarted() -> bool:
+    """Whether torchrun started this process in place of one that ended (``--max-restarts``)."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
+
+
+def lost_process(error: BaseException) -> str | None:
+    """What to say when an exchange with the other processes failed because one of them has ended or does not answer.
+
+    None: the error is another one.
+    """
+    text = str(error).split('\n')[0]
+    told = ('onnection closed', 'onnection reset', 'imed out', 'imeout', 'roken pipe', 'gloo', 'NCCL')
+    if not active() or not isinstance(error, dist.DistError | RuntimeError) or not any(words in text for words in told):
+        return None
+    return (
+        f'rank {rank()}: another process of this run has ended or does not answer, so this one ends, too ({text}). '
+        'What went wrong stands in the output of the other one; --auto_resume goes on from the last training state'
+    )
+
+
 def active() -> bool:
     """Whether this process belongs to a process group."""
     return dist.is_available() and dist.is_initialized()

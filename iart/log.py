@@ -25,6 +25,14 @@ logger = logging.getLogger('iart')
 _seen: set[str] = set()
 
 
+class _FileHandler(logging.FileHandler):
+    """Goes on without the file when that cannot be written, because the disk is full; the console has the same lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        logger.removeHandler(self)
+        once(f'{self.baseFilename} could not be written and is left out from here; the console has everything')
+
+
 class _ConsoleHandler(logging.Handler):
     """Writes through rich's console, so that log lines pass above a running bar."""
 
@@ -48,7 +56,7 @@ def setup(log_file: Path | None = None) -> None:
     logger.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, encoding='utf-8')
+        file = _FileHandler(log_file, encoding='utf-8')
         file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         logger.addHandler(file)
 
