@@ -6,7 +6,7 @@ On a terminal, long work shows a bar with rate and time left; elsewhere it write
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -37,7 +37,8 @@ class _ConsoleHandler(logging.Handler):
     """Writes through rich's console, so that log lines pass above a running bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        console.print(self.format(record), markup=False)
+        with suppress(OSError):  # where the output goes may be full or gone; a run of weeks does not end for a line
+            console.print(self.format(record), markup=False)
 
 
 def setup(log_file: Path | None = None) -> None:
