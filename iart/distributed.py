@@ -34,7 +34,14 @@ def launch(launcher: str, *, backend: str = 'nccl', port: int = 29500, timeout_m
         raise UserError('--launcher pytorch needs torchrun: start with  bash dist_train.sh NUM_GPU options/X.yml')
     if not torch.cuda.is_available():
         backend = 'gloo'
-    dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
+    timeout = timedelta(minutes=timeout_minutes)
+    if not restarted():
+        dist.init_process_group(backend, timeout=timeout)
+        return
+    # torchrun keeps its store over a restart, and with it the addresses of the processes that ended: look past them.
+    store, own, world = next(dist.rendezvous('env://', timeout=timeout))
+    attempt = dist.PrefixStore(f'attempt_{os.environ["TORCHELASTIC_RESTART_COUNT"]}', store)
+    dist.init_process_group(backend, store=attempt, rank=own, world_size=world, timeout=timeout)
 
 
 def _slurm_environment(port: int) -> None:

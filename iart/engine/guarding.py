@@ -36,11 +36,12 @@ class Guard:
         Raises:
             TrainingError: this is the last step that the limit allows.
         """
-        own = bool(loss.isfinite()), bool(gradient.isfinite()) or loss_scale > 1
-        if not distributed.any_rank(not all(own), self.device):
+        loss_is_fine = bool(loss.isfinite())
+        fine = loss_is_fine and (bool(gradient.isfinite()) or loss_scale > 1)
+        if not distributed.any_rank(not fine, self.device):
             return True
         self.progress.skipped += 1
-        self._name(*own, loss, batches)
+        self._name(loss_is_fine, loss, batches)
         if self.progress.skipped >= self.limit:
             raise TrainingError(
                 f'iteration {self.progress.step + 1:,}: {self.progress.skipped} steps were skipped because of NaN or infinite losses or '
@@ -49,14 +50,13 @@ class Guard:
             )
         return False
 
-    def _name(self, loss_is_fine: bool, gradient_is_fine: bool, loss: Tensor, batches: list[Batch]) -> None:
-        own = None
-        if not (loss_is_fine and gradient_is_fine):
-            what = 'gradient is not finite' if loss_is_fine else f'loss is {loss.item()}'
-            own = f'the {what}, from {"; ".join(_clips(batches))}'
+    def _name(self, loss_is_fine: bool, loss: Tensor, batches: list[Batch]) -> None:
+        """One line with the clips of the ranks whose loss is at fault; of all where it is only the gradient they share."""
+        what = 'gradient is not finite' if loss_is_fine else f'loss is {loss.item()}'
+        told = distributed.gather((loss_is_fine, f'the {what}, from {"; ".join(_clips(batches))}'))
+        at_fault = [i for i, (fine, _) in enumerate(told) if not fine] or range(len(told))
+        shown = '; '.join(f'rank {i}: {told[i][1]}' if distributed.active() else told[i][1] for i in at_fault)
         count = f'{self.progress.skipped} so far, the run ends at {self.limit}'
-        found = [(rank, text) for rank, text in enumerate(distributed.gather(own)) if text]
-        shown = '; '.join(f'rank {rank}: {text}' if distributed.active() else text for rank, text in found)
         log.logger.warning(f'iteration {self.progress.step + 1:,} skipped ({count}): {shown}')
 
 

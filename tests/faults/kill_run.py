@@ -9,6 +9,7 @@ import argparse
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from typing import Any
 from running import Phase, free_port, kill, make_data, outcome, start, wait
 
 _SLOW = 0.3  # seconds that a checkpoint file takes to be written
+_PATIENCE = 5.0  # seconds that the other rank has to notice
 _LONGEST = 120.0  # seconds; no attempt comes near it
 
 
 def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, seed: int = 0) -> dict[str, Any]:
     """Both runs, and what became of them."""
-    total = 3 * kills + 6
-    changes = {'train__total_iter': total, 'datasets__train__num_worker_per_gpu': workers}
+    total = 6 * kills + 6
+    changes = {'train__total_iter': total, 'train__scheduler__periods': [total], 'datasets__train__num_worker_per_gpu': workers}
     whole, torn = make_data(root / 'whole'), make_data(root / 'torn')
     if finish(whole, processes, **changes) != [0] * processes:
         raise SystemExit(f'the run that is left alone failed:\n{(whole / "output0.txt").read_text()}')
@@ -38,7 +40,7 @@ def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, se
             for rank in range(processes)
         ]
         victim = draw.randrange(processes)
-        if (code := wait(children[victim], draw.uniform(0.3, 2.4) * processes)) is not None:
+        if (code := moment(children[victim], phase, draw)) is not None:
             if code:
                 raise SystemExit(f'attempt {attempts} ended by itself with {code}:\n{(torn / f"output{victim}.txt").read_text()[-3000:]}')
             for rank, child in enumerate(children):
@@ -49,7 +51,7 @@ def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, se
         kill(children[victim])
         for rank, child in enumerate(children):
             if rank != victim:
-                survivors[str(wait(child, _LONGEST))] += 1
+                survivors[end_of_survivor(child)] += 1
         torn_files += sum(1 for _ in (torn / 'experiments').rglob('*.unfinished')) > 0
     codes = finish(torn, processes, **changes)
     if codes != [0] * processes:
@@ -59,12 +61,33 @@ def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, se
         'kills': sum(during.values()),
         'during': dict(during),
         'half-written files left': torn_files,
-        'exit codes of the other rank': dict(survivors),
+        'end of the other rank': dict(survivors),
         'iterations': total,
         'undisturbed': one['weights'],
         'killed': other['weights'],
         'differs': [name for name in one if one[name] != other[name]],
     }
+
+
+def moment(child: int, phase: Phase, draw: random.Random) -> int | None:
+    """Let a child run until a random moment: any, or some time after it began to train, or to write. None: it runs."""
+    kind = draw.choice(('starting', 'training', 'training', 'writing', 'writing'))
+    order = ('starting', 'training', 'scoring', 'writing')
+    longest = draw.uniform(0, {'starting': 2.0, 'training': 2.0, 'writing': 2.5 * _SLOW}[kind])
+    while order.index(phase.now()) < order.index(kind):
+        if (code := wait(child, 0)) is not None:
+            return code
+        time.sleep(0.002)
+    return wait(child, longest)
+
+
+def end_of_survivor(child: int) -> str:
+    """How the other rank ended: by itself, or, as torchrun does with one that still waits for the others to come, by a signal."""
+    code = wait(child, _PATIENCE)
+    if code is None:
+        kill(child)
+        return 'ended from outside'
+    return f'by itself, {code}'
 
 
 def finish(root: Path, processes: int, **changes: Any) -> list[int | None]:

@@ -138,7 +138,7 @@ def test_a_run_whose_states_are_all_damaged_is_not_silently_begun_anew(root):
     trainer = train(root)
     for path in trainer.experiment.states.iterdir():
         path.write_bytes(b'')
-    with pytest.raises(UserError, match='none of the 2 in .* is whole'):
+    with pytest.raises(UserError, match=r'none of the 2 in .* is whole'):
         train(root, auto_resume=True)
     assert (trainer.experiment.models / 'net_g_4.pth').exists()
     with pytest.raises(WeightsError):

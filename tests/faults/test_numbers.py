@@ -68,7 +68,11 @@ def test_a_step_with_a_bad_loss_changes_nothing_and_is_named(root, spoil, precis
     step = Trainer.train_step
 
     def watched(self, batches):
-        before = [p.clone() for p in self.model.parameters()], self.parts.scaler.get_scale(), [p.clone() for p in self.parts.ema.parameters()]
+        before = (
+            [p.clone() for p in self.model.parameters()],
+            self.parts.scaler.get_scale(),
+            [p.clone() for p in self.parts.ema.parameters()],
+        )
         step(self, batches)
         same = all(torch.equal(a, b) for a, b in zip(before[0], self.model.parameters(), strict=True))
         same_ema = all(torch.equal(a, b) for a, b in zip(before[2], self.parts.ema.parameters(), strict=True))
