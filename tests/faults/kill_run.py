@@ -18,16 +18,16 @@ from running import Phase, free_port, kill, make_data, outcome, start, wait
 
 _SLOW = 0.3  # seconds that a checkpoint file takes to be written
 _PATIENCE = 5.0  # seconds that the other rank has to notice
-_LONGEST = 120.0  # seconds; no attempt comes near it
+_LONGEST = 600.0  # seconds; no attempt comes near it
 
 
 def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, seed: int = 0) -> dict[str, Any]:
     """Both runs, and what became of them."""
-    total = 6 * kills + 6
+    total = 4 * kills + 6
     changes = {'train__total_iter': total, 'train__scheduler__periods': [total], 'datasets__train__num_worker_per_gpu': workers}
     whole, torn = make_data(root / 'whole'), make_data(root / 'torn')
     if finish(whole, processes, **changes) != [0] * processes:
-        raise SystemExit(f'the run that is left alone failed:\n{(whole / "output0.txt").read_text()}')
+        raise SystemExit(f'the run that is left alone failed:\n{(whole / "output0.txt").read_text()[-3000:]}')
     during = Counter[str]()
     survivors = Counter[str]()
     torn_files, draw, attempts = 0, random.Random(seed), 0

@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize('processes', [1, 2])
+@pytest.mark.parametrize('processes', [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_killed_run_ends_as_the_one_left_alone(processes: int) -> None:
     command = [sys.executable, HERE / 'kill_run.py', '--kills', '2', '--processes', str(processes)]
     variables = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(HERE.parents[1])}

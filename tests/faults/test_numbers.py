@@ -148,6 +148,7 @@ def test_weights_that_are_not_finite_are_not_saved(root, monkeypatch):
     assert [p.name for p in (root / 'experiments' / 'tiny' / 'training_states').iterdir()] == ['2.state']
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])
 def test_half_precision_learns_as_full_precision_does(root, precision):
     def losses(name, precision):

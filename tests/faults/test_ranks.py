@@ -69,7 +69,7 @@ def run_two(root: Path, fault: str) -> tuple[list[int | None], list[str]]:
     return [p.exitcode for p in ranks], [(root / f'output{rank}.txt').read_text() for rank in range(2)]
 
 
-@pytest.mark.parametrize('fault', ['SIGKILL', 'SIGSTOP'])
+@pytest.mark.parametrize('fault', ['SIGKILL', pytest.param('SIGSTOP', marks=pytest.mark.long)])
 def test_a_rank_that_is_lost_ends_the_others_with_a_message(tmp_path: Path, fault: str) -> None:
     write_clips(tmp_path)
     write_options(tmp_path, datasets__val=None, datasets__train__batch_size_per_gpu=1, train__total_iter=50)
@@ -173,10 +173,11 @@ def test_two_agents_on_one_machine_are_two_nodes(tmp_path: Path) -> None:
     assert 'iter 2/2' not in output[1], 'rank 0 alone reports'
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures('_bash')
 def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
     write_clips(tmp_path)
-    write_options(tmp_path, datasets__val=None, datasets__train__batch_size_per_gpu=1, train__total_iter=24)
+    write_options(tmp_path, datasets__val=None, datasets__train__batch_size_per_gpu=1, train__total_iter=12)
     (agent,) = agents(tmp_path, 1, 2)
     states = tmp_path / 'experiments' / 'tiny' / 'training_states'
     end = time.monotonic() + 100
@@ -188,12 +189,12 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
     assert agent.wait(120) == 0, (tmp_path / 'node0.txt').read_text()
     output = (tmp_path / 'node0.txt').read_text()
     assert len(re.findall(r'going on from \S+/\d+\.state, iteration \d+', output)) == 1
-    assert 'finished after 24 iterations' in output
-    assert (states / '24.state').exists()
+    assert 'finished after 12 iterations' in output
+    assert (states / '12.state').exists()
     steps = [
         line.split(',')[0] for line in (tmp_path / 'experiments' / 'tiny' / 'metrics.csv').read_text().splitlines() if 'train/loss' in line
     ]
-    assert steps == [str(n) for n in range(1, 25)]
+    assert steps == [str(n) for n in range(1, 13)]
 
 
 def ranks_of(agent: int) -> list[int]:
