@@ -69,6 +69,7 @@ def start(root: Path, phase: Phase, *, slow: float = 0.0, rank: int = 0, ranks: 
         slow: seconds that writing a checkpoint file takes, so that a kill can hit it half written.
         changes: of the options, see tiny.options.
     """
+    (root / f'rank{rank}').mkdir(exist_ok=True)
     options = write_options(root / f'rank{rank}', **{**RUN, **_roots(root), **changes})
     phase.enter('starting')
     child = os.fork()
@@ -96,8 +97,6 @@ def start(root: Path, phase: Phase, *, slow: float = 0.0, rank: int = 0, ranks: 
 
 
 def _roots(root: Path) -> dict[str, Any]:
-    (root / 'rank0').mkdir(exist_ok=True)
-    (root / 'rank1').mkdir(exist_ok=True)
     roots = {f'datasets__{s}__dataroot_{k}': str(root / d) for s in ('train', 'val') for k, d in (('gt', 'GT'), ('lq', 'LR'))}
     return {**roots, 'path__experiments_root': str(root / 'experiments')}
 
