@@ -219,9 +219,12 @@ class Trainer:
             return self.model
         # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three ranks on
         # the place in a bucket decides the order of summation, and a resumed run would begin with the first sorting again.
-        fixed = {'find_unused_parameters': self.train.deterministic}
         return DistributedDataParallel(
-            self.model, device_ids=devices.ddp_ids(self.device), broadcast_buffers=False, gradient_as_bucket_view=True, **fixed
+            self.model,
+            device_ids=devices.ddp_ids(self.device),
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=self.train.deterministic,
         )
 
     def _synchronising(self, last: bool) -> AbstractContextManager[None]:
