@@ -11,6 +11,7 @@ from typing import Any
 
 from iart import __version__
 from iart.errors import EXIT_USER_ERROR, UserError
+from iart.inference.plan_options import add_plan_arguments, plan_options
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RuntimeError as error:
         distributed = sys.modules.get('iart.distributed')
         told = distributed.lost_process(error) if distributed else None
+        if 'DataLoader worker' in str(error):  # torch says so wherever the program happens to be
+            reason = str(error).splitlines()[0]
+            told = f'a process that reads frames ended ({reason}); --auto_resume goes on from the last training state'
         if told is None:
             raise
         print(f'error: {told}', file=sys.stderr)
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument('--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)')
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
+    add_plan_arguments(test)
 
     check = _command(commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights')
     check.add_argument('opt', metavar='YAML')
@@ -83,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument('-opt', metavar='YAML', help='options of the network; default: the ones in the file, else the published IART')
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
+    from iart.engine import estimate_command
     from iart.preparing.commands import add_commands
 
+    estimate_command.add_commands(commands)
     add_commands(commands)
     return parser
 
@@ -146,6 +153,7 @@ def _test(arguments: argparse.Namespace) -> None:
         gt=arguments.gt,
         save_frames=arguments.save_frames,
         baseline=arguments.baseline,
+        plan=plan_options(arguments),
     )
 
 

@@ -96,6 +96,11 @@ def local_rank() -> int:
     return int(os.environ.get('LOCAL_RANK', '0')) if active() else 0
 
 
+def local_world_size() -> int:
+    """Number of this run's processes on this machine, as far as the launcher says; all of them where it does not."""
+    return int(os.environ.get('LOCAL_WORLD_SIZE', world_size())) if active() else 1
+
+
 def is_main() -> bool:
     """Rank 0 is the one that prints and writes files."""
     return rank() == 0

@@ -12,6 +12,7 @@ import pkgutil
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ def _import_basicsr() -> Any:
         shim = types.ModuleType(missing)
         shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
+    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; nothing that a user could change
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:

@@ -24,7 +24,9 @@ _UNFINISHED = '.unfinished'  # how temporary names end
 _OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
 
 
-def load_weights(network: nn.Module, path: str | Path, key: str = 'params', strict: bool = True, *, optional: Collection[str] = ()) -> None:
+def load_weights(
+    network: nn.Module, path: str | Path, key: str = 'params', strict: bool = True, *, optional: Collection[str] = (), part: str = ''
+) -> None:
     """Load a weight file into a network, accounting for every name.
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
@@ -37,11 +39,14 @@ def load_weights(network: nn.Module, path: str | Path, key: str = 'params', stri
         key: which weights of a ``.pth`` with several: ``params`` or ``params_ema``.
         strict: missing, unexpected or misshapen names are an error.
         optional: names the file may leave out.
+        part: name, such as ``spynet``, under which a larger network holds this one: from a file of such a network its entries are taken.
 
     Raises:
         WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
     """
     found = read_weights(path, key)
+    if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
+        found = inner
     own = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     problems = []

@@ -37,13 +37,14 @@ def main() -> None:
     parser.add_argument('--spill-to', type=Path, default=Path(tempfile.gettempdir()), metavar='FOLDER')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them here')
+    parser.add_argument('--draw', type=Path, nargs='+', metavar='JSON', help='measure nothing: draw what former runs wrote with --json')
     parser.add_argument('--child', nargs=2, metavar=('PLAN', 'FRAMES'), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(measure(arguments, arguments.child[0], int(arguments.child[1]))))
         return
-    rows = []
-    for plan in arguments.plans:
+    rows = [row for file in arguments.draw or () for row in json.loads(file.read_text())]
+    for plan in () if arguments.draw else arguments.plans:
         for frames in arguments.frames:
             command = [sys.executable, __file__, *sys.argv[1:], '--child', plan, str(frames)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -104,7 +105,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Peak host memory against frames, one line per plan."""
+    """Peak host memory against frames, one line per plan; dotted what libraries, weights and the measuring of costs took before."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -114,6 +115,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     for plan in dict.fromkeys(row['plan'] for row in rows):
         points = sorted((row['frames'], row['host_mb']) for row in rows if row['plan'] == plan)
         axes.plot(*zip(*points, strict=True), marker='o', label=plan, color=COLORS.get(plan))
+    before = min(row['started_with_mb'] for row in rows)
+    axes.axhline(before, color='grey', linestyle=':', label='before it starts')
     axes.set(xlabel='frames', ylabel='peak host memory, MB', ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(title='plan', frameon=False)

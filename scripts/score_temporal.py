@@ -27,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('restored', type=Path)
     parser.add_argument('gt', type=Path)
-    parser.add_argument('--spynet', type=Path, default=WEIGHTS, help=f'weights of SPyNet (default {WEIGHTS})')
+    parser.add_argument(
+        '--spynet', type=Path, default=WEIGHTS, help=f'weights of SPyNet, or of a network that holds one (default {WEIGHTS})'
+    )
     parser.add_argument('--device', default='auto')
     parser.add_argument('--csv', type=Path, help='write the figures there, too')
     arguments = parser.parse_args()

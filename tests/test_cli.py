@@ -57,6 +57,19 @@ def test_train_then_test(tmp_path, capsys):
     assert 'Traceback' not in capsys.readouterr().err
 
 
+def test_a_forced_plan_stands_in_the_report(tmp_path):
+    write_clips(tmp_path)
+    torch.save({'params': build_network(options(tmp_path)).state_dict()}, tmp_path / 'w.pth')
+    path, found = write_options(tmp_path), []
+    for plan in (['disk', '--spill-to', tmp_path], ['chunks', '--chunk', '2', '--chunk-overlap', '0']):
+        assert run('test', '-opt', path, '--weights', tmp_path / 'w.pth', '--plan', *plan) == 0
+        found.append(json.loads((tmp_path / 'results' / 'tiny' / 'report.json').read_text())['sets'][0])
+    assert [s['approximated'] for s in found] == [[], ['chunks of 2 frames, 0 more seen on each side']]
+    assert [s['clips'][0]['exact'] for s in found] == [True, False]
+    assert found[0]['clips'][0]['plans'] == ['features on disk']
+    assert len(found[0]['rank_memory_mb']) == 1
+
+
 def test_debug_reports_every_iteration(tmp_path):
     write_clips(tmp_path)
     assert run('train', '-opt', write_options(tmp_path, train__total_iter=2, logger__print_freq=100), '--debug') == 0
@@ -88,6 +101,7 @@ def test_folders_on_the_command_line_win_and_gt_may_be_missing(tmp_path):
         (['test', '-opt', '{o}'], 'path.pretrain_network_g'),
         (['test', '-opt', '{o}', '--weights', 'none.pth'], 'none.pth'),
         (['train', '-opt', '{o}', '--device', 'cuda:7'], 'cuda:7'),
+        (['test', '-opt', '{o}', '--tile', '20'], '--tile'),
         (['train', '-opt', '{o}', '--launcher', 'pytorch'], 'dist_train.sh'),
         (['convert', '{o}', '{o}'], 'same file'),
     ],

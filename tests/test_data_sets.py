@@ -2,8 +2,10 @@
 
 import inspect
 import itertools
+import time
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -143,6 +145,16 @@ def test_batches_do_not_depend_on_workers(roots):
     assert not same(batches[:3], batches[3:6])
     for workers in (1, 3):
         assert same(take(loader(roots, workers=workers), 13), batches)
+
+
+def test_workers_survive_a_process_that_has_used_threads(roots):
+    """A worker that is a copy of such a process waits for ever for threads that were not copied."""
+    cv2.setNumThreads(2)
+    cv2.cvtColor(np.zeros((3000, 3000, 3), np.uint8), cv2.COLOR_BGR2GRAY)
+    time.sleep(1)  # the threads have to be asleep
+    busy = loader(roots, workers=1)
+    busy.timeout = 60
+    assert len(take(busy, 2)) == 2
 
 
 @pytest.mark.parametrize('workers', [0, 2])

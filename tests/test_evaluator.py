@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from iart import distributed
+from iart.archs.stores import DiskStore
 from iart.engine.baselines import bicubic_restore
 from iart.engine.evaluator import build_metrics, score_set, share_out
+from iart.engine.restored_clip import LQFrames
 from iart.errors import DataError, OptionsError
 from iart.image import read_image, to_tensor, to_uint8
+from iart.inference.plan_options import PlanOptions
+from iart.inference.restoring import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
 
 CPU = torch.device('cpu')
@@ -36,8 +40,11 @@ class FakeSet:
         return [n // 2] if self.centre else list(range(n))
 
     def read_lq(self, i):
-        self.reads.append(i)
-        return np.stack([self._frame(i, j, 12, 16) for j in range(len(self.clips[i].frames))])
+        return np.stack([self.read_lq_frame(i, j) for j in range(len(self.clips[i].frames))])
+
+    def read_lq_frame(self, i, j):
+        self.reads.append((i, j))
+        return self._frame(i, j, 12, 16)
 
     def read_gt(self, i, j):
         return self._frame(i, j, 48, 64)
@@ -60,7 +67,7 @@ class RecordingMetric:
 def drifting(lq):
     """A restoration in which every frame depends on those before it."""
     state = 0
-    for frame in lq.unbind(1):
+    for frame in lq.unbind(1) if isinstance(lq, torch.Tensor) else lq:
         state = 0.5 * state + frame.repeat_interleave(4, 2).repeat_interleave(4, 3)
         yield state * 0.6
 
@@ -117,6 +124,46 @@ def test_without_ground_truth_frames_are_only_saved(tmp_path):
     ]
 
 
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_memory_plans_change_nothing_but_what_is_said(mirrored, tmp_path):
+    network = DriftingNetwork()
+    wanted = score_set(plan_restorer(network, CPU), FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored)
+    assert wanted.clips[0].values == score_set(drifting, FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored).clips[0].values
+    assert wanted.clips[0].plans == ('everything on the device',)
+    assert wanted.approximations == ()
+    restore = plan_restorer(network, CPU, options=PlanOptions('chunks', chunk=2, chunk_overlap=0))
+    found = score_set(restore, FakeSet([5, 3]), build_metrics(PSNR), device=CPU, flip_seq=mirrored, spill_to=tmp_path)
+    assert found.clips[0].values != wanted.clips[0].values
+    assert found.approximations == ('chunks of 2 frames, 0 more seen on each side',)
+    assert found.rank_memory_mb == (found.memory_mb,)
+    assert list(tmp_path.iterdir()) == []
+
+
+class DriftingNetwork(torch.nn.Module):
+    def forward(self, lq):
+        return torch.stack(list(drifting(lq)), dim=1)
+
+
+def test_frames_are_read_again_when_there_is_no_room_to_keep_them(monkeypatch):
+    monkeypatch.setattr('iart.engine.restored_clip._MOST_KEPT', 2 * 12 * 16 * 3)
+    data = FakeSet([3])
+    frames = LQFrames(lambda j: data.read_lq_frame(0, j), 3, mirrored=True)
+    assert [torch.equal(frames[j], frames[5 - j]) for j in range(3)] == [True] * 3
+    assert data.reads == [(0, 0), (0, 1), (0, 2), (0, 2)]
+    assert len(list(frames)) == 6
+    with pytest.raises(IndexError):
+        frames[6]
+
+
+def test_a_full_disk_is_a_message(monkeypatch, tmp_path):
+    def full(self, index, value):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(DiskStore, '__setitem__', full)
+    with pytest.raises(DataError, match='--spill-to'):
+        score_set(drifting, FakeSet([2]), {}, device=CPU, flip_seq=True, save_to=tmp_path, spill_to=tmp_path)
+
+
 class GatheringError(Exception):
     pass
 
@@ -136,7 +183,7 @@ def test_any_number_of_ranks_gives_the_same(monkeypatch):
         monkeypatch.setattr(distributed, 'rank', lambda rank=rank: rank)
         with pytest.raises(GatheringError):
             score_set(drifting, data, build_metrics(PSNR), device=CPU)
-    assert sorted(sets[0].reads + sets[1].reads) == [0, 1, 2, 3, 4]  # none twice
+    assert sorted(sets[0].reads + sets[1].reads) == [(i, j) for i, n in enumerate(lengths) for j in range(n)]  # none twice
     monkeypatch.setattr(distributed, 'gather', lambda item: parts)
     found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
     assert [(c.name, c.frames, c.values) for c in found.clips] == [(c.name, c.frames, c.values) for c in wanted.clips]
@@ -152,9 +199,9 @@ def test_share_out():
 def test_identical_frames_are_infinite():
     class Perfect(FakeSet):
         def read_gt(self, i, j):
-            return self.read_lq(i)[j]
+            return self.read_lq_frame(i, j)
 
-    scores = score_set(lambda lq: iter(lq.unbind(1)), Perfect([2, 1]), build_metrics(PSNR), device=CPU)
+    scores = score_set(iter, Perfect([2, 1]), build_metrics(PSNR), device=CPU)
     assert scores.total('psnr') == float('inf')
 
 

@@ -52,6 +52,13 @@ def test_on_a_cpu_there_is_one_memory():
     assert 'in memory' in chosen(0, 3, 100, shared=True).describe()
 
 
+def test_processes_of_one_run_share_a_machine(monkeypatch):
+    monkeypatch.setattr(devices, 'free_host_memory', lambda: 8 * GB)
+    monkeypatch.setattr(planning.distributed, 'local_world_size', lambda: 4)
+    free = planning.budget(torch.device('cpu'), None)
+    assert (free.device, free.host) == (2 * GB, 2 * GB)
+
+
 def test_networks_that_take_a_clip_as_a_whole():
     assert chosen(24, 64, 100, costs=WHOLE).kind == 'device'
     assert chosen(4, 64, 100, costs=WHOLE).kind == 'chunks'

@@ -9,12 +9,12 @@ from rebuilt import fill
 from torch import nn
 
 from iart.archs.iart_arch import IART
-from iart.archs.stores import DiskStore, HostStore, stores
+from iart.archs.stores import BlockStore, DiskStore, HostStore, stores
 from iart.errors import UserError
 from iart.inference import restoring
 from iart.inference.costs import measure
 from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer, restorer
+from iart.inference.restoring import plan_restorer
 
 CPU = torch.device('cpu')
 
@@ -74,7 +74,7 @@ def restored(network, lq, **options):
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
-@pytest.mark.parametrize('t', [1, 2, 3, 7])
+@pytest.mark.parametrize('t', [1, 2, 3, 4, 5, 7])
 def test_exact_plans_give_the_same_bits(network, t, mirrored, tmp_path, monkeypatch):
     monkeypatch.setattr('iart.archs.clip_frames._PAIRS_AT_ONCE', 2)  # flows in batches of two
     lq = clip(t, mirrored=mirrored)
@@ -87,7 +87,8 @@ def test_exact_plans_give_the_same_bits(network, t, mirrored, tmp_path, monkeypa
 
 def test_spynet_in_batches_is_exact(tmp_path):
     network, lq = fill(tiny(), 'tiny'), clip(3)
-    whole = torch.stack(list(restorer(network, CPU)(lq)), dim=1)
+    with torch.inference_mode():
+        whole = network(lq)
     assert torch.equal(restored(network, lq, kind='device'), whole)
     assert torch.equal(restored(network, lq, kind='disk', spill_to=tmp_path), whole)
 
@@ -129,7 +130,7 @@ def test_half_precision_features_are_close_and_not_called_exact(network):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
 def test_stores_give_back_what_they_got(layout, dtype, tmp_path):
     values = [torch.randn(2, 4, 5, 3).to(dtype).to(memory_format=layout) for _ in range(3)]
-    for store in (HostStore(3, CPU), DiskStore(3, CPU, folder=tmp_path)):
+    for store in (HostStore(3, CPU), BlockStore(3), DiskStore(3, CPU, folder=tmp_path)):
         for order in ((2, 0, 1), (0, 1, 2)):  # the second time in place of the first
             for i in order:
                 store[i] = values[i]
@@ -185,6 +186,14 @@ def failing(network, monkeypatch, failures):
 
     plan_restorer(network, CPU).costs  # noqa: B018 (measured before the network breaks)
     monkeypatch.setattr(IART, 'frames', broken)
+
+
+def test_what_ran_out_is_not_tried_again_for_the_next_clip(network, monkeypatch, caplog):
+    failing(network, monkeypatch, [(1, MemoryError())])
+    restore = plan_restorer(network, CPU)
+    for expected in (['device', 'disk'], ['disk']):
+        assert len(list(restore(clip(3)))) == 3
+        assert [plan.kind for plan in restore.used] == expected
 
 
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")

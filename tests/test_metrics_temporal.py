@@ -11,7 +11,7 @@ from prepared_clips import texture, write_gt
 from iart.errors import DataError, UserError, WeightsError
 from iart.metrics import pyiqa_metric
 from iart.metrics.temporal import spynet_flow, temporal_scores, visible_in_both
-from iart.registry import METRIC_REGISTRY, find
+from iart.registry import METRIC_REGISTRY, find, spynet_class
 
 
 def moving(count=4, step=2, noise=0.0):
@@ -100,6 +100,15 @@ def test_real_flow(shared, tmp_path, capsys, monkeypatch):
 def test_missing_weights(tmp_path):
     with pytest.raises(WeightsError, match='nowhere'):
         spynet_flow(tmp_path / 'nowhere.safetensors')
+
+
+def test_flow_of_the_network_that_restored(tmp_path):
+    """SPyNet is found inside the weights of a larger network."""
+    alone = spynet_class()()
+    torch.save({'params': {'conv.weight': torch.ones(1), **{f'spynet.{n}': t for n, t in alone.state_dict().items()}}}, tmp_path / 'w.pth')
+    frames = torch.rand(2, 1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(spynet_flow(tmp_path / 'w.pth')(*frames), alone(*frames))
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ class Vid4:
     def read_gt(self, i, j):
         return self.gt
 
-    def read_lq(self, i):
-        return self.lq[None]
+    def read_lq_frame(self, i, j):
+        return self.lq
 
 
 def test_protocol_named_or_recognised():
@@ -81,7 +81,7 @@ def test_no_label_for_something_else(data, settings, why):
 
 def scores_of(figures):
     clips = tuple(ClipScores(name, ('0',), {m: (v,) for m, v in figures.items()}, 1, 1.0) for name in VID4)
-    return SetScores('Vid4', tuple(figures), clips, 0.0)
+    return SetScores('Vid4', tuple(figures), clips, (0.0,))
 
 
 def test_published_beside_measured():
@@ -91,6 +91,15 @@ def test_published_beside_measured():
     assert rows[0].difference == pytest.approx(-0.0017)
     assert compare(scores_of({'psnr': 27.0}), match(get('Vid4-BI'), {'city': 34}), Settings(Y), NetworkFacts('BasicVSR')) == ()
     assert compare(scores_of({'psnr': 27.0}), None, Settings(Y), NetworkFacts('BasicVSR')) == ()
+
+
+def test_what_was_measured_differently_is_said():
+    exact = match(get('Vid4-BI'), {c: n for c, (n, _) in VID4.items()})
+    clips = tuple(ClipScores(name, ('0',), {'psnr': (27.0,)}, 1, 1.0, ('chunks of 8',), name != 'walk') for name in VID4)
+    scores = SetScores('Vid4', ('psnr',), clips, (0.0,))
+    [row] = compare(scores, exact, Settings(Y, precision='bf16'), NetworkFacts('BasicVSR'))
+    assert row.note == 'measured in bf16; approximated, chunks of 8'
+    assert scoring.SetReport('test', scores, exact, (row,)).label == 'Vid4-BI, approximated'
 
 
 def test_models_of_one_network_and_the_mirror():

@@ -89,6 +89,32 @@ class HostStore(DeviceStore):
         super().__setitem__(index, copy)
 
 
+class BlockStore(DeviceStore):
+    """Copies in one block of main memory that is taken at the first one, for a device that computes there.
+
+    Were they kept where they came to be, they would lie between the large tensors that come and go with every frame; the gaps they leave
+    are too small for the next ones, and the process grows by many times what is kept.
+
+    Args:
+        count: number of tensors, all of the size and type of the first one.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._block: Tensor | None = None
+
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        if self._block is None:
+            self._block = torch.empty(len(self), value.numel(), dtype=value.dtype)
+        assert value.numel() == self._block.shape[1], 'all tensors of a store have the size of the first one'
+        order = torch.empty_like(value, device='meta').stride()
+        super().__setitem__(index, self._block[index].as_strided(value.shape, order, self._block.stride(0) * index).copy_(value))
+
+    def close(self) -> None:
+        super().close()
+        self._block = None
+
+
 class DiskStore:
     """A file without a name: it is gone when the store is closed, and also when the process is killed.
 
@@ -163,10 +189,10 @@ def stores(place: Place, device: torch.device, *, folder: Path | None = None, ha
     def make(count: int) -> Store:
         if place == 'disk':
             made.append(DiskStore(count, device, folder=folder, half=half))
-        elif place == 'host' and device.type != 'cpu':
-            made.append(HostStore(count, device))
+        elif devices.shares_host_memory(device):
+            made.append(DeviceStore(count) if torch.is_grad_enabled() else BlockStore(count))
         else:
-            made.append(DeviceStore(count))
+            made.append(HostStore(count, device) if place == 'host' else DeviceStore(count))
         return made[-1]
 
     try:

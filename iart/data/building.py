@@ -1,7 +1,9 @@
 """From an options section to a data set, and from a data set to batches."""
 
 import inspect
+import multiprocessing
 from collections.abc import Iterator, Mapping
+from multiprocessing.context import BaseContext
 from typing import Any, Literal, Protocol
 
 import torch
@@ -74,6 +76,16 @@ class ClipLoader(DataLoader[Any]):
             raise DataError(f'a process that reads frames ended ({str(error).splitlines()[0]}); {wanted}') from error
 
 
+def _worker_context() -> BaseContext:
+    """Workers come from a process without threads. A copy of this one would find locks held by threads that were not copied with it
+    (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
+    if 'forkserver' not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])  # imported once, not once per worker
+    return context
+
+
 def build_train_loader(
     dataset: Any,
     section: LoaderOptions,
@@ -120,6 +132,7 @@ def build_train_loader(
         collate_fn=collate,
         pin_memory=pin_memory,
         worker_init_fn=prepare_worker if workers else None,
+        multiprocessing_context=_worker_context() if workers else None,
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # else the loader takes a number from the generator that training draws from
     )

@@ -1,5 +1,6 @@
 """Reading windows in processes of their own without losing the run when a file cannot be read."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -66,14 +67,15 @@ def collate(items: list[Any]) -> Any:
 def prepare_worker(worker: int) -> None:
     """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, 'sigwaitinfo'):
+    trainer = multiprocessing.parent_process()  # not the parent in the system's sense: that is the server it was forked from
+    if trainer is not None and hasattr(signal, 'sigwaitinfo'):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_when_told_by, args=(trainer.pid,), daemon=True).start()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
-def _end_when_told_by(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+def _end_when_told_by(trainer: int | None) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
         pass
     os._exit(0)

@@ -77,8 +77,12 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
 
     def read_lq(self, clip: int) -> Frame:
         """All LR frames of a clip, (t, h, w, 3) uint8 RGB."""
+        return np.stack([self.read_lq_frame(clip, frame) for frame in range(len(self.clips[clip].frames))])
+
+    def read_lq_frame(self, clip: int, frame: int) -> Frame:
+        """One LR frame, (h, w, 3) uint8 RGB."""
         info = self.clips[clip]
-        return np.stack([read_sized(self.lq, info.name, frame, info.size) for frame in info.frames])
+        return read_sized(self.lq, info.name, info.frames[frame], info.size)
 
     def read_gt(self, clip: int, frame: int) -> Frame:
         """The ground truth of one frame, (H, W, 3) uint8 RGB.

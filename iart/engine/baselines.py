@@ -1,22 +1,24 @@
 """Restoring without a network, to compare with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import torch
+from torch import Tensor
 
+from iart.archs.clip_frames import Clip
+from iart.inference.restoring import Restore
 from iart.ops.degradation import upsample
 
 
-def bicubic_restore(scale: int = 4) -> Callable[[torch.Tensor], Iterator[torch.Tensor]]:
+def bicubic_restore(scale: int = 4) -> Restore:
     """MATLAB's bicubic interpolation, the "Bicubic" of the published tables.
 
     Returns:
-        ``restore(lq)``: (n, t, 3, h, w) RGB in [0, 1] -> t times (n, 3, scale*h, scale*w), neither clamped nor rounded, on
-        the device of ``lq``; frames do not see each other.
+        ``restore(lq)``, see :data:`iart.inference.restoring.Restore`: frames are neither clamped nor rounded, on the device of
+        ``lq``, and do not see each other.
     """
 
-    def restore(lq: torch.Tensor) -> Iterator[torch.Tensor]:
-        for frame in lq.unbind(1):
+    def restore(lq: Clip) -> Iterator[Tensor]:
+        for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
             yield upsample(frame, scale)
 
     return restore

@@ -1,25 +1,24 @@
 """Scoring a test set: restore every clip once, somewhere, frame by frame, and measure each frame against its ground truth."""
 
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from iart import device as devices
 from iart import distributed, log
+from iart.engine.restored_clip import RestoredClip
 from iart.errors import DataError, OptionsError
-from iart.image import to_tensor, to_uint8, write_png
+from iart.image import Frame, to_uint8, write_png
+from iart.inference.planning import Plan
+from iart.inference.restoring import Restore
 from iart.registry import METRIC_REGISTRY, find, fit_to_signature
 
-Frame = npt.NDArray[np.uint8]
-Restore = Callable[[torch.Tensor], Iterator[torch.Tensor]]
-"""(1, t, 3, h, w) float32 RGB in [0, 1] on the device -> t times (1, 3, s*h, s*w), in order, not necessarily clamped."""
 Metric = Callable[[Frame, Frame], float]
 """(restored, ground truth), both (h, w, 3) uint8 RGB -> the figure."""
 
@@ -39,7 +38,7 @@ class ClipSet(Protocol):
     @property
     def has_gt(self) -> bool: ...
     def scored(self, clip: int) -> list[int]: ...
-    def read_lq(self, clip: int) -> Frame: ...
+    def read_lq_frame(self, clip: int, frame: int) -> Frame: ...
     def read_gt(self, clip: int, frame: int) -> Frame: ...
 
 
@@ -52,6 +51,8 @@ class ClipScores:
         values: per metric the figures of these frames, in order; none without ground truth.
         restored: number of frames that the network gave.
         seconds: time spent restoring, without reading, measuring and writing.
+        plans: memory plans by which it was restored, in words and in order: more than one where memory ran out.
+        exact: whether each of them gives the same bits as the whole clip in one pass.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ClipScores:
     values: dict[str, tuple[float, ...]]
     restored: int
     seconds: float
+    plans: tuple[str, ...] = ()
+    exact: bool = True
 
     def mean(self, metric: str) -> float:
         """Mean over the clip's frames; infinite as soon as one frame is identical to its ground truth."""
@@ -76,13 +79,13 @@ class SetScores:
     Args:
         metrics: names, in the order of the options; empty without ground truth.
         clips: one entry per clip, in the order of the data set.
-        memory_mb: peak memory in MB: of the device where it counts it, else of the process; the largest of all ranks.
+        rank_memory_mb: peak memory of each rank in MB since its start: of its device where that counts it, else of the process.
     """
 
     title: str
     metrics: tuple[str, ...]
     clips: tuple[ClipScores, ...]
-    memory_mb: float
+    rank_memory_mb: tuple[float, ...]
 
     def clip_mean(self, clip: int, metric: str) -> float:
         return self.clips[clip].mean(metric)
@@ -90,6 +93,16 @@ class SetScores:
     def total(self, metric: str) -> float:
         """The protocols' average: over the frames of a clip, then over clips."""
         return _mean([clip.mean(metric) for clip in self.clips])
+
+    @property
+    def memory_mb(self) -> float:
+        """Peak memory of the rank that took most."""
+        return max(self.rank_memory_mb, default=0.0)
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """The plans, in words, that do not give what the whole clip in one pass gives; empty when all scores are exact."""
+        return tuple(dict.fromkeys(clip.plans[-1] for clip in self.clips if not clip.exact))
 
     def totals(self) -> dict[str, float]:
         return {metric: self.total(metric) for metric in self.metrics}
@@ -140,20 +153,22 @@ def score_set(
     save_to: Path | None = None,
     suffix: str | None = None,
     title: str = 'score',
+    spill_to: Path | None = None,
 ) -> SetScores:
     """Restore and measure every clip. To be called on every rank: each clip is done by one of them, all get the result.
 
     Args:
-        restore: see :data:`Restore`; its frames are taken one by one.
+        restore: see :data:`iart.inference.restoring.Restore`; LR frames are given and restored ones taken one by one.
         dataset: clips with or without ground truth; without, frames are only restored and saved.
         metrics: see :func:`build_metrics`.
-        device: where LR clips are put.
+        device: what ``restore`` computes on.
         flip_seq: take the mean of what ``restore`` gives for a frame and for its mirror image in the clip
             followed by itself reversed (2t frames), before rounding.
         center_frame_only: only frame t // 2 counts and is saved.
         save_to: folder for the restored frames, ``<clip>/<frame>.png``; None saves nothing.
         suffix: appended to the names of saved frames, after an underscore.
         title: of the progress bar and of the result.
+        spill_to: folder for what waits on disk; None: the system's temporary folder.
 
     Raises:
         DataError: a restored frame is not of its ground truth's size; a file cannot be read or written.
@@ -164,12 +179,12 @@ def score_set(
     done: dict[int, ClipScores] = {}
     with log.Bar(title, sum(lengths[i] for i in mine)) as bar:
         for i in mine:
-            frames = _Frames(restore, dataset.read_lq(i), device, flip_seq)
+            frames = RestoredClip(restore, partial(dataset.read_lq_frame, i), lengths[i], device, mirrored=flip_seq, spill_to=spill_to)
             wanted = [lengths[i] // 2] if center_frame_only else None
             done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=save_to, suffix=suffix, bar=bar)
     gathered = distributed.gather((done, devices.peak_memory_mb(device)))
     clips = {i: scores for part, _ in gathered for i, scores in part.items()}
-    return SetScores(title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), max(memory for _, memory in gathered))
+    return SetScores(title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), tuple(memory for _, memory in gathered))
 
 
 def share_out(lengths: list[int], ranks: int) -> list[list[int]]:
@@ -184,7 +199,7 @@ def share_out(lengths: list[int], ranks: int) -> list[list[int]]:
 
 
 def _score_clip(
-    frames: '_Frames',
+    frames: RestoredClip,
     dataset: ClipSet,
     index: int,
     metrics: Mapping[str, Metric],
@@ -209,7 +224,9 @@ def _score_clip(
             name = f'{clip.frames[j]}_{suffix}.png' if suffix else f'{clip.frames[j]}.png'
             write_png(save_to / clip.name / name, image)
     named = {metric: tuple(values[j][metric] for j in counting) for metric in metrics}
-    return ClipScores(clip.name, tuple(clip.frames[j] for j in counting), named, len(clip.frames), frames.seconds)
+    plans: list[Plan] = getattr(frames.restore, 'used', [])  # only what plans says how
+    how, exact = tuple(plan.how for plan in plans), all(plan.exact for plan in plans)
+    return ClipScores(clip.name, tuple(clip.frames[j] for j in counting), named, len(clip.frames), frames.seconds, how, exact)
 
 
 def _measure(image: Frame, gt: Frame, metrics: Mapping[str, Metric], where: str) -> dict[str, float]:
@@ -217,51 +234,6 @@ def _measure(image: Frame, gt: Frame, metrics: Mapping[str, Metric], where: str)
         found, wanted = (f'{s.shape[1]}x{s.shape[0]}' for s in (image, gt))
         raise DataError(f'{where}: the restored frame is {found}, its ground truth {wanted}; wanted the same size (is `scale` right?)')
     return {name: metric(image, gt) for name, metric in metrics.items()}
-
-
-class _Frames:
-    """The restored frames of one clip, and the time it took to make them.
-
-    Args:
-        lq: (t, h, w, 3) uint8 RGB.
-        mirrored: see ``flip_seq`` of :func:`score_set`.
-    """
-
-    def __init__(self, restore: Restore, lq: Frame, device: torch.device, mirrored: bool) -> None:
-        self.restore, self.device, self.mirrored = restore, device, mirrored
-        self.lq = to_tensor(lq)[None].to(device)
-        self.length = len(lq)
-        self.seconds = 0.0
-
-    def in_any_order(self, wanted: list[int] | None = None) -> Iterator[tuple[int, torch.Tensor | None]]:
-        """Every (frame index, (1, 3, h, w)) once, as soon as it is ready; None in place of frames that are not ``wanted``."""
-        chosen = set(range(self.length) if wanted is None else wanted)
-        if not self.mirrored:
-            for j, output in self._timed(self.lq, self.length):
-                yield j, output if j in chosen else None
-            return
-        first: dict[int, torch.Tensor] = {}
-        for j, output in self._timed(torch.cat([self.lq, self.lq.flip(1)], 1), 2 * self.length):
-            if j < self.length:
-                if j in chosen:
-                    first[j] = output.float().cpu()  # a whole clip of outputs may be more than the device holds
-                continue
-            j = 2 * self.length - 1 - j
-            yield j, (first.pop(j) + output.float().cpu()) / 2 if j in chosen else None
-
-    def _timed(self, lq: torch.Tensor, length: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Number and output of each frame; the clock runs only while the network does."""
-        begin = time.perf_counter()
-        outputs = self.restore(lq)
-        count = 0
-        while (output := next(outputs, None)) is not None:
-            devices.synchronize(self.device)
-            self.seconds += time.perf_counter() - begin
-            yield count, output
-            count += 1
-            begin = time.perf_counter()
-        if count != length:
-            raise RuntimeError(f'the network gave {count} frames for {length}')
 
 
 def _mean(values: list[float] | tuple[float, ...]) -> float:

@@ -19,8 +19,9 @@ import torch
 
 from iart import __version__, distributed, log
 from iart.data.building import build_dataset
-from iart.engine.evaluator import ClipSet, Restore, SetScores, build_metrics, score_set
+from iart.engine.evaluator import ClipSet, SetScores, build_metrics, score_set
 from iart.engine.tables import Comparison, frames_csv, print_comparisons, print_scores, to_json, write_text
+from iart.inference.restoring import Restore
 from iart.ops.degradation import recognise
 from iart.protocols import Match, candidates, get, match, metric_differences
 
@@ -53,12 +54,19 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Settings:
-    """How frames are scored; the same for all test sets."""
+    """How frames are scored; the same for all test sets.
+
+    Args:
+        precision: ``fp32``, ``fp16`` or ``bf16``: what the network computes in.
+        spill_to: see :func:`iart.engine.evaluator.score_set`.
+    """
 
     metrics: Mapping[str, Mapping[str, Any]]
     scale: int = 4
     flip_seq: bool = False
     center_frame_only: bool = False
+    precision: str = 'fp32'
+    spill_to: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class SetReport:
 
     @property
     def label(self) -> str:
-        return self.agreement.label if self.agreement else 'no published benchmark'
+        label = self.agreement.label if self.agreement else 'no published benchmark'
+        return f'{label}, approximated' if self.scores.approximations else label
 
 
 def score(
@@ -91,11 +100,11 @@ def score(
     """Score every test set and write the reports. To be called on every rank; rank 0 prints and writes the reports.
 
     Args:
-        restore: see :data:`iart.engine.evaluator.Restore`.
+        restore: see :data:`iart.inference.restoring.Restore`.
         name: of the run, for the report.
         datasets: the test sets' sections by their keys (``test``, ``test_1``, ...).
         network: what ``restore`` is.
-        device: where LR clips are put.
+        device: what ``restore`` computes on.
         out: folder of the reports and frames.
         save_frames: write the restored frames as PNG.
         suffix: appended to their names.
@@ -122,6 +131,7 @@ def score(
             save_to=out / 'visualization' / title if save_frames else None,
             suffix=suffix,
             title=title,
+            spill_to=settings.spill_to,
         )
         report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network))
         reports.append(report)
@@ -152,7 +162,7 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     if not fitting or fitting[0].kind == 'mismatch':
         return fitting[0] if fitting else None
     frame = dataset.scored(0)[0]
-    degradation = recognise(dataset.read_gt(0, frame), dataset.read_lq(0)[frame])
+    degradation = recognise(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame))
     found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
     wrong = metric_differences(found.protocol, settings.metrics)
     if found.protocol.degradation != degradation:
@@ -167,12 +177,18 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
 
 
 def compare(scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts) -> tuple[Comparison, ...]:
-    """Published results beside the totals; none unless data and settings are exactly the protocol's."""
+    """Published results beside the totals; none unless data and settings are exactly the protocol's.
+
+    A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass gives.
+    """
     if agreement is None or agreement.kind != 'exact':
         return ()
     rows = []
+    differently = [f'measured in {settings.precision}'] if settings.precision != 'fp32' else []
+    differently += [f'approximated, {how}' for how in scores.approximations]
     for result in agreement.protocol.results_of(network.method or network.type):
-        note = '' if result.mirrored == settings.flip_seq else f'published {"with" if result.mirrored else "without"} flip_seq'
+        mirror = [] if result.mirrored == settings.flip_seq else [f'published {"with" if result.mirrored else "without"} flip_seq']
+        note = '; '.join(mirror + differently)
         for metric in scores.metrics:
             figure = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}.get(settings.metrics[metric]['type'])
             if figure is None:
@@ -186,6 +202,8 @@ def compare(scores: SetScores, agreement: Match | None, settings: Settings, netw
 
 def _say(report: SetReport) -> None:
     print_scores(report.scores, report.label)
+    for how in report.scores.approximations:
+        log.logger.warning(f'{report.scores.title}: approximated ({how}): not what the whole clip in one pass gives; see docs/inference.md')
     if report.comparisons and report.agreement:
         print_comparisons(report.agreement.label, report.comparisons)
     elif report.agreement and report.agreement.explanation:
@@ -226,6 +244,7 @@ def _set_as_dict(report: SetReport) -> dict[str, Any]:
         'protocol': agreement and agreement.protocol.id,
         'agreement': agreement and agreement.kind,
         'explanation': agreement and agreement.explanation,
+        'approximated': list(scores.approximations),
         'total': scores.totals(),
         'published': [{**asdict(c), 'difference': c.difference} for c in report.comparisons],
         'clips': [
@@ -236,12 +255,15 @@ def _set_as_dict(report: SetReport) -> dict[str, Any]:
                 'restored': clip.restored,
                 'seconds': round(clip.seconds, 3),
                 'fps': round(clip.fps, 3),
+                'plans': list(clip.plans),
+                'exact': clip.exact,
             }
             for clip in scores.clips
         ],
         'seconds': round(scores.seconds, 3),
         'fps': round(scores.restored / scores.seconds, 3) if scores.seconds else None,
         'memory_mb': round(scores.memory_mb, 1),
+        'rank_memory_mb': [round(memory, 1) for memory in scores.rank_memory_mb],
     }
 
 

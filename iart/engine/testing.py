@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from iart import log
 from iart.archs.building import build_network
 from iart.engine.baselines import bicubic_restore
 from iart.engine.scoring import NetworkFacts, SetReport, Settings, score
 from iart.errors import OptionsError
-from iart.inference.restoring import Restore, restorer
+from iart.inference.plan_options import PlanOptions
+from iart.inference.restoring import plan_restorer
 from iart.options import DatasetOptions, Options
 from iart.weights import load_weights
 
@@ -25,6 +27,7 @@ def run_test(
     gt: str | None = None,
     save_frames: bool | None = None,
     baseline: str | None = None,
+    plan: PlanOptions | None = None,
 ) -> list[SetReport]:
     """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` where there are none).
 
@@ -36,6 +39,7 @@ def run_test(
         lq, gt: folders instead of ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
         save_frames: instead of ``val.save_img``.
         baseline: ``bicubic`` to score that instead of the network.
+        plan: wishes for the memory plan; default: whatever fits, exact ones first.
 
     Raises:
         UserError: options, data or weights do not fit; before anything is restored.
@@ -44,17 +48,21 @@ def run_test(
         log.logger.info(note)
     sets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
+    plan = plan or PlanOptions()
     name = f'{options.name}_{baseline}' if baseline else options.name
     if baseline:
         restore, facts = bicubic_restore(options.scale), NetworkFacts(type='Bicubic')
     else:
-        restore, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
+        network, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
+        restore = plan_restorer(network, device, precision, plan)
     out = Path(options.path.results_root) / name
     reports = score(
         restore,
         name=name,
         datasets=sets,
-        settings=Settings(options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only),
+        settings=Settings(
+            options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only, precision, plan.spill_to
+        ),
         network=facts,
         device=device,
         out=out,
@@ -66,7 +74,7 @@ def run_test(
     return reports
 
 
-def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[Restore, NetworkFacts]:
+def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[nn.Module, NetworkFacts]:
     if not file.name:
         raise OptionsError('path.pretrain_network_g: found nothing; wanted a weight file there or with --weights')
     section = {k: v for k, v in options.network_g.items() if k != 'spynet_path'}  # the weight file holds the flow network too
@@ -75,7 +83,7 @@ def _network(options: Options, file: Path, device: torch.device, precision: str,
     count = sum(p.numel() for p in network.parameters())
     log.logger.info(f'{section["type"]}, {count:,} weights from {file}, on {device}, {precision}')
     facts = NetworkFacts(type=section['type'], parameters=count, weights=file, method=method)
-    return restorer(network.to(device).eval(), device, precision), facts
+    return network.to(device).eval(), facts
 
 
 def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, DatasetOptions]:
@@ -95,5 +103,5 @@ def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, Da
     if known and gt is None and not Path(known).exists():
         log.logger.info(f'{known} does not exist and no --gt is given: frames are restored, not scored')
         arguments['dataroot_gt'] = None
-    loader = section.model_dump(exclude={'arguments'})
-    return {key: DatasetOptions.model_validate({**{k: v for k, v in loader.items() if k not in section.arguments}, **arguments})}
+    loader = {k: v for k, v in section.model_dump().items() if k not in section.arguments}
+    return {key: DatasetOptions.model_validate({**loader, **arguments})}

@@ -7,18 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iart import distributed
+from iart import distributed, log
+from iart.archs.clip_frames import Clip
 from iart.data.building import build_dataset
 from iart.engine.evaluator import build_metrics, score_set
 from iart.engine.progress import Best
 from iart.engine.recorder import Recorder
 from iart.image import to_uint8
-from iart.inference.restoring import Restore, restorer
+from iart.inference.planning import Plan
+from iart.inference.restoring import PlannedRestorer, plan_restorer
 from iart.options import Options
 
 
 class Validator:
     """Scores every ``datasets.val*`` of the options.
+
+    Clips are restored by a memory plan, as in ``iart test``: a validation that runs out of memory must not end a run of weeks. While
+    an exact plan fits, one is taken, so that the figures of all steps are comparable; when none does, the log says so.
 
     Args:
         options: data sets, metrics, and which of them chooses the best weights.
@@ -37,13 +42,16 @@ class Validator:
             for key, section in sections.items()
         }
         self.metrics = build_metrics(self.val.metrics)
+        self._restorer: PlannedRestorer | None = None
 
     def run(self, network: nn.Module, step: int, recorder: Recorder) -> dict[str, float]:
         """Score ``network``; every rank gets the same figures by name, ``<set>/<metric>``. Empty without sets."""
         precision = self.options.train.precision if self.options.train else 'fp32'
+        if self._restorer is None or self._restorer.network is not network:  # what a network costs is measured once
+            self._restorer = plan_restorer(network, self.device, precision)
         figures: dict[str, float] = {}
         for name, dataset in self.sets.items():
-            samples = _Sampler(restorer(network, self.device, precision), self.val.max_images if distributed.is_main() else 0)
+            samples = _Sampler(self._restorer, self.val.max_images if distributed.is_main() else 0)
             scores = score_set(
                 samples,
                 dataset,
@@ -55,6 +63,8 @@ class Validator:
                 suffix=self.val.suffix or str(step),
                 title=f'scoring {name}',
             )
+            for how in scores.approximations:
+                log.once(f'{name}: validated by {how}, which is not exact: figures may differ a little from those of whole clips')
             figures |= {f'{name}/{metric}': value for metric, value in scores.totals().items()}
             for number, frame in enumerate(samples.taken):
                 recorder.image(step, f'{name}/{number}', frame)
@@ -77,11 +87,15 @@ class Validator:
 class _Sampler:
     """Passes frames on and keeps the first few, for TensorBoard."""
 
-    def __init__(self, restore: Restore, most: int) -> None:
+    def __init__(self, restore: PlannedRestorer, most: int) -> None:
         self.restore, self.most = restore, most
         self.taken: list[np.ndarray] = []
 
-    def __call__(self, lq: Tensor) -> Iterator[Tensor]:
+    @property
+    def used(self) -> list[Plan]:
+        return self.restore.used
+
+    def __call__(self, lq: Clip) -> Iterator[Tensor]:
         for frame in self.restore(lq):
             if len(self.taken) < self.most:
                 self.taken.append(to_uint8(frame[0]))

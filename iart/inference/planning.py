@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from iart import device as devices
+from iart import distributed
 from iart.archs.stores import Place
 from iart.errors import UserError
 from iart.inference.costs import Costs
@@ -86,20 +87,23 @@ class Plan:
         """Whether every frame has the same bits as when the whole clip is on the device."""
         return self.kind in EXACT and not self.half
 
-    def describe(self) -> str:
-        """One line: what is done, for which clip, at what expected memory, and whether it is exact."""
+    @property
+    def how(self) -> str:
+        """What is done, in words."""
         how = _TITLES[self.kind].format_map(vars(self))
         if self.kind == 'tiles' and self.chunk:
             how += f', in {_TITLES["chunks"].format_map(vars(self))}'
         if self.kind in ('chunks', 'tiles') and self.features != 'device':
             how += f', {_TITLES[self.features]}'
-        if self.half:
-            how += ' in half precision'
+        return how + ' in half precision' * self.half
+
+    def describe(self) -> str:
+        """One line: what is done, for which clip, at what expected memory, and whether it is exact."""
         bytes_in = {'in memory': self.device + self.host} if self.shared else {'on the device': self.device, 'in host memory': self.host}
         expected = ', '.join(f'{spell(count)} {where}' for where, count in {**bytes_in, 'on disk': self.disk}.items() if count)
         quality = 'exact' if self.exact else 'not exact'
         size = self.size
-        return f'plan: {how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
+        return f'plan: {self.how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
 
     def fits(self, budget: Budget) -> bool:
         """Whether the expected bytes are there, with a margin."""
@@ -112,10 +116,15 @@ class Plan:
 
 
 def budget(device: torch.device, spill_to: Path | None) -> Budget:
-    """What is free now. A temporary folder that lies in memory has no room: spilling to it would gain nothing."""
+    """What is free now for this process; others of the same run on this machine get the same share of what they have in common.
+
+    A temporary folder that lies in memory has no room: spilling to it would gain nothing.
+    """
     folder = spill_to or Path(tempfile.gettempdir())
     disk = 0 if devices.lies_in_memory(folder) else shutil.disk_usage(folder).free
-    return Budget(devices.free_memory(device), devices.free_host_memory(), disk, devices.shares_host_memory(device))
+    shared, ranks = devices.shares_host_memory(device), distributed.local_world_size()
+    on_device = devices.free_memory(device)
+    return Budget(on_device // ranks if shared else on_device, devices.free_host_memory() // ranks, disk // ranks, shared)
 
 
 def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:

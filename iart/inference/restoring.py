@@ -19,34 +19,14 @@ from iart.inference.plan_options import PlanOptions
 from iart.inference.planning import Plan, Size
 from iart.inference.running import run
 
-Restore = Callable[[Tensor], Iterator[Tensor]]
-
-
-def restorer(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Restore:
-    """A function that restores one clip with ``network``, all of it on the device.
-
-    Args:
-        network: on ``device``. One that has ``frames(lq)`` hands over each frame as soon as it exists, so that
-            the output of a long clip is never held as a whole.
-        device: where the clip goes.
-        precision: ``fp32``, ``fp16`` or ``bf16`` (autocast).
-
-    Returns:
-        ``restore(lq)``: (n, t, 3, h, w) RGB in [0, 1] → t times (n, 3, s·h, s·w) float32, not clamped. The network is
-        in evaluation mode while it runs and back in its own afterwards.
-    """
-
-    def restore(lq: Tensor) -> Iterator[Tensor]:
-        with _evaluating(network):
-            yield from _stepwise(_stream(network, lq.to(device)), device, precision)
-
-    return restore
+Restore = Callable[[Clip], Iterator[Tensor]]
+"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed -> t times (n, 3, s*h, s*w), in order, not necessarily clamped."""
 
 
 def plan_restorer(
     network: nn.Module, device: torch.device, precision: str = 'fp32', options: PlanOptions | None = None
 ) -> 'PlannedRestorer':
-    """The same for clips of any length: see :class:`PlannedRestorer`."""
+    """A function that restores clips of any length with ``network``: see :class:`PlannedRestorer`."""
     return PlannedRestorer(network, device, precision=precision, options=options or PlanOptions())
 
 
@@ -71,7 +51,10 @@ class PlannedRestorer:
 
     def __init__(self, network: nn.Module, device: torch.device, *, precision: str, options: PlanOptions) -> None:
         self.network, self.device, self.precision, self.options = network, device, precision, options
+        self.used: list[Plan] = []
+        """Plans of the clip restored last (or now), in order: more than one where memory ran out."""
         self._costs: Costs | None = None
+        self._failed: list[Plan] = []
 
     @property
     def costs(self) -> Costs:
@@ -87,7 +70,9 @@ class PlannedRestorer:
     def _plan(self, size: Size) -> tuple[Plan, list[Plan]]:
         every = planning.plans(size, self.costs, self.options, shared=devices.shares_host_memory(self.device))
         free = planning.budget(self.device, self.options.spill_to)
-        chosen = planning.choose(every, free, self.options.kind)
+        every = [plan for plan in every if plan not in self._failed] or every  # what ran out once is not tried again for the next clip
+        kind = self.options.kind
+        chosen = planning.choose(every, free, kind if any(plan.kind == kind for plan in every) else 'auto')
         if not chosen.fits(free):
             room = '' if free.shared else f'{planning.spell(free.device)} on the device, '
             log.once(f'free are {room}{planning.spell(free.host)} of memory and {planning.spell(free.disk)} of disk: trying nevertheless')
@@ -98,6 +83,7 @@ class PlannedRestorer:
         n, _, h, w = frames[0].shape
         plan, every = self._plan(Size(len(frames), h, w, n))
         log.once(plan.describe())
+        self.used = [plan]
         delivered = 0
         with _evaluating(self.network):
             while True:
@@ -114,6 +100,7 @@ class PlannedRestorer:
                 if failure is None:
                     return
                 plan = self._fall_back(every, plan, failure)
+                self.used.append(plan)
 
     def _fall_back(self, every: list[Plan], plan: Plan, failure: 'Failure') -> Plan:
         gc.collect()  # generators and errors may hold each other, and tensors with them
@@ -124,6 +111,7 @@ class PlannedRestorer:
                 f'{plan.describe()}: out of {failure.of} ({failure.text}), and there is no smaller plan; '
                 f'wanted a smaller --tile, or more {failure.of}'
             )
+        self._failed.append(plan)
         log.logger.warning(f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}')
         return following
 
@@ -177,11 +165,3 @@ def _stepwise(stream: Iterator[Tensor], device: torch.device, precision: str) ->
         close: Any = getattr(stream, 'close', None)
         if close is not None:
             close()
-
-
-def _stream(network: nn.Module, lq: Tensor) -> Iterator[Tensor]:
-    frames = getattr(network, 'frames', None)
-    if callable(frames):
-        yield from frames(lq)
-    else:
-        yield from network(lq).unbind(1)

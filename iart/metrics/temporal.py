@@ -51,13 +51,14 @@ def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow
     """SPyNet as a :data:`Flow`.
 
     Args:
-        weights: file of SPyNet alone (``scripts/download_pretrained.py`` gets one).
+        weights: file of SPyNet alone (``scripts/download_pretrained.py`` gets one), or of any network that holds one: the weights that
+            restored the clip will do.
 
     Raises:
         WeightsError: the file is missing or holds something else.
     """
     network: nn.Module = spynet_class()()
-    load_weights(network, weights, optional=('mean', 'std'))
+    load_weights(network, weights, optional=('mean', 'std'), part='spynet')
     return network.to(device or torch.device('cpu')).eval().requires_grad_(False)
 
 

@@ -7,6 +7,7 @@ pixels, so neither shifts the frame. Both are separable and linear: they run bat
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from iart.errors import DataError, UserError, listing
 
 KINDS = ('BI', 'BD')
 BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1
+_STRIP = 32  # output rows that are made at once
 _BLOCK = 16  # outputs per small matrix product along the width; any number gives the same result
 # On uint8 frames all sums are exact: weights are multiples of 2^-22 (12 bits are enough for BI at x2 and x4) and 8 + 2 * 22
 # bits fit in a double. So a pixel does not depend on where a crop was taken, on the device or on the order of a sum.
@@ -76,8 +78,8 @@ def degrade(frames: torch.Tensor, kind: str = 'BI', scale: int = 4) -> torch.Ten
     x = frames[..., :h, :w]
     x = x if x.dtype in (torch.float32, torch.float64) else x.float()
     filters = taps(kind, scale)
-    strips = [strip for plane in x.reshape(-1, h, w) for strip in _rows(plane, filters)]
-    return _columns(torch.cat(strips), filters).reshape(*frames.shape[:-2], h // scale, w // scale).to(frames.dtype)
+    strips = [_columns(strip, filters) for plane in x.reshape(-1, h, w) for strip in _rows(plane, filters, x.dtype)]
+    return torch.cat(strips).reshape(*frames.shape[:-2], h // scale, w // scale).to(frames.dtype)
 
 
 def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4) -> npt.NDArray[np.uint8]:
@@ -99,11 +101,13 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
             f'a frame of {image.shape[1]}x{image.shape[0]} pixels cannot be degraded by {scale}: wanted {scale}x{scale} or more'
         )
     filters, exact_in_float32 = _exact(kind, scale)
-    pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w])).to(torch.float32 if exact_in_float32 else torch.float64)
-    low = torch.cat(_rows(pixels.reshape(h, w * c), filters)).reshape(h // scale, w, c)
-    lines = low.permute(0, 2, 1).to(torch.float64, memory_format=torch.contiguous_format)
-    low = _columns(lines.reshape(-1, w), filters).reshape(h // scale, c, w // scale).permute(0, 2, 1)
-    return low.add(0.5).floor_().clamp_(0, 255).to(torch.uint8).contiguous().numpy()
+    pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w])).reshape(h, w * c)
+    strips = []
+    for strip in _rows(pixels, filters, torch.float32 if exact_in_float32 else torch.float64):
+        lines = strip.view(-1, w, c).permute(0, 2, 1).to(torch.float64, memory_format=torch.contiguous_format)
+        low = _columns(lines.reshape(-1, w), filters).add_(0.5).floor_().clamp_(0, 255).to(torch.uint8)
+        strips.append(low.view(-1, c, w // scale).permute(0, 2, 1))
+    return torch.cat(strips).numpy()
 
 
 def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
@@ -153,6 +157,7 @@ def _exact(kind: str, scale: int) -> tuple[Taps, bool]:
     return Taps(filters.first, rounded, filters.stride, filters.replicate), short
 
 
+@functools.lru_cache(maxsize=256)
 def _outside(first: int, last: int, length: int, replicate: bool) -> torch.Tensor:
     """Indices into a line of ``length`` pixels for positions first..last-1, of which some lie outside."""
     positions = torch.arange(first, last)
@@ -162,32 +167,24 @@ def _outside(first: int, last: int, length: int, replicate: bool) -> torch.Tenso
     return torch.where(folded < length, folded, 2 * length - 1 - folded)
 
 
-def _rows(plane: torch.Tensor, filters: Taps) -> list[torch.Tensor]:
-    """Filter and decimate along the first dimension: (h, w) -> strips of rows which together are (h // stride, w).
+def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+    """Filter and decimate along the first dimension, in ``dtype``: (h, w) -> strips of rows which together are (h // stride, w).
 
-    Rows whose taps all lie inside are products over an overlapping view, without a padded copy of the frame.
+    Strip by strip, so that what a strip is converted to stays in the processor's cache; taps are an overlapping view of it.
     """
     h = plane.shape[0]
-    stride, width = filters.stride, len(filters.weights)
-    weights = torch.tensor(filters.weights, dtype=plane.dtype, device=plane.device)
-    count = h // stride
-    start = min(-(filters.first // stride), count)  # first output with all its taps inside
-    stop = max((h - width - filters.first) // stride + 1, start)  # one past the last
-
-    def product(lines: torch.Tensor, outputs: int) -> torch.Tensor:
-        windows = lines.unfold(0, width, stride).transpose(1, 2)  # (outputs, width, w), a view
-        return torch.bmm(weights.expand(outputs, 1, width), windows).squeeze(1)
-
-    def edge(begin: int, end: int) -> torch.Tensor:
-        indices = _outside(begin * stride + filters.first, (end - 1) * stride + filters.first + width, h, filters.replicate)
-        return product(plane.index_select(0, indices.to(plane.device)), end - begin)
-
-    parts = [edge(0, start)] if start > 0 else []
-    if stop > start:
-        parts.append(product(plane[start * stride + filters.first : (stop - 1) * stride + filters.first + width], stop - start))
-    if count > stop:
-        parts.append(edge(stop, count))
-    return parts
+    stride, width, count = filters.stride, len(filters.weights), h // filters.stride
+    weights = torch.tensor(filters.weights, dtype=dtype, device=plane.device)
+    for begin in range(0, count, _STRIP):
+        outputs = min(_STRIP, count - begin)
+        first = begin * stride + filters.first
+        last = first + (outputs - 1) * stride + width
+        if first >= 0 and last <= h:
+            lines = plane[first:last]
+        else:
+            lines = plane.index_select(0, _outside(first, last, h, filters.replicate).to(plane.device))
+        windows = lines.to(dtype).unfold(0, width, stride).transpose(1, 2)  # (outputs, width, w), a view
+        yield torch.bmm(weights.expand(outputs, 1, width), windows).squeeze(1)
 
 
 def _columns(x: torch.Tensor, filters: Taps) -> torch.Tensor:

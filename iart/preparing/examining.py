@@ -101,7 +101,7 @@ def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, 
     for at, like in zip(closer, parallel(examiner.describe, closer, jobs=jobs, title=f'{title}, a closer look'), strict=True):
         findings.seen[at] = like
     for at in doubtful:
-        findings.seen.setdefault(at, Likeness('neither BI nor BD', 'unknown', float('inf')))
+        findings.seen.setdefault(at, Likeness('neither BI nor BD, not looked at more closely', 'unknown', float('inf')))
     findings.moved = examiner.find_places([at for at in doubtful if findings.seen[at].how != 'impostor'])
     return findings
 

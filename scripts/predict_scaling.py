@@ -1,0 +1,261 @@
+"""PREDICTS time and memory on GPUs that were not at hand, from counted FLOPs and bytes; nothing printed here was measured there.
+
+    python scripts/predict_scaling.py [--gpu A100 H100] [--opt YAML] [--loader CLIPS_PER_SECOND]
+    python scripts/predict_scaling.py --check        the same reckoning for this machine's CPU, beside what it really takes
+
+Roofline, operator by operator: the larger of FLOPs over the arithmetic rate, bytes over the memory's bandwidth, and calls times the time of
+a kernel launch; summed over the parts of the network. Nothing is taken to be fused that the code does not fuse. docs/scaling.md explains.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from iart import log
+from iart.engine import flops
+from iart.engine.dry_run import DryRun, Load
+from iart.engine.flops import Counts, Work
+from iart.inference.costs import measure
+from iart.options import load
+
+CPU = torch.device('cpu')
+ROOT = Path(__file__).resolve().parents[1]
+BACKWARD = {'attention': 2.5}  # of the forward work; every other operator has two products for its one
+CHECKPOINTED = ('attention', 'linear', 'norm, GELU, copies')  # what checkpointing of the Swin blocks computes twice
+ADAM_BYTES = 40  # a weight and step: weight, gradient, two moments, average; read and written, float32
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Rates of the data sheet: TFLOP/s in float32 and in half precision (dense), GB/s of memory, of links in a node and between nodes."""
+
+    fp32: float
+    half: float
+    memory: float
+    link: float = 1.0
+    network: float = 1.0
+
+
+GPUS = {
+    'A100': Machine(19.5, 312, 2039, 300, 25),  # 80 GB SXM; NVLink one way; 200 Gbit/s a GPU
+    'H100': Machine(67, 989, 3350, 450, 50),  # 80 GB SXM; NVLink one way; 400 Gbit/s a GPU
+    'A5000': Machine(27.8, 111, 768, 28, 3),  # what the published 2105 ms a frame were taken on
+}
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of the data sheet's rates is reached, and seconds of one kernel launch."""
+
+    arithmetic: float
+    bandwidth: float
+    launch: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--gpu', nargs='+', choices=GPUS, default=['A100', 'H100'])
+    parser.add_argument('--opt', default=str(ROOT / 'options/IART_REDS_N6_300K.yml'), metavar='YAML', help='of a training run')
+    parser.add_argument('--size', type=int, nargs=2, default=(180, 320), metavar=('H', 'W'), help='of an LR frame to restore')
+    parser.add_argument('--frames', type=int, default=100, help='of a clip to restore')
+    parser.add_argument('--gpus', type=int, nargs='+', default=[1, 2, 4, 8, 16, 32, 64])
+    parser.add_argument('--node', type=int, default=8, help='GPUs in a machine')
+    parser.add_argument('--tflops-fp32', type=float, help="instead of the data sheet's, as are the next four")
+    parser.add_argument('--tflops-half', type=float)
+    parser.add_argument('--memory', type=float, metavar='GB/S', help='bandwidth of the memory')
+    parser.add_argument('--link', type=float, metavar='GB/S', help='between the GPUs of a machine')
+    parser.add_argument('--network', type=float, metavar='GB/S', help='between machines, for each GPU')
+    parser.add_argument('--arithmetic-share', type=float, default=0.5, help='of the arithmetic rate that is reached')
+    parser.add_argument('--bandwidth-share', type=float, default=0.75, help='of the bandwidth that is reached')
+    parser.add_argument('--launch', type=float, default=6.0, metavar='MICROSECONDS', help='of one kernel')
+    parser.add_argument('--overlap', type=float, default=0.5, help='of the backward pass, during which gradients travel')
+    parser.add_argument(
+        '--loader', type=float, default=2.0, metavar='CLIPS/S', help='of one worker: scripts/benchmark_loader.py measures it'
+    )
+    parser.add_argument('--workers', type=int, default=6, help='that read, for each GPU')
+    text = "hold the reckoning against this CPU's time, for 3 frames of SIDE×SIDE (default 32)"
+    parser.add_argument('--check', type=int, nargs='?', const=32, metavar='SIDE', help=text)
+    arguments = parser.parse_args()
+    log.setup()
+    options = load(arguments.opt)
+    run = DryRun(options, CPU)
+    if arguments.check:
+        check(run.network.eval(), arguments.check)
+        return
+    counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p) for p in ('fp32', 'bf16')}
+    memory_per_frame(run.network, arguments)
+    machines = {name: given(GPUS[name], arguments) for name in arguments.gpu}
+    shares = Shares(arguments.arithmetic_share, arguments.bandwidth_share, arguments.launch * 1e-6)
+    inference(counts, machines, shares, arguments)
+    training(run, counts['bf16'], machines, shares, arguments)
+
+
+def given(machine: Machine, arguments: argparse.Namespace) -> Machine:
+    """The machine with the rates of the command line put in."""
+    names = {'fp32': 'tflops_fp32', 'half': 'tflops_half', 'memory': 'memory', 'link': 'link', 'network': 'network'}
+    return Machine(**{field: getattr(arguments, name) or getattr(machine, field) for field, name in names.items()})
+
+
+def part_of(module: str, operator: str) -> str:
+    """The part of the network that an operator belongs to."""
+    if '.spynet' in module:
+        return 'SPyNet'
+    if '.implicit_warp' in module:
+        return 'alignment'
+    if '.swin_backbone' not in module:
+        return 'reconstruction, rest'
+    kinds = {'scaled_dot_product': 'attention', 'mm': 'linear', 'convolution': 'conv'}
+    return next((part for name, part in kinds.items() if name in operator), 'norm, GELU, copies')
+
+
+def seconds_by_part(counts: Counts, machine: Machine, shares: Shares, *, half: bool) -> dict[str, float]:
+    """Roofline, operator by operator."""
+    parts: dict[str, float] = {}
+    for (module, operator), work in counts.items():
+        part = part_of(module, operator)
+        rate = machine.half if half and part != 'SPyNet' else machine.fp32  # flows are float32 under any autocast
+        times = (
+            work.flops / (rate * 1e12 * shares.arithmetic),
+            work.bytes / (machine.memory * 1e9 * shares.bandwidth),
+            work.calls * shares.launch,
+        )
+        parts[part] = parts.get(part, 0.0) + max(times)
+    return parts
+
+
+def inference(counts: dict[str, Counts], machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace) -> None:
+    """Table of milliseconds a frame."""
+    works: dict[str, Work] = {}
+    for (module, operator), work in counts['fp32'].items():
+        part = part_of(module, operator)
+        works[part] = works.get(part, Work()) + work
+    columns, times = [], []
+    for name, machine in machines.items():
+        for precision, half in (('fp32', False), ('bf16', True)):
+            columns.append(f'{name} {precision}, ms')
+            times.append(seconds_by_part(counts[precision], machine, shares, half=half))
+    rows = [
+        [part, f'{w.flops / 1e9:,.0f}', f'{w.bytes / 1e9:,.1f}', str(w.calls), *(f'{1e3 * t.get(part, 0):.1f}' for t in times)]
+        for part, w in sorted(works.items(), key=lambda item: -item[1].flops)
+    ]
+    whole = sum(works.values(), Work())
+    total = ['all', f'{whole.flops / 1e9:,.0f}', f'{whole.bytes / 1e9:,.1f}', str(whole.calls)]
+    height, width = arguments.size
+    title = f'PREDICTION: one frame of {width}×{height} LR'
+    header = ['part', 'GFLOPs', 'GB fp32', 'kernels', *columns]
+    log.table(title, header, rows, footer=[*total, *(f'{1e3 * sum(t.values()):.0f}' for t in times)])
+
+
+def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
+    """Table of what restoring takes; counted, on this machine, on small frames."""
+    pixels = arguments.size[0] * arguments.size[1]
+    rows = []
+    for precision in ('fp32', 'bf16'):
+        costs = measure(network, CPU, precision)
+        work, kept = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
+        rows.append([precision, f'{work:,.0f}', f'{kept:.1f}', f'{work + arguments.frames * kept:,.0f}'])
+    columns = ['', 'a frame in the making, MB', 'kept for each frame, MB', f'{arguments.frames} frames on the device, MB']
+    log.table('PREDICTION: memory beside the weights (54 MB)', columns, rows)
+
+
+def training(run: DryRun, frame: Counts, machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace) -> None:
+    """Tables of one step, and of many GPUs."""
+    options = load(arguments.opt)
+    assert options.train is not None
+    section = options.datasets['train']
+    size = Load(section.batch_size_per_gpu, int(section.arguments['num_frame']), int(section.arguments['gt_size']) // options.scale)
+    memory, work = run.on_paper()
+    weights = sum(p.numel() for p in run.model.parameters())
+    scale = size.pixels * size.frames / (arguments.size[0] * arguments.size[1])
+    # Calls do not shrink with the frame: the launches of a frame are counted in full.
+    patch = {key: Work(int(w.flops * scale), int(w.bytes * scale), w.calls * size.frames * size.clips) for key, w in frame.items()}
+    again = bool(options.network_g.get('use_checkpoint'))
+    rows = []
+    for name, machine in machines.items():
+        forward = seconds_by_part(patch, machine, shares, half=True)
+        backward = sum(t * BACKWARD.get(part, 2.0) for part, t in forward.items())
+        if again:
+            backward += sum(t for part, t in forward.items() if part in CHECKPOINTED)
+        update = ADAM_BYTES * weights / (machine.memory * 1e9 * shares.bandwidth)
+        one = sum(forward.values()) + backward + update
+        rows += [[name, *row] for row in scaling(one, backward, 4 * weights, size.clips, machine, options.train.total_iter, arguments)]
+    log.logger.info(
+        f'a step: {size.clips} × {size.frames} frames of {size.side}×{size.side}, {work.at(size) / 1e12:.2f} TFLOPs '
+        f'with what checkpointing repeats; about {memory.at(size) / 2**30:.1f} GB in {run.precision}; gradients {4 * weights / 1e6:.0f} MB'
+    )
+    columns = [
+        '',
+        'GPUs',
+        's/iteration',
+        'clips/s',
+        'efficiency',
+        'clips/s a GPU must read',
+        'reading gives',
+        f'days for {options.train.total_iter:,}',
+    ]
+    log.table('PREDICTION: training in bf16, the batch grows with the GPUs', columns, rows)
+
+
+def scaling(
+    one: float, backward: float, gradient_bytes: int, clips: int, machine: Machine, iterations: int, arguments: argparse.Namespace
+) -> list[list[str]]:
+    """Rows for 1 to many GPUs: a ring exchanges the gradients, partly while the backward pass still runs."""
+    rows = []
+    for gpus in arguments.gpus:
+        bandwidth = machine.link if gpus <= arguments.node else machine.network
+        exchange = 2 * (gpus - 1) / gpus * gradient_bytes / (bandwidth * 1e9)
+        step = one + max(0.0, exchange - arguments.overlap * backward)
+        wanted, reading = clips / step, arguments.loader * arguments.workers
+        slowed = max(step, clips / reading)
+        rows.append(
+            [
+                str(gpus),
+                f'{slowed:.3f}',
+                f'{gpus * clips / slowed:.1f}',
+                f'{one / slowed:.0%}',
+                f'{wanted:.2f}',
+                f'{reading:.2f}',
+                f'{slowed * iterations / 86400:.2f}',
+            ]
+        )
+    return rows
+
+
+def check(network: nn.Module, side: int) -> None:
+    """Measure this CPU's rates and a small clip, and reckon the same clip."""
+    a = torch.rand(1536, 1536)
+    gemm = 2 * 1536**3 / fastest(lambda: a @ a)
+    big = torch.rand(2**26)
+    target = torch.empty_like(big)
+    bandwidth = 2 * 4 * 2**26 / fastest(lambda: target.copy_(big))
+    lq = torch.rand(1, 3, 3, side, side)
+    counts = flops.count(lambda: network(torch.rand(1, 3, 3, side, side)))
+    with torch.inference_mode():
+        measured = fastest(lambda: network(lq), times=2)
+    machine = Machine(gemm / 1e12, gemm / 1e12, bandwidth / 1e9)
+    parts = seconds_by_part(counts, machine, Shares(1.0, 1.0, 5e-6), half=False)
+    predicted = sum(parts.values())
+    log.logger.info(f'{torch.get_num_threads()} threads: {gemm / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s')
+    rows = [[part, f'{t:.2f}'] for part, t in sorted(parts.items(), key=lambda item: -item[1])]
+    log.table(f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}'])
+    log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
+
+
+def fastest(run: Callable[[], object], times: int = 5) -> float:
+    """Seconds of the fastest of some runs, after one that does not count."""
+    run()
+    taken = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,112 @@
+"""What a training run will cost: counts against torch's own counter and real steps, and what the command says."""
+
+import json
+
+import pytest
+import torch
+from tiny import NETWORK, TinyFlow, write_options
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from iart import cli
+from iart.archs.building import build_network
+from iart.engine import estimating, flops
+from iart.engine.dry_run import DryRun, Load, StepMemory, StepWork
+from iart.engine.estimating import estimate, print_estimate
+from iart.errors import OptionsError
+from iart.inference.costs import Allocations
+from iart.options import load
+
+CPU = torch.device('cpu')
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
+    monkeypatch.setattr('iart.engine.dry_run._SIDE', 16)
+
+
+def options_file(root, **changes):
+    """Few windows and plain warping: what tensors without data cost is the number of operators."""
+    network = {'alignment': {'type': 'FlowWarpAlignment'}, 'window_size': [3, 8, 8], 'drop_path_rate': 0}
+    return write_options(root, **{f'network_g__{key}': value for key, value in network.items()}, **changes)
+
+
+def dry_run(root, **changes):
+    return DryRun(load(options_file(root, **changes)), CPU)
+
+
+def test_counts_without_data_are_those_with_data():
+    network = build_network(NETWORK).eval()
+    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)}
+    measured = []
+    for frames in (3, 5):
+        with FlopCounterMode(display=False, custom_mapping=attention) as counter, torch.no_grad():
+            network(torch.rand(1, frames, 3, 16, 24))
+        measured.append(counter.get_total_flops())
+    counts = flops.count_frame(network, (16, 24))
+    assert flops.total(counts).flops == (measured[1] - measured[0]) // 2
+    modules = {module for module, _ in counts}
+    assert any('swin_backbone' in module for module in modules)
+    assert any('spynet' in module for module in modules)
+
+
+def test_bytes_of_an_operator_are_what_it_reads_and_writes():
+    counts = flops.count(lambda: torch.rand(10, 3).view(3, 10) @ torch.rand(10, 4))
+    assert counts['', 'aten.mm'] == flops.Work(flops=2 * 3 * 10 * 4, bytes=4 * (30 + 40 + 12), calls=1)
+    assert not any('view' in operator for _, operator in counts)
+
+
+def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
+    monkeypatch.setattr('iart.engine.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
+    size, found = Load(2, 4, 64), []
+    for checkpoint in (False, True):
+        run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
+        memory, work = run.on_paper()
+        run.step(run.batch(Load(1, 1, 16)))  # the optimiser's state comes to be
+        run.optimizer.zero_grad(set_to_none=True)
+        batch = run.batch(size)
+        with Allocations() as allocations:
+            run.step(batch)
+        weights = sum(4 * p.numel() for p in run.model.parameters())
+        there_before = 4 * weights + sum(4 * value.numel() for value in batch.values())  # with the average and Adam's two moments
+        assert memory.at(size) == pytest.approx(allocations.peak + there_before, rel=0.05)
+        found.append((memory.at(size), work.at(size)))
+    (memory, work), (less_memory, more_work) = found
+    assert less_memory < memory
+    assert more_work > work
+
+
+def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(estimating.devices, 'free_memory', lambda device: 2**20)
+    monkeypatch.setattr(DryRun, 'on_paper', lambda self: (StepMemory(1e6, -10, 2_000), StepWork(-1e3, 3e5)))
+    found = estimate(load(options_file(tmp_path, datasets__train__num_frame=6, datasets__train__gt_size=256)), CPU, seconds=0)
+    assert not found.fits
+    assert [change.what.split(':')[0] for change in found.changes] == [
+        'network_g.use_checkpoint',
+        'train.precision',
+        'batch_size_per_gpu',
+        'num_frame',
+        'gt_size',
+    ]
+    assert all(change.memory < found.memory for change in found.changes[2:])
+    assert found.timed == Load(1, 3, 32)
+    print_estimate(found)
+    shown = capsys.readouterr().out
+    assert 'days in all' in shown
+    assert 'Ways to less memory' in shown
+
+
+def test_the_command(tmp_path, capsys):
+    path = options_file(tmp_path, datasets__train__flip_sequence=True)
+    cli.main(['estimate', str(path), '--device', 'cpu', '--json', '--seconds', '5'])
+    found = json.loads(capsys.readouterr().out)
+    assert found['load'] == {'clips': 2, 'frames': 4, 'side': 16}
+    assert found['parameters'] == sum(p.numel() for p in build_network(load(path)).parameters())
+    assert found['days'] == pytest.approx(found['seconds'] * 4 / 86400)
+    assert found['fits']
+
+
+def test_mistakes(tmp_path):
+    content = load(write_options(tmp_path, datasets__train__num_frame=-1))
+    with pytest.raises(OptionsError, match=r'datasets\.train\.num_frame'):
+        estimate(content, CPU)
