@@ -11,6 +11,8 @@ several machines: call it on each, with these variables set
   NODE_RANK    number of this machine, from 0
   MASTER_ADDR  address of machine 0
   MASTER_PORT  a free port there (default 29500; on one machine: any free port)
+when a process dies, all of them end and start again from the newest training state
+  MAX_RESTARTS  how often (default 3; 0: never)
 example: bash dist_train.sh 8 options/IART_REDS_N6_300K.yml --auto_resume
 TEXT
     [[ $# -eq 0 ]] || echo "dist_train.sh: $1" >&2
@@ -35,7 +37,8 @@ elif [[ -x $root/.venv/bin/python ]]; then
     python=$root/.venv/bin/python
 fi
 
-nodes=${NNODES:-1}
+nodes=${NNODES:-1} restarts=${MAX_RESTARTS:-3}
+[[ $restarts =~ ^[0-9]+$ ]] || usage "MAX_RESTARTS: found '$restarts', wanted a whole number from 0 up"
 if [[ $nodes == 1 && -z ${MASTER_PORT:-} ]]; then
     meeting=(--standalone)
 else
@@ -48,5 +51,5 @@ cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo "$processes")
 share=$((cores / processes))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((share > 0 ? share : 1))}
 
-exec "$python" -m torch.distributed.run --nproc_per_node "$processes" "${meeting[@]}" \
+exec "$python" -m torch.distributed.run --nproc_per_node "$processes" --max_restarts "$restarts" "${meeting[@]}" \
     "$root/train.py" -opt "$options" --launcher pytorch "$@"

@@ -4,6 +4,7 @@ Heavy imports happen inside the commands, so that ``iart --help`` answers at onc
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,15 +13,32 @@ from iart import __version__
 from iart.errors import EXIT_USER_ERROR, UserError
 from iart.inference.plan_options import add_plan_arguments, plan_options
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and end the process: 0 done, 2 a mistake in options, data or weights, 1 anything else."""
+    """Run one command and end the process: 0 done, 2 a mistake in options, data or weights, or no room to write,
+    1 anything else."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except UserError as error:
         sys.stdout.flush()
         sys.exit(_fail(str(error)))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        sys.exit(_fail(f'{error.filename or "a file"}: cannot be written ({error.strerror})'))
+    except RuntimeError as error:
+        distributed = sys.modules.get('iart.distributed')
+        told = distributed.lost_process(error) if distributed else None
+        if 'DataLoader worker' in str(error):  # torch says so wherever the program happens to be
+            reason = str(error).splitlines()[0]
+            told = f'a process that reads frames ended ({reason}); --auto_resume goes on from the last training state'
+        if told is None:
+            raise
+        print(f'error: {told}', file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print('stopped', file=sys.stderr)
         sys.exit(130)
@@ -46,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, 'train', _train, 'train a network')
     _common(train)
     train.add_argument('--auto_resume', action='store_true', help='go on from the newest training state, if there is one')
+    train.add_argument('--force_resume', action='store_true', help='go on though network, data or number of processes changed')
     train.add_argument('--debug', action='store_true', help='try a run: report every iteration, validate and save every 8')
     train.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)  # old launchers pass it
 
@@ -116,9 +135,11 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.debug:
         options = load(arguments.opt, [*overrides, f'name=debug_{options.name}'])
     device = _launch(arguments, options)
+    from iart import distributed
     from iart.engine.trainer import Trainer
 
-    Trainer(options, device=device, auto_resume=arguments.auto_resume).fit()
+    auto_resume = arguments.auto_resume or distributed.restarted()
+    Trainer(options, device=device, auto_resume=auto_resume, force_resume=arguments.force_resume).fit()
 
 
 def _test(arguments: argparse.Namespace) -> None:

@@ -3,12 +3,15 @@
 import contextlib
 import os
 import platform
+import random
 import re
 import resource
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from iart.errors import UserError
@@ -79,17 +82,29 @@ def configure(deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
 
 
-def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """State of the generators this process draws from: the host's and its device's."""
-    state = {'cpu': torch.get_rng_state()}
+def seed(number: int) -> None:
+    """Seed every generator this process draws from: torch's on all devices, numpy's and Python's."""
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """State of the generators that :func:`seed` seeds, as tensors and plain containers."""
+    kind, keys, *rest = np.random.get_state()
+    numpy_state = (kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest)
+    state = {'cpu': torch.get_rng_state(), 'numpy': numpy_state, 'python': random.getstate()}
     if device.type == 'cuda':
         state['cuda'] = torch.cuda.get_rng_state(device)
     return state
 
 
-def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
     """Put back what :func:`rng_state` gave."""
     torch.set_rng_state(state['cpu'])
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(state['python'])
     if device.type == 'cuda' and 'cuda' in state:
         torch.cuda.set_rng_state(state['cuda'], device)
 

@@ -34,7 +34,14 @@ def launch(launcher: str, *, backend: str = 'nccl', port: int = 29500, timeout_m
         raise UserError('--launcher pytorch needs torchrun: start with  bash dist_train.sh NUM_GPU options/X.yml')
     if not torch.cuda.is_available():
         backend = 'gloo'
-    dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
+    timeout = timedelta(minutes=timeout_minutes)
+    if not restarted():
+        dist.init_process_group(backend, timeout=timeout)
+        return
+    # torchrun keeps its store over a restart, and with it the addresses of the processes that ended: look past them.
+    store, own, world = next(dist.rendezvous('env://', timeout=timeout))
+    attempt = dist.PrefixStore(f'attempt_{os.environ["TORCHELASTIC_RESTART_COUNT"]}', store)
+    dist.init_process_group(backend, store=attempt, rank=own, world_size=world, timeout=timeout)
 
 
 def _slurm_environment(port: int) -> None:
@@ -50,6 +57,26 @@ def _slurm_environment(port: int) -> None:
     environment['RANK'] = environment['SLURM_PROCID']
     environment['WORLD_SIZE'] = environment['SLURM_NTASKS']
     environment['LOCAL_RANK'] = environment.get('SLURM_LOCALID', '0')
+
+
+def restarted() -> bool:
+    """Whether torchrun started this process in place of one that ended (``--max-restarts``)."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
+
+
+def lost_process(error: BaseException) -> str | None:
+    """What to say when an exchange with the other processes failed because one of them has ended or does not answer.
+
+    None: the error is another one.
+    """
+    text = str(error).split('\n')[0]
+    told = ('onnection closed', 'onnection reset', 'imed out', 'imeout', 'roken pipe', 'gloo', 'NCCL')
+    if not active() or not isinstance(error, dist.DistError | RuntimeError) or not any(words in text for words in told):
+        return None
+    return (
+        f'rank {rank()}: another process of this run has ended or does not answer, so this one ends, too ({text}). '
+        'What went wrong stands in the output of the other one; --auto_resume goes on from the last training state'
+    )
 
 
 def active() -> bool:

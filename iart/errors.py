@@ -24,6 +24,10 @@ class WeightsError(UserError):
     """A weight file or checkpoint that is unreadable or does not fit the network."""
 
 
+class TrainingError(UserError):
+    """A training run that cannot go on, because its numbers are no longer finite."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in the options: where it is, what stands there and what may stand there."""

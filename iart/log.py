@@ -6,7 +6,7 @@ On a terminal, long work shows a bar with rate and time left; elsewhere it write
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -25,11 +25,20 @@ logger = logging.getLogger('iart')
 _seen: set[str] = set()
 
 
+class _FileHandler(logging.FileHandler):
+    """Goes on without the file when that cannot be written, because the disk is full; the console has the same lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        logger.removeHandler(self)
+        once(f'{self.baseFilename} could not be written and is left out from here; the console has everything')
+
+
 class _ConsoleHandler(logging.Handler):
     """Writes through rich's console, so that log lines pass above a running bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        console.print(self.format(record), markup=False)
+        with suppress(OSError):  # where the output goes may be full or gone; a run of weeks does not end for a line
+            console.print(self.format(record), markup=False)
 
 
 def setup(log_file: Path | None = None) -> None:
@@ -48,7 +57,7 @@ def setup(log_file: Path | None = None) -> None:
     logger.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, encoding='utf-8')
+        file = _FileHandler(log_file, encoding='utf-8')
         file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         logger.addHandler(file)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from iart import log
 from iart.errors import WeightsError, listing
 
+_UNFINISHED = '.unfinished'  # how temporary names end
 _OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
 
 
@@ -167,15 +168,29 @@ def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, An
 def write_atomically(path: Path, write: Callable[[str], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to disk, then rename it: never half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
         write(name)
-        with temporary.open('rb') as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
+        _flush(path.parent)  # the new name, too, outlives a power cut
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed while in :func:`write_atomically` left in a folder that is nobody else's."""
+    for path in folder.glob(f'.*{_UNFINISHED}'):
+        path.unlink(missing_ok=True)

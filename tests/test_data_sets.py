@@ -122,7 +122,8 @@ def test_vimeo_needs_ground_truth_of_the_middle_frame_only(tmp_path):
 def loader(roots, *, workers=0, batch=2, **arguments):
     options = {'type': 'VideoClipDataset', **roots, 'num_frame': 3, 'gt_size': 16, 'use_hflip': True, 'use_rot': True}
     dataset = build_dataset({**options, 'random_reverse': True}, key='datasets.train', scale=4, seed=5)
-    loading = SimpleNamespace(use_shuffle=True, num_worker_per_gpu=workers, batch_size_per_gpu=batch, dataset_enlarge_ratio=1)
+    loader_keys = {'use_shuffle': True, 'num_worker_per_gpu': workers, 'batch_size_per_gpu': batch, 'dataset_enlarge_ratio': 1}
+    loading = SimpleNamespace(**loader_keys, unreadable='stop')
     return build_train_loader(dataset, loading, seed=5, **arguments)
 
 

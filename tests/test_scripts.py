@@ -151,7 +151,17 @@ def test_launcher_on_one_machine(pretender: Path) -> None:
         OMP_NUM_THREADS='3',
     )
     assert done.stdout.splitlines() == [
-        *('threads=3', '-m', 'torch.distributed.run', '--nproc_per_node', '2', '--standalone', str(ROOT / 'train.py')),
+        *(
+            'threads=3',
+            '-m',
+            'torch.distributed.run',
+            '--nproc_per_node',
+            '2',
+            '--max_restarts',
+            '3',
+            '--standalone',
+            str(ROOT / 'train.py'),
+        ),
         *('-opt', 'setup.py', '--launcher', 'pytorch', '--auto_resume', '--force_yml', 'a=b c'),
     ]
 

@@ -4,14 +4,14 @@ import inspect
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.context import BaseContext
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from iart.data.guarded import Guarded, collate, prepare_worker
 from iart.data.sampler import ClipBatchSampler
-from iart.errors import OptionsError, UserError, listing
+from iart.errors import DataError, OptionsError, UserError, listing
 from iart.registry import DATASET_REGISTRY, build, find, ours
 
 Batch = dict[str, Any]
@@ -31,6 +31,9 @@ class LoaderOptions(Protocol):
 
     @property
     def dataset_enlarge_ratio(self) -> float: ...
+
+    @property
+    def unreadable(self) -> Literal['stop', 'skip']: ...
 
 
 def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int = 0) -> Any:
@@ -68,43 +71,20 @@ def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, sc
     return build_dataset(section, key=key, scale=scale)
 
 
-class _Guarded(Dataset[Any]):
-    """Hands a user's mistake over as an item: raised in a worker, its text would end up inside a traceback."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, at: tuple[int, int]) -> Any:
-        try:
-            return self.dataset[at]
-        except UserError as error:
-            return error
-
-
-def collate(items: list[Any]) -> Any:
-    """Items to a batch: tensors stacked to (n, ...), everything else as a list of n. A mistake among them is the batch."""
-    for item in items:
-        if isinstance(item, UserError):
-            return item
-    return {
-        name: torch.stack([item[name] for item in items]) if torch.is_tensor(value) else [item[name] for item in items]
-        for name, value in items[0].items()
-    }
-
-
 class ClipLoader(DataLoader[Any]):
     """Endless batches, each as :func:`collate` makes them; mistakes in the data are raised here, in the main process."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, UserError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if 'DataLoader worker' not in str(error):
+                raise
+            wanted = 'wanted enough memory, whole files, or a smaller num_worker_per_gpu'
+            raise DataError(f'a process that reads frames ended ({str(error).splitlines()[0]}); {wanted}') from error
 
 
 def _worker_context() -> BaseContext:
@@ -127,7 +107,8 @@ def build_train_loader(
     start_batch: int = 0,
     pin_memory: bool = False,
 ) -> ClipLoader:
-    """Endless training batches ``{'lq': (n, t, 3, h, w), 'gt': (n, t, 3, s*h, s*w), 'clip': list, 'frames': list}``.
+    """Endless training batches ``{'lq': (n, t, 3, h, w), 'gt': (n, t, 3, s*h, s*w), 'clip': list, 'frames': list}``,
+    with ``'unreadable'`` as in :func:`collate`.
 
     The batches do not depend on the number of workers, and every iteration over the loader begins at ``start_batch``.
 
@@ -141,7 +122,8 @@ def build_train_loader(
         pin_memory: copy batches to page-locked memory; of use only where there is a CUDA device.
 
     Raises:
-        DataError: the data set does not fill one global batch; while iterating: a frame cannot be read.
+        DataError: the data set does not fill one global batch; while iterating: a frame cannot be read (``section.unreadable``
+            decides), or a worker ended.
     """
     sampler = ClipBatchSampler(
         len(dataset),
@@ -155,12 +137,13 @@ def build_train_loader(
     )
     workers = section.num_worker_per_gpu
     return ClipLoader(
-        _Guarded(dataset),
+        Guarded(dataset, section.unreadable, seed),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=prepare_worker if workers else None,
         multiprocessing_context=_worker_context() if workers else None,
         persistent_workers=workers > 0,
+        generator=torch.Generator(),  # else the loader takes a number from the generator that training draws from
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lmdb
 
+from iart.data.naming import check_name
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, Size
 from iart.errors import DataError
@@ -51,6 +52,7 @@ class LmdbStore:
             clip, _, frame = key.rpartition('/' if '/' in key else '_')
             if match is None or not clip or not frame:
                 raise DataError(f'{path}:{number}: found {line!r}; wanted  clip/frame.png (h,w,3) 1')
+            check_name(key, f'{path}:{number}')
             clips.setdefault(clip, {})[frame] = key, (int(match['h']), int(match['w']))
         ordered = sorted(clips, key=natural_key)
         return {clip: {frame: clips[clip][frame] for frame in sorted(clips[clip], key=natural_key)} for clip in ordered}

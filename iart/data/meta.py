@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iart import log
+from iart.data.naming import check_name
 from iart.errors import DataError
 
 _FULL = re.compile(r'^(?P<name>.+?)\s+(?P<count>\d+)(?:\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\))?$')
@@ -44,7 +45,7 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, MetaClip]:
         match = _FULL.match(line)
         if match is None and '(' in line:
             raise DataError(f'{path}:{number}: found {line!r}; wanted  name frames (h,w,3)')
-        name = match['name'] if match else line
+        name = check_name(match['name'] if match else line, f'{path}:{number}')
         if name in clips:
             raise DataError(f'{path}:{number}: clip {name!r} stands here for the second time')
         clips[name] = _entry(match) if match else MetaClip()

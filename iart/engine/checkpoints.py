@@ -6,6 +6,7 @@ such a file as if the line were not there). It is written under a temporary name
 
 import hashlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def load_state(path: Path) -> dict[str, Any]:
     if not is_whole(path):
         raise WeightsError(f'training state: {path} is cut short or damaged: its checksum does not match')
     state = read_torch(path)
-    if not isinstance(state, dict) or 'step' not in state:
+    if not isinstance(state, dict) or not {'step', 'facts', 'params'} <= state.keys():
         raise WeightsError(f'training state: {path} is not a training state of this program')
     return state
 
@@ -59,17 +60,36 @@ def is_whole(path: Path) -> bool:
 
 
 def newest_state(folder: Path) -> Path | None:
-    """The newest whole state of an experiment; damaged ones are named in the log and passed over."""
-    for path in reversed(numbered(folder, '*.state')):
+    """The newest whole state of an experiment; damaged ones are named in the log and passed over. None: there are no states.
+
+    Raises:
+        WeightsError: there are states, but all of them are damaged.
+    """
+    paths = numbered(folder, '*.state')
+    for path in reversed(paths):
         if is_whole(path):
             return path
-        logger.warning(f'{path} is cut short or damaged; an older training state is used')
+        logger.warning(f'{path} is cut short or damaged; an older training state is looked for')
+    if paths:
+        raise WeightsError(
+            f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is kept under another name '
+            'and the run starts anew; path.pretrain_network_g starts it from weights, such as the ones in models/'
+        )
     return None
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Rename states of later steps: the run goes on from ``step`` another way, and must never resume from them."""
+    for path in numbered(folder, '*.state'):
+        if int(path.stem) > step:
+            aside = path.with_name(f'{path.name}.aside_{time.strftime("%Y%m%d_%H%M%S")}')
+            path.rename(aside)
+            logger.info(f'{path} is later than what the run goes on from; kept as {aside.name}')
 
 
 def numbered(folder: Path, pattern: str) -> list[Path]:
     """Files with a number in their name, in rising order of it."""
-    found = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+', path.stem))]
+    found = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+$', path.stem))]
     return [path for _, path in sorted(found)]
 
 

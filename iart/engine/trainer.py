@@ -1,32 +1,36 @@
 """Training: :meth:`Trainer.fit` is the table of contents."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import math
+from collections.abc import Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from iart import device as devices
 from iart import distributed, log
 from iart.archs.building import build_network
 from iart.data.building import Batch, build_dataset, build_train_loader
-from iart.engine.checkpoints import load_state, prune, save_state
+from iart.engine.checkpoints import load_state
 from iart.engine.experiment import Experiment
+from iart.engine.guarding import Guard
 from iart.engine.optimizers import build_optimizer
+from iart.engine.progress import Progress
 from iart.engine.recorder import Recorder
-from iart.engine.resuming import check_same_run
+from iart.engine.reporting import Reporter
+from iart.engine.resuming import check_same_run, run_facts
+from iart.engine.saving import Saver
 from iart.engine.schedules import lr_at
+from iart.engine.snapshot import Parts, build_ema
 from iart.engine.stopping import StopRequest
-from iart.engine.validation import Best, Validator
-from iart.errors import OptionsError
+from iart.engine.validation import Validator
+from iart.errors import DataError, OptionsError, UserError
 from iart.models.vsr_model import VSRModel
-from iart.options import Options, dump
+from iart.options import Options
 from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
-from iart.weights import load_weights, write_atomically
+from iart.weights import load_weights
 
 
 class Trainer:
@@ -36,13 +40,14 @@ class Trainer:
         options: with a ``train`` section and ``datasets.train``.
         device: where to compute.
         auto_resume: go on from the newest whole training state of the experiment, if there is one.
+        force_resume: go on although network, data or the number of processes changed since, as far as that can be.
 
     Raises:
-        OptionsError: sections that training needs are missing.
+        OptionsError: sections that training needs are missing, or the training state is of another run.
         DataError, WeightsError: data or weights do not fit; before anything is trained.
     """
 
-    def __init__(self, options: Options, *, device: torch.device, auto_resume: bool = False) -> None:
+    def __init__(self, options: Options, *, device: torch.device, auto_resume: bool = False, force_resume: bool = False) -> None:
         if options.train is None or 'train' not in options.datasets:
             raise OptionsError('train and datasets.train: found nothing; wanted both sections, since this is a training run')
         self.options, self.train, self.device = options, options.train, device
@@ -50,131 +55,149 @@ class Trainer:
         for note in options.notes:
             log.logger.info(note)
         devices.configure(self.train.deterministic)
-        torch.manual_seed(options.manual_seed)  # the same first weights on every rank
+        devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed)
+        self.facts = run_facts(options, self.dataset, distributed.world_size())
+        state = self._state_to_go_on_from(force_resume)
         self.validator = Validator(options, device, self.experiment.folder)
         self.model = self._build_model()
-        self.optimizer = build_optimizer(self.model, self.train)
-        self.scaler = devices.grad_scaler(device, self.train.precision)
-        self.ema = self._build_ema() if self.train.ema_decay else None
-        self.step = 0
-        self.best: Best | None = None
-        torch.manual_seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
-        if self.experiment.resume_from is not None:
-            self._resume(load_state(self.experiment.resume_from))
+        self.parts = Parts(
+            network=self.model.network,
+            ema=build_ema(self.model.network, self.train.ema_decay),
+            optimizer=build_optimizer(self.model, self.train),
+            scaler=devices.grad_scaler(device, self.train.precision),
+            device=device,
+        )
+        devices.seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
+        self.progress = Progress.of(state or {})
+        if state is not None:
+            self.parts.put_back(state)
+            log.logger.info(f'going on from {self.experiment.resume_from}, iteration {self.step:,}')
+        self.experiment.begin(options, self.step)
+        self.saver = Saver(self.experiment, options.logger)
+        self.reporter = Reporter(options, self.train, device, self.progress)
+        self.guard = Guard(self.train.skip_limit, self.progress, device)
         self.runner = self._wrap()
+
+    @property
+    def step(self) -> int:
+        """Iterations done."""
+        return self.progress.step
 
     def fit(self) -> None:
         """Train to ``total_iter``, or until the process is asked to stop."""
-        total = self.train.total_iter
-        self._announce()
+        total, every = self.train.total_iter, self.options.logger
+        self.reporter.announce(sum(p.numel() for p in self.model.network.parameters()), len(self.dataset))
         with (
             StopRequest() as stop,
-            Recorder(self.experiment.folder, self.options, step=self.step) as self.recorder,
+            Recorder(self.experiment.folder, self.options, step=self.step, validated=self.progress.validated) as self.recorder,
             log.Bar('training', total, unit='it', start=self.step, lines=False) as bar,
+            closing(self._batches()) as batches,
         ):
-            batches = self._batches()
-            self._meter = _Meter(self.step)
+            self.reporter.meter.restart(self.step)
+            if self._due(self.options.val.val_freq) and not self.progress.validated:
+                self.validate()  # the former run ended before or while it did
             while self.step < total:
-                micro_batches = [next(batches) for _ in range(self.train.accumulate)]
-                self._meter.data_arrived()
-                losses = self.train_step(micro_batches)
-                self.step += 1
+                self.train_step(self._next(batches))
                 bar.advance()
-                self._meter.step_done()
-                if self._due(self.options.logger.print_freq) or self.step == total:
-                    self._report(losses)
+                self.reporter.meter.step_done()
+                if self._due(every.print_freq):
+                    self.reporter.losses(self.losses, self.parts.optimizer.param_groups[0]['lr'], self.recorder)
                 stopping = stop.made(self.device)
-                if self._due(self.options.logger.save_checkpoint_freq) or self.step == total or stopping:
-                    self.save()
+                if self._due(every.save_checkpoint_freq) or stopping:
+                    self.save(last=stopping or self.step == total)
                 if stopping and self.step < total:
                     log.logger.info(f'stopped after iteration {self.step:,}; --auto_resume goes on from here')
                     return
-                if self._due(self.options.val.val_freq) or self.step == total:
+                if self._due(self.options.val.val_freq):
                     self.validate()
-                    self._meter.restart(self.step)
         log.logger.info(f'finished after {total:,} iterations; everything is in {self.experiment.folder}')
 
-    def train_step(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
-        """One optimiser step over one or more batches whose gradients are averaged; returns the mean of each loss."""
+    def train_step(self, micro_batches: list[Batch]) -> None:
+        """One optimiser step over one or more batches whose gradients are averaged."""
         self._set_rates()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.parts.optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
         for number, batch in enumerate(micro_batches, 1):
             with self._synchronising(number == len(micro_batches)), devices.autocast(self.device, self.train.precision):
                 out = self.runner(batch)
             with self._synchronising(number == len(micro_batches)):
-                self.scaler.scale(out['loss'] * share).backward()
+                self.parts.scaler.scale(out['loss'] * share).backward()
             for name in out.keys() - {'output'}:
                 losses[name] = losses.get(name, 0) + out[name].detach() * share
         self.model.drop_frozen_gradients(self.step)
-        if self.train.grad_clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.grad_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.ema is not None:
-            self.ema.update_parameters(self.model.network)
-        return losses
+        self.parts.scaler.unscale_(self.parts.optimizer)
+        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.train.grad_clip or math.inf)
+        if self.guard.admits(losses['loss'], gradient, self.parts.scaler.get_scale(), micro_batches):
+            self.parts.update()
+        else:
+            self.parts.leave_out()
+        self.losses = losses
+        self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
 
     def validate(self) -> None:
         """Score every validation set; keep the weights if they are the best so far."""
         figures = self.validator.run(self.scored_network(), self.step, self.recorder)
+        self.reporter.meter.restart(self.step)
         if not figures:
             return
         log.logger.info(f'[{self.step:,}] ' + '  '.join(f'{name} {value:.4f}' for name, value in figures.items()))
         self.recorder.scalars(self.step, {f'val/{name}': value for name, value in figures.items()})
-        best = self.validator.better(figures, self.step, self.best)
-        if best != self.best:
-            self.best = best
-            self._write_model('best')
+        best = self.validator.better(figures, self.step, self.progress.best)
+        # First the weights, then the state that calls them the best: killed in between, the run scores them again.
+        if best == self.progress.best or not distributed.is_main() or self.saver.weights('best', self.parts.weights()):
+            self.progress.best = best
+        self.progress.validated = True
+        state = self._state()
+        if distributed.is_main():
+            self.saver.state(self.step, state)
 
     def scored_network(self) -> nn.Module:
         """The averaged network where there is one and the options want it, else the trained one."""
-        return self.ema.module if self.ema is not None and self.options.val.use_ema else self.model.network
+        return self.parts.ema.module if self.parts.ema is not None and self.options.val.use_ema else self.model.network
 
-    def save(self) -> None:
-        """Write weights for use and one state for going on."""
-        generators = distributed.gather(devices.rng_state(self.device))
-        if not distributed.is_main():
-            return
-        state = {
-            'step': self.step,
-            **self._weights(),
-            'optimizer': self.optimizer.state_dict(),
-            'scaler': self.scaler.state_dict(),
-            'generators': generators,
-            'best': self.best,
-            'options': dump(self.options),
-        }
-        self._write_model(self.step)
-        save_state(self.experiment.state_file(self.step), state)
-        prune(self.experiment.states, '*.state', self.options.logger.keep_states)
-        prune(self.experiment.models, 'net_g_[0-9]*.pth', self.options.logger.keep_models)
-        log.logger.info(f'saved {self.experiment.model_file(self.step)} and its training state')
-
-    def _weights(self) -> dict[str, Any]:
-        weights = {'params': self.model.network.state_dict()}
-        if self.ema is not None:
-            weights['params_ema'] = self.ema.module.state_dict()
-        return weights
-
-    def _write_model(self, label: int | str) -> None:
+    def save(self, *, last: bool = False) -> None:
+        """Write weights for use and one state for going on; only where it is the last one must that succeed."""
+        state = self._state()
         if distributed.is_main():
-            write_atomically(self.experiment.model_file(label), lambda path: torch.save(self._weights(), path))
+            done = self.saver.weights(self.step, self.parts.weights()) and self.saver.state(self.step, state)
+            if done:
+                log.logger.info(f'saved {self.experiment.model_file(self.step)} and its training state')
+            elif last:
+                raise UserError(
+                    f'{self.experiment.states}: the run ends here, but its last training state could not be written (see above); '
+                    'make room and go on with --auto_resume'
+                )
 
-    def _resume(self, state: Mapping[str, Any]) -> None:
-        check_same_run(state, self.options)
-        self.step, self.best = state['step'], state['best']
-        self.model.network.load_state_dict(state['params'])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(state.get('params_ema', state['params']))
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.scaler.load_state_dict(state['scaler'])
-        if len(state['generators']) == distributed.world_size():
-            devices.set_rng_state(state['generators'][distributed.rank()], self.device)
-        log.logger.info(f'going on from {self.experiment.resume_from}, iteration {self.step:,}')
+    def _state(self) -> dict[str, Any]:
+        """Everything that the run needs to go on from here; to be called on every rank."""
+        self.reporter.count_stand_ins()
+        self.recorder.sync()
+        return {**self.progress.state(), **self.parts.take(), 'facts': self.facts}
+
+    def _state_to_go_on_from(self, forced: bool) -> dict[str, Any] | None:
+        """The training state, if this run goes on from one; it belongs to this run."""
+        if self.experiment.resume_from is None:
+            return None
+        state = load_state(self.experiment.resume_from)
+        check_same_run(state, self.facts, forced=forced)
+        return state
+
+    def _next(self, batches: Generator[Batch]) -> list[Batch]:
+        """The batches of one step. A file that one rank cannot read ends the run on all of them, with everything saved."""
+        found, error = list[Batch](), None
+        try:
+            found = [next(batches) for _ in range(self.train.accumulate)]
+        except DataError as mistake:
+            error = mistake
+        self.reporter.meter.data_arrived()
+        if distributed.any_rank(error is not None, self.device):
+            told = [text for text in distributed.gather(error and str(error)) if text]
+            if self.step:
+                self.save(last=True)
+            raise DataError(f'iteration {self.step + 1:,}: {"; ".join(told)}') from error
+        return found
 
     def _build_model(self) -> VSRModel:
         network = build_network(self.options)
@@ -189,18 +212,19 @@ class Trainer:
         model = build(MODEL_REGISTRY, section, key='model_type', network=network, losses=losses, fix_flow=self.train.fix_flow)
         return model.to(self.device).train()
 
-    def _build_ema(self) -> AveragedModel:
-        ema = AveragedModel(self.model.network, multi_avg_fn=get_ema_multi_avg_fn(self.train.ema_decay))
-        ema.update_parameters(self.model.network)  # the first update is a copy; the average starts from the first weights
-        return ema.requires_grad_(False).eval()
-
     def _wrap(self) -> nn.Module:
         if self.train.compile:
             self.model.network.compile()
         if not distributed.active():
             return self.model
+        # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three ranks on
+        # the place in a bucket decides the order of summation, and a resumed run would begin with the first sorting again.
         return DistributedDataParallel(
-            self.model, device_ids=devices.ddp_ids(self.device), broadcast_buffers=False, gradient_as_bucket_view=True
+            self.model,
+            device_ids=devices.ddp_ids(self.device),
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=self.train.deterministic,
         )
 
     def _synchronising(self, last: bool) -> AbstractContextManager[None]:
@@ -209,8 +233,8 @@ class Trainer:
             return nullcontext()
         return self.runner.no_sync()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Endless batches on the device, from the place in the epoch where ``step`` is."""
+    def _batches(self) -> Generator[Batch]:
+        """Endless batches on the device, from the place in the epoch that the run has come to."""
         pin = self.options.datasets['train'].pin_memory and devices.pins_memory(self.device)
         loader = build_train_loader(
             self.dataset,
@@ -218,60 +242,17 @@ class Trainer:
             seed=self.options.manual_seed,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
-            start_batch=self.step * self.train.accumulate,
+            start_batch=self.progress.clips // (distributed.world_size() * self.options.datasets['train'].batch_size_per_gpu),
             pin_memory=pin,
         )
         for batch in loader:
+            self.reporter.stand_ins(batch.pop('unreadable', []))
             yield {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def _set_rates(self) -> None:
-        for group in self.optimizer.param_groups:
+        for group in self.parts.optimizer.param_groups:
             group['lr'] = lr_at(self.step, group['base_lr'], self.train.scheduler, self.train.warmup_iter)
 
     def _due(self, every: int | None) -> bool:
-        return every is not None and self.step % every == 0
-
-    def _report(self, losses: Mapping[str, Tensor]) -> None:
-        """A line on the console and in the log, and the same figures for the recorder."""
-        values = {name: value.item() for name, value in distributed.mean(losses).items()}
-        per_step, data = self._meter.rates(self.step)
-        rate, memory = self.optimizer.param_groups[0]['lr'], devices.peak_memory_mb(self.device)
-        left = log.duration((self.train.total_iter - self.step) * per_step)
-        shown = '  '.join(f'{name} {value:.4e}' for name, value in values.items() if name != 'loss' or len(values) == 2)
-        log.logger.info(
-            f'[{self.options.name}] iter {self.step:,}/{self.train.total_iter:,}  lr {rate:.3e}  {shown}  '
-            f'{1 / per_step:.2f} it/s  data {data:.3f} s  memory {memory:,.0f} MB  left {left}'
-        )
-        figures = {**values, 'lr': rate, 'it_per_s': 1 / per_step, 'data_s': data, 'memory_mb': memory}
-        self.recorder.scalars(self.step, {f'train/{name}': value for name, value in figures.items()})
-
-    def _announce(self) -> None:
-        weights = sum(p.numel() for p in self.model.network.parameters())
-        ranks = distributed.world_size()
-        clips = self.options.datasets['train'].batch_size_per_gpu * ranks * self.train.accumulate
-        log.logger.info(
-            f'{self.options.network_g["type"]}, {weights:,} weights, on {self.device} × {ranks}, {self.train.precision}; '
-            f'{len(self.dataset):,} training clips, {clips} a step; iterations {self.step:,} to {self.train.total_iter:,}'
-        )
-
-
-class _Meter:
-    """Seconds per step and per step's data, since the last question."""
-
-    def __init__(self, step: int) -> None:
-        self.restart(step)
-
-    def restart(self, step: int) -> None:
-        self._step, self._began, self._waited, self._mark = step, time.monotonic(), 0.0, time.monotonic()
-
-    def data_arrived(self) -> None:
-        self._waited += time.monotonic() - self._mark
-
-    def step_done(self) -> None:
-        self._mark = time.monotonic()
-
-    def rates(self, step: int) -> tuple[float, float]:
-        steps = max(step - self._step, 1)
-        per_step, data = (time.monotonic() - self._began) / steps, self._waited / steps
-        self.restart(step)
-        return max(per_step, 1e-9), data
+        """Whether something that happens every so many iterations, and after the last one, happens after this one."""
+        return self.step > 0 and (self.step == self.train.total_iter or (every is not None and self.step % every == 0))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +11,12 @@ from iart import distributed, log
 from iart.archs.clip_frames import Clip
 from iart.data.building import build_dataset
 from iart.engine.evaluator import build_metrics, score_set
+from iart.engine.progress import Best
 from iart.engine.recorder import Recorder
 from iart.image import to_uint8
 from iart.inference.planning import Plan
 from iart.inference.restoring import PlannedRestorer, plan_restorer
 from iart.options import Options
-
-Best = dict[str, Any]
-"""``{'metric': 'REDS4/psnr', 'value': 32.1, 'step': 5000}``"""
 
 
 class Validator:

@@ -80,6 +80,8 @@ class TrainOptions(Section):
     """Batches whose gradients are summed to one optimiser step."""
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest L2 norm of the gradient of the whole network; `~`: no clipping."""
+    skip_limit: Positive = 100
+    """Iterations with a NaN or infinite loss or gradient are skipped; at this many in the whole run it ends."""
     compile: bool = False
     """Compile the network with `torch.compile`."""
     deterministic: bool = False

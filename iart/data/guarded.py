@@ -1,0 +1,81 @@
+"""Reading windows in processes of their own without losing the run when a file cannot be read."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from iart.errors import DataError, UserError
+
+_MOST_TRIES = 10
+_STAND_INS = 0x57A9D  # keeps these draws apart from the ones for crops and flips
+
+
+class Guarded(Dataset[Any]):
+    """Hands a user's mistake over as an item: raised in a worker, its text would end up inside a traceback.
+
+    Args:
+        dataset: takes (epoch, position).
+        unreadable: ``skip``: in place of a window that cannot be read comes another one, drawn from (seed, epoch,
+            position), so that a resumed run sees the same; the item says why under ``'unreadable'``.
+        seed: see above.
+    """
+
+    def __init__(self, dataset: Any, unreadable: Literal['stop', 'skip'], seed: int) -> None:
+        self.dataset, self.unreadable, self.seed = dataset, unreadable, seed
+
+    def __getitem__(self, at: tuple[int, int]) -> Any:
+        try:
+            return self.dataset[at]
+        except DataError as error:
+            return self._stand_in(at, error) if self.unreadable == 'skip' else error
+        except UserError as error:
+            return error
+
+    def _stand_in(self, at: tuple[int, int], error: DataError) -> Any:
+        reasons = [str(error)]
+        for position in np.random.default_rng([_STAND_INS, self.seed, *at]).integers(len(self.dataset), size=_MOST_TRIES).tolist():
+            try:
+                return {**self.dataset[at[0], position], 'unreadable': reasons}
+            except DataError as another:
+                reasons.append(str(another))
+        return DataError(f'{reasons[0]}; nor could {_MOST_TRIES} other windows be read that were to stand in, the last one: {reasons[-1]}')
+
+
+def collate(items: list[Any]) -> Any:
+    """Items to a batch: tensors stacked to (n, ...), everything else as a list of n. A mistake among them is the batch.
+
+    ``'unreadable'`` is there only where windows could not be read: one list of reasons for each of them.
+    """
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    reasons = [item.pop('unreadable') for item in items if 'unreadable' in item]
+    batch = {
+        name: torch.stack([item[name] for item in items]) if torch.is_tensor(value) else [item[name] for item in items]
+        for name, value in items[0].items()
+    }
+    return {**batch, 'unreadable': reasons} if reasons else batch
+
+
+def prepare_worker(worker: int) -> None:
+    """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    trainer = multiprocessing.parent_process()  # not the parent in the system's sense: that is the server it was forked from
+    if trainer is not None and hasattr(signal, 'sigwaitinfo'):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_told_by, args=(trainer.pid,), daemon=True).start()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _end_when_told_by(trainer: int | None) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+        pass
+    os._exit(0)
