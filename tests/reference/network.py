@@ -1,12 +1,12 @@
 """Sections "Forward pass" and "Sizes of the published model" of the network specification."""
 
 import torch
-from reference.alignment import ReferenceAlignment
-from reference.backbone import ReferenceBackbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart.registry import spynet_class
+from reference.alignment import ReferenceAlignment
+from reference.backbone import ReferenceBackbone
 
 PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
 
