@@ -91,20 +91,18 @@ def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
 
 
 def in_turn(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each; with more than one round, one more is run first and not counted."""
+    """Median seconds of each, run one after the other in every round."""
     from iart import device as devices
 
     device = devices.choose(arguments.device)
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    counted = [True] * arguments.rounds if arguments.rounds == 1 else [False] + [True] * arguments.rounds
-    for counts in counted:
+    for _ in range(arguments.rounds):
         for name, function in functions.items():
             devices.synchronize(device)
             begin = time.perf_counter()
             function()
             devices.synchronize(device)
-            if counts:
-                seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.perf_counter() - begin)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -149,7 +147,7 @@ def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for size in arguments.sizes:
             clip = clip_of(arguments, size, arguments.frames)
             runs: dict[str, Callable[[], object]] = {kind: partial(network, clip) for kind, network in networks.items()}
-            gflop = {kind: flops(run) for kind, run in runs.items()}
+            gflop = {kind: flops(run) for kind, run in runs.items()}  # and warm up
             seconds = in_turn(arguments, runs | products)
             rates = {name: product_gflop / seconds[name] for name in products}
             own = gflop['ours'] / seconds['ours']

@@ -1,7 +1,9 @@
 """The literal transcription of the specification gives what the released implementation gave, and so does the fast network."""
 
+import json
 from pathlib import Path
 
+import benchmark_network
 import pytest
 import torch
 from rebuilt import fill
@@ -96,3 +98,14 @@ def assert_same(both, given):
 def test_both_networks_have_the_same_weights():
     wanted, found = ReferenceIART(**TINY).state_dict(), IART(**TINY).state_dict()
     assert {name: tuple(t.shape) for name, t in found.items()} == {name: tuple(t.shape) for name, t in wanted.items()}
+
+
+def test_the_benchmark_measures_both(tmp_path, monkeypatch):
+    figures = tmp_path / 'figures.json'
+    few = ['--sizes', '64x64', '--frames', '1', '--train-frames', '1', '--rounds', '1', '--ours', 'blocks', '--device', 'cpu']
+    monkeypatch.setattr('sys.argv', ['benchmark_network.py', '--small', '--parts', 'forward', 'train', *few, '--json', str(figures)])
+    benchmark_network.main()
+    found = json.loads(figures.read_text())
+    (forward,) = found['forward']
+    assert 0 < forward['ours GFLOP/frame'] < forward['reference GFLOP/frame'], 'what reaches nothing is not computed'
+    assert [row['network'] for row in found['train']['rows']] == ['reference', 'ours, blocks']

@@ -14,7 +14,7 @@ from iart.archs.clip_frames import Clip, ClipFrames, clip_flows
 from iart.archs.flow import build_spynet, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import PASSES, propagate
-from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy
+from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
@@ -144,17 +144,18 @@ class IART(nn.Module):
         backward, forward = clip_flows(self.spynet, clip, store)
         size = clip.padded_size
         policy = self._policy(size, len(clip))
+        again = recomputes_rest(policy)
         for name in PASSES:
             towards_next = name.startswith('backward')
             flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
             fuse = partial(backbone, prepared=backbone.prepare(size, self.conv_first.weight.device, policy))
-            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next):
+            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next, again):
                 if name != PASSES[-1]:
                     features[i] = feature
                     continue
                 features.free(i)
-                yield self.reconstruct(feature, clip[i])[..., :height, :width]
+                yield recompute(again, self.reconstruct, feature, clip[i])[..., :height, :width]
 
     def _policy(self, size: tuple[int, int, int], frames: int) -> Policy:
         """What the backward pass of a clip of so many frames, (n, h, w) each, computes again."""

@@ -10,11 +10,19 @@ from torch.utils.checkpoint import checkpoint
 from iart import device as devices
 
 Policy = Literal['none', 'mlp', 'blocks', 'backbones']
-"""What is computed again: nothing; the MLP of each block; each block; each backbone as a whole, one at a time."""
+"""What is computed again: nothing; the MLP of each block; each block; each backbone as a whole, one at a time.
+
+The last two also compute alignments and reconstruction again, which costs little time.
+"""
 
 UseCheckpoint = bool | Literal['auto', 'none', 'mlp', 'blocks', 'backbones']
 
 _SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of weights and the optimiser
+
+
+def recomputes_rest(policy: Policy) -> bool:
+    """Whether alignments and reconstruction are computed again."""
+    return policy in ('blocks', 'backbones')
 
 
 def recompute(wanted: bool, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
@@ -25,7 +33,7 @@ def recompute(wanted: bool, function: Callable[..., Tensor], *args: Any, **kwarg
 
 
 def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) -> float:
-    """Numbers per token and channel that are alive at the peak of a training step, in the backbones; from counting what layers keep.
+    """Numbers per token and channel that are alive at the peak of a training step; from counting what layers keep.
 
     Args:
         policy: what is computed again.
@@ -34,10 +42,10 @@ def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) ->
         mlp_ratio: of the blocks.
     """
     attention, mlp = 8.0, 1 + 2 * mlp_ratio  # input, normed, q k v, two of the attention's output, sum; normed and twice the hidden layer
-    block = attention + mlp
+    block, rest = attention + mlp, 11.0  # alignments of a call, and the quarter of a reconstruction that falls to it
     return {
-        'none': calls * blocks * block,
-        'mlp': calls * blocks * attention + mlp,
+        'none': calls * (blocks * block + rest),
+        'mlp': calls * (blocks * attention + rest) + mlp,
         'blocks': calls * blocks + block,
         'backbones': calls + blocks * block,  # a call keeps its input
     }[policy]
