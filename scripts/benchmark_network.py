@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument('--small', action='store_true', help='a tiny network, to try this script')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='autocast of the forward passes')
+    parser.add_argument(
+        '--clock', default='wall', choices=['wall', 'cpu'], help="cpu: this process's own seconds, where others use the CPU"
+    )
     parser.add_argument('--threads', type=int, help='of the CPU; default: as many as torch takes')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
     parser.add_argument('--child', nargs=2, metavar=('KIND', 'POLICY'), help=argparse.SUPPRESS)
@@ -99,10 +102,10 @@ def in_turn(arguments: argparse.Namespace, functions: dict[str, Callable[[], obj
     for _ in range(arguments.rounds):
         for name, function in functions.items():
             devices.synchronize(device)
-            begin = time.perf_counter()
+            begin = now(arguments)
             function()
             devices.synchronize(device)
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(now(arguments) - begin)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -204,10 +207,10 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
     network, clip = network_of(arguments, kind, policy).train(), clip_of(arguments, arguments.train_size, arguments.train_frames)
     step = step_of(network, clip)
     before = devices.peak_memory_mb(device)
-    begin = time.perf_counter()
+    begin = now(arguments)
     step()
     devices.synchronize(device)
-    return {'s': time.perf_counter() - begin, 'peak MB': devices.peak_memory_mb(device), 'before MB': before}
+    return {'s': now(arguments) - begin, 'peak MB': devices.peak_memory_mb(device), 'before MB': before}
 
 
 def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -246,6 +249,10 @@ def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = [{'operator': key, 's': times[key], 'share': times[key] / total, 'calls': counts[key]} for key in most]
     show(f'forward of ours, LR {arguments.sizes[0]}, {arguments.frames} frames: {total:.2f} s', rows)
     return rows
+
+
+def now(arguments: argparse.Namespace) -> float:
+    return time.process_time() if arguments.clock == 'cpu' else time.perf_counter()
 
 
 def set_threads(arguments: argparse.Namespace) -> None:
