@@ -1,6 +1,6 @@
 """How fast the network is, and how much memory it takes, against a literal transcription of its definition (tests/reference).
 
-    python scripts/benchmark_network.py [--parts forward train memory profile] [--sizes 64x64 180x120] [--device auto] [--json FILE]
+    python scripts/benchmark_network.py [--parts forward train memory policies profile] [--sizes 64x64 180x120] [--json FILE]
 
 Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios are printed.
 Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published ones. Sizes are WIDTHxHEIGHT
@@ -24,11 +24,12 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {'mid_channels': 8, 'embed_dim': 24, 'depths': [2], 'num_heads': [2]}
 KINDS = ('reference', 'ours')
+PARTS = ('forward', 'train', 'memory', 'policies', 'profile')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', nargs='+', default=['forward', 'train', 'memory'], choices=['forward', 'train', 'memory', 'profile'])
+    parser.add_argument('--parts', nargs='+', default=['forward', 'train', 'memory'], choices=PARTS)
     parser.add_argument('--sizes', nargs='+', default=['64x64', '180x120'], help='of the forward pass')
     parser.add_argument('--frames', type=int, default=3, help='of the forward pass; the third is the first with all there is to do')
     parser.add_argument('--train-size', default='64x64')
@@ -53,7 +54,7 @@ def main() -> None:
     if 'memory' in arguments.parts:  # before this process has taken memory of its own
         figures['memory'] = peaks(arguments)
     figures['machine'] = machine(arguments)
-    for part, measure in {'forward': forward, 'train': train, 'profile': profile}.items():
+    for part, measure in {'forward': forward, 'train': train, 'policies': policies, 'profile': profile}.items():
         if part in arguments.parts:
             figures[part] = measure(arguments)
     if arguments.json:
@@ -227,6 +228,34 @@ def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """One call of a backbone, forward and backward, with each policy: seconds, what waits for the backward pass, and the peak."""
+    import torch
+
+    from iart import device as devices
+    from iart.inference.costs import Allocations
+
+    device = devices.choose(arguments.device)
+    backbones = {kind: network_of(arguments, kind, 'blocks').swin_backbone['forward_1'].train() for kind in KINDS}
+    width, height = (int(side) for side in arguments.train_size.split('x'))
+    channels = backbones['ours'].norm.normalized_shape[0]
+    x = torch.rand(1, 3, channels, height, width, device=device, requires_grad=True)
+    runs: dict[str, Callable[[], Any]] = {'reference, blocks': partial(backbones['reference'], x)}
+    for policy in ('none', 'mlp', 'blocks', 'backbones'):
+        runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare((1, height, width), device, policy))
+    rows = []
+    for name, run in runs.items():
+        with Allocations() as allocations:
+            begin = now(arguments)
+            out = run()
+            kept = allocations.now / 2**20
+            out.sum().backward()
+            devices.synchronize(device)
+            rows.append({'backbone': name, 's': now(arguments) - begin, 'kept MB': kept, 'peak MB': allocations.peak / 2**20})
+    show(f'forward and backward of a backbone, LR {arguments.train_size}', rows)
+    return rows
+
+
 def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What the time of our forward pass is spent on, operator by operator."""
     import torch
@@ -252,6 +281,7 @@ def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def now(arguments: argparse.Namespace) -> float:
+    """A clock's seconds."""
     return time.process_time() if arguments.clock == 'cpu' else time.perf_counter()
 
 
