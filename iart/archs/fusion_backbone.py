@@ -47,16 +47,13 @@ class ResidualGroup(nn.Module):
     def forward(self, x: Tensor, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool = False) -> Tensor:
         """(n, d, h, w, C) and this group's biases → the same, or (n, 1, h, w, C) of the middle frame."""
         n, d, h, w, c = x.shape
-        rows, layout = x.reshape(-1, c), None
-        last = len(self.residual_group.blocks) - 1
-        policy = prepared.policy
-        for number, block in enumerate(self.blocks()):
-            own = prepared.layouts[block.shift]
-            rows = enter(rows, own) if layout is None else rows if layout is own else change(rows, layout, own)
-            layout = own
-            arguments = {'middle_only': middle_only and number == last, 'recompute_mlp': policy == 'mlp'}
-            rows = recompute(policy == 'blocks', block, rows, own, biases[number], **arguments)
-        assert layout is not None
+        rows, blocks = x.reshape(-1, c), list(self.blocks())
+        # A plain block and a shifted one are computed again together: half as many inputs wait, and it takes no longer.
+        step, again = (2, True) if prepared.policy == 'blocks' else (len(blocks), False)
+        for start in range(0, len(blocks), step):
+            run = range(start, min(start + step, len(blocks)))
+            rows = recompute(again, self._run, rows, run, prepared, biases, middle_only=middle_only)
+        layout = prepared.layouts[blocks[-1].shift]
         if middle_only:
             x, d = x[:, d // 2 : d // 2 + 1], 1
             rows = rows.index_select(0, layout.to_middle)
@@ -64,6 +61,18 @@ class ResidualGroup(nn.Module):
             rows = leave(rows, layout)
         frames = rows.view(n * d, h, w, c).permute(0, 3, 1, 2)
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
+
+    def _run(self, rows: Tensor, numbers: range, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool) -> Tensor:
+        """Some of the blocks; (tokens, C) in the order that the block before left them in, or that of the grid before the first."""
+        blocks = list(self.blocks())
+        layout = prepared.layouts[blocks[numbers.start - 1].shift] if numbers.start else None
+        for number in numbers:
+            own = prepared.layouts[blocks[number].shift]
+            rows = enter(rows, own) if layout is None else rows if layout is own else change(rows, layout, own)
+            layout = own
+            last = middle_only and number == len(blocks) - 1
+            rows = blocks[number](rows, own, biases[number], middle_only=last, recompute_mlp=prepared.policy == 'mlp')
+        return rows
 
     def blocks(self) -> Iterator[SwinBlock]:
         for block in self.residual_group.blocks:

@@ -43,7 +43,7 @@ class IART(nn.Module):
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true has a meaning at ×4.
         use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each block),
-            ``blocks`` or true, ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
+            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
 

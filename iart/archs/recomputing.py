@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from iart import device as devices
 
 Policy = Literal['none', 'mlp', 'blocks', 'backbones']
-"""What is computed again: nothing; the MLP of each block; each block; each backbone as a whole, one at a time.
+"""What is computed again: nothing; the MLP of each block; the blocks, two by two; each backbone as a whole.
 
 The last two also compute alignments and reconstruction again, which costs little time.
 """
@@ -46,7 +46,7 @@ def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) ->
     return {
         'none': calls * (blocks * block + rest),
         'mlp': calls * (blocks * attention + rest) + mlp,
-        'blocks': calls * blocks + block,
+        'blocks': calls * blocks * 2 / 3 + 2 * block,  # every second input, and each group's input and output
         'backbones': calls + blocks * block,  # a call keeps its input
     }[policy]
 
