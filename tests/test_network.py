@@ -7,9 +7,12 @@ from rebuilt import fill
 import iart
 from iart import registry
 from iart.archs.flow import is_mirrored, pad_to
+from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.iart_arch import IART
+from iart.archs.recomputing import choose_policy
 from iart.errors import OptionsError, UserError
 from iart.ops.attention import biased_attention
+from iart.ops.dense import dense
 from iart.ops.taps import sampling_taps
 from iart.ops.warp import flow_warp
 from iart.ops.windows import change, enter, leave, window_layout
@@ -140,12 +143,74 @@ def test_attention_has_the_gradients_of_its_formula():
 
 def test_checkpointing_changes_no_gradient():
     clip, gradients = torch.rand(1, 2, 3, 16, 16), []
-    for use_checkpoint in (False, True):
+    for use_checkpoint in (False, True, 'none', 'mlp', 'blocks', 'backbones', 'auto'):
         network = fill(IART(**SMALL, use_checkpoint=use_checkpoint, drop_path_rate=0), 'small').train()
+        network(clip).square().mean().backward()
+        gradients.append([p.grad for p in network.parameters()])
+    for others in gradients[1:]:
+        for a, b in zip(gradients[0], others, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('policy', ['mlp', 'blocks', 'backbones'])
+def test_checkpointing_draws_the_same_paths_again(policy):
+    """Stochastic depth must leave out the same branches when a part is computed again."""
+    clip, gradients = torch.rand(1, 2, 3, 16, 16), []
+    for use_checkpoint in ('none', policy):
+        network = fill(IART(**SMALL, use_checkpoint=use_checkpoint, drop_path_rate=0.5), 'small').train()
+        torch.manual_seed(0)
         network(clip).square().mean().backward()
         gradients.append([p.grad for p in network.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_checkpointing_keeps_less():
+    backbone = fill(FusionBackbone(channels=8, depths=[2, 2], num_heads=[2, 2], window=(3, 4, 4)), 'small')
+    x, kept = torch.rand(1, 3, 8, 16, 16, requires_grad=True), []
+    for policy in ('none', 'mlp', 'blocks', 'backbones'):
+        prepared, sizes = backbone.prepare((1, 16, 16), x.device, policy), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
+            backbone(x, prepared)
+        kept.append(sum(sizes))
+    assert kept[1] < 0.9 * kept[0]
+    assert kept[2] < 0.5 * kept[1]
+    assert kept[3] < 0.5 * kept[2]
+
+
+@pytest.mark.parametrize(
+    ('free_mb', 'frames', 'policy'), [(1e6, 6, 'none'), (32_000, 6, 'mlp'), (8_000, 6, 'backbones'), (8_000, 1, 'none'), (500, 2, 'blocks')]
+)
+def test_auto_takes_the_fastest_policy_that_fits(monkeypatch, free_mb, frames, policy):
+    monkeypatch.setattr('iart.archs.recomputing.devices.free_memory', lambda device: free_mb * 2**20)
+    sizes = {'tokens': 3 * 64 * 64, 'channels': 120, 'calls': 4 * frames, 'blocks': 18, 'mlp_ratio': 2.0}
+    assert choose_policy('auto', torch.device('cpu'), **sizes) == policy
+
+
+def test_new_weights_count_at_once(network):
+    """Nothing that was prepared from weights outlives the clip."""
+    clip = torch.rand(1, 2, 3, 16, 16)
+    changed = fill(IART(**SMALL), 'small')
+    with torch.inference_mode():
+        changed(clip)
+    fill(changed, 'other')
+    with torch.no_grad():
+        assert torch.equal(changed(clip), fill(IART(**SMALL), 'other')(clip))
+
+
+@pytest.mark.parametrize('shape', [(7,), (2, 512), (16, 100), (1, 521), (3, 64, 64)])
+@pytest.mark.parametrize('bias', [False, True])
+def test_dense_layers_are_linear_layers(shape, bias, monkeypatch):
+    x, weight = torch.rand(*shape, 6, requires_grad=True), torch.rand(10, 6, requires_grad=True)
+    inputs = [x, weight, *([torch.rand(10, requires_grad=True)] if bias else [])]
+    results = [function(*inputs, *([] if bias else [None])) for function in (dense, torch.nn.functional.linear)]
+    assert results[0].is_contiguous()
+    torch.testing.assert_close(*results)
+    toward = torch.rand_like(results[0])
+    for a, b in zip(*(torch.autograd.grad(y, inputs, toward) for y in results), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr('iart.ops.dense._convolves', lambda *_: False)
+    torch.testing.assert_close(dense(*inputs, *([] if bias else [None])), results[0])
 
 
 def test_half_precision_keeps_coordinates_whole(network):

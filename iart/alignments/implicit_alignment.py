@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from iart.ops.dense import Dense
 from iart.ops.sine import offset_code, tap_code
 from iart.ops.taps import sampling_taps
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
@@ -31,9 +32,9 @@ class ImplicitAlignment(nn.Module):
         if window < 2:
             raise ValueError(f'window: found {window}; wanted 2 or more')
         self.channels, self.num_heads, self.window = channels, num_heads, window
-        self.q = nn.Linear(channels, channels)
-        self.k = nn.Linear(channels, channels)
-        self.v = nn.Linear(channels, channels)
+        self.q = Dense(channels, channels)
+        self.k = Dense(channels, channels)
+        self.v = Dense(channels, channels)
 
     def prepare(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of every source pixel, (n·h·w, C) each.

@@ -43,6 +43,12 @@ class ClipFrames:
         """Height and width of the frames as they were given."""
         return self._shape[2], self._shape[3]
 
+    @property
+    def padded_size(self) -> tuple[int, int, int]:
+        """(n, height, width) of the frames as they are read."""
+        n, _, h, w = self._shape
+        return n, max(h, self._smallest), max(w, self._smallest)
+
     def __len__(self) -> int:
         return len(self._frames)
 

@@ -1,13 +1,26 @@
 """The fusion backbone of a propagation pass: three frames' features in, the middle frame's feature out."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from iart.archs.recomputing import Policy, recompute
 from iart.archs.swin import SwinBlock
 from iart.ops.windows import WindowLayout, change, enter, leave, window_layout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a backbone needs beside its input: made once for all frames of a pass, with the weights of that moment."""
+
+    layouts: dict[tuple[int, int], WindowLayout]
+    """By the shift of the windows."""
+    biases: tuple[tuple[Tensor, ...], ...]
+    """Position bias of each block of each group."""
+    policy: Policy
+    """What the backward pass computes again."""
 
 
 class _Blocks(nn.Module):
@@ -24,26 +37,23 @@ class ResidualGroup(nn.Module):
     Args:
         blocks: the Swin blocks.
         channels: width C.
-        use_checkpoint: recompute each block in the backward pass instead of keeping what it computed.
     """
 
-    def __init__(self, blocks: Sequence[SwinBlock], *, channels: int, use_checkpoint: bool = False) -> None:
+    def __init__(self, blocks: Sequence[SwinBlock], *, channels: int) -> None:
         super().__init__()
-        self.use_checkpoint = use_checkpoint
         self.residual_group = _Blocks(blocks)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, layouts: dict[tuple[int, int], WindowLayout], *, middle_only: bool = False) -> Tensor:
-        """(n, d, h, w, C) → the same, or (n, 1, h, w, C) of the middle frame."""
+    def forward(self, x: Tensor, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool = False) -> Tensor:
+        """(n, d, h, w, C) and this group's biases → the same, or (n, 1, h, w, C) of the middle frame."""
         n, d, h, w, c = x.shape
-        rows, layout = x.reshape(-1, c), None
-        last = len(self.residual_group.blocks) - 1
-        for number, block in enumerate(self.blocks()):
-            own = layouts[block.shift]
-            rows = enter(rows, own) if layout is None else rows if layout is own else change(rows, layout, own)
-            layout = own
-            rows = self._run(block, rows, own, middle_only and number == last)
-        assert layout is not None
+        rows, blocks = x.reshape(-1, c), list(self.blocks())
+        # A plain block and a shifted one are computed again together: half as many inputs wait, and it takes no longer.
+        step, again = (2, True) if prepared.policy == 'blocks' else (len(blocks), False)
+        for start in range(0, len(blocks), step):
+            run = range(start, min(start + step, len(blocks)))
+            rows = recompute(again, self._run, rows, run, prepared, biases, middle_only=middle_only)
+        layout = prepared.layouts[blocks[-1].shift]
         if middle_only:
             x, d = x[:, d // 2 : d // 2 + 1], 1
             rows = rows.index_select(0, layout.to_middle)
@@ -52,15 +62,22 @@ class ResidualGroup(nn.Module):
         frames = rows.view(n * d, h, w, c).permute(0, 3, 1, 2)
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
 
+    def _run(self, rows: Tensor, numbers: range, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool) -> Tensor:
+        """Some of the blocks; (tokens, C) in the order that the block before left them in, or that of the grid before the first."""
+        blocks = list(self.blocks())
+        layout = prepared.layouts[blocks[numbers.start - 1].shift] if numbers.start else None
+        for number in numbers:
+            own = prepared.layouts[blocks[number].shift]
+            rows = enter(rows, own) if layout is None else rows if layout is own else change(rows, layout, own)
+            layout = own
+            last = middle_only and number == len(blocks) - 1
+            rows = blocks[number](rows, own, biases[number], middle_only=last, recompute_mlp=prepared.policy == 'mlp')
+        return rows
+
     def blocks(self) -> Iterator[SwinBlock]:
         for block in self.residual_group.blocks:
             assert isinstance(block, SwinBlock)
             yield block
-
-    def _run(self, block: SwinBlock, rows: Tensor, layout: WindowLayout, middle_only: bool) -> Tensor:
-        if self.use_checkpoint and torch.is_grad_enabled():
-            return checkpoint(block, rows, layout, middle_only=middle_only, use_reentrant=False)
-        return block(rows, layout, middle_only=middle_only)
 
 
 class _PatchEmbed(nn.Module):
@@ -81,7 +98,6 @@ class FusionBackbone(nn.Module):
         window: (frames, height, width); all frames of the input stand in one window.
         mlp_ratio, qkv_bias: see :class:`SwinBlock`.
         drop_path_rate: stochastic depth of the last block; grows linearly from 0 at the first.
-        use_checkpoint: recompute blocks in the backward pass.
 
     Raises:
         ValueError: ``depths`` and ``num_heads`` differ in length, or heads do not divide ``channels``.
@@ -97,7 +113,6 @@ class FusionBackbone(nn.Module):
         mlp_ratio: float = 2.0,
         qkv_bias: bool = True,
         drop_path_rate: float = 0.1,
-        use_checkpoint: bool = False,
     ) -> None:
         super().__init__()
         if len(depths) != len(num_heads):
@@ -125,25 +140,48 @@ class FusionBackbone(nn.Module):
                 )
                 for number in range(depth)
             ]
-            self.layers.append(ResidualGroup(blocks, channels=channels, use_checkpoint=use_checkpoint))
+            self.layers.append(ResidualGroup(blocks, channels=channels))
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.apply(_initialise)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, d, C, h, w) features of d frames → (n, C, h, w) feature of the middle one, channels last in memory."""
+    def prepare(self, size: tuple[int, int, int], device: torch.device, policy: Policy = 'none') -> Prepared:
+        """What is the same for all features (n, C, h, w) of one ``size`` (n, h, w), as long as the weights do not change."""
+        n, h, w = size
+        shifts = {block.shift for group in self._groups() for block in group.blocks()}
+        grid = (n, self.window[0], h, w)
+        layouts = {shift: window_layout(grid, self.window[1:], shift, device) for shift in shifts}
+        biases = tuple(tuple(block.attn.position_bias() for block in group.blocks()) for group in self._groups())
+        return Prepared(layouts, biases, policy)
+
+    def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:
+        """Fuse d frames.
+
+        Args:
+            x: (n, d, C, h, w) features.
+            prepared: from :meth:`prepare`, where several inputs of one size follow each other.
+
+        Returns:
+            (n, C, h, w) feature of the middle frame, channels last in memory.
+        """
         n, d, _, h, w = x.shape
         if d != self.window[0]:
             raise ValueError(f'fusion backbone: found {d} frames in {tuple(x.shape)}; wanted {self.window[0]}')
-        grid = x.permute(0, 1, 3, 4, 2)
-        size, window = (n, d, h, w), self.window[1:]
-        shifts = {block.shift for layer in self.layers for block in layer.blocks()}  # type: ignore[operator, union-attr]
-        layouts = {shift: window_layout(size, window, shift, x.device) for shift in shifts}
-        y = self.patch_embed.norm(grid)
-        for number, layer in enumerate(self.layers):
-            y = layer(y, layouts, middle_only=number == len(self.layers) - 1)
+        prepared = prepared or self.prepare((n, h, w), x.device)
+        return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
+
+    def _fuse(self, x: Tensor, prepared: Prepared) -> Tensor:
+        y = self.patch_embed.norm(x.permute(0, 1, 3, 4, 2))
+        last = len(self.layers) - 1
+        for number, group in enumerate(self._groups()):
+            y = group(y, prepared, prepared.biases[number], middle_only=number == last)
         middle = self.norm(y[:, -1]).permute(0, 3, 1, 2)
-        return self.conv_after_body(middle) + x[:, d // 2]
+        return self.conv_after_body(middle) + x[:, x.shape[1] // 2]
+
+    def _groups(self) -> Iterator[ResidualGroup]:
+        for group in self.layers:
+            assert isinstance(group, ResidualGroup)
+            yield group
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """IART: recurrent video super-resolution ×4 with implicit alignment (CVPR 2024)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from iart.archs.clip_frames import Clip, ClipFrames, clip_flows
 from iart.archs.flow import build_spynet, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import PASSES, propagate
+from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
@@ -39,7 +42,8 @@ class IART(nn.Module):
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true has a meaning at ×4.
-        use_checkpoint: recompute blocks in the backward pass, for less memory.
+        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each block),
+            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
 
@@ -65,7 +69,7 @@ class IART(nn.Module):
         drop_path_rate: float = 0.1,
         cpu_cache_length: int = 100,
         is_low_res_input: bool = True,
-        use_checkpoint: bool = False,
+        use_checkpoint: UseCheckpoint = False,
         spynet_path: str | None = None,
         alignment: Mapping[str, Any] | None = None,
     ) -> None:
@@ -75,6 +79,7 @@ class IART(nn.Module):
             log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
+        self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
         self.spynet = build_spynet(spynet_path)
         self.conv_first = nn.Conv2d(in_channels, embed_dim, 3, padding=1)
         # The released name; whichever alignment the options ask for stands here.
@@ -95,7 +100,6 @@ class IART(nn.Module):
                     mlp_ratio=mlp_ratio,
                     qkv_bias=qkv_bias,
                     drop_path_rate=drop_path_rate,
-                    use_checkpoint=use_checkpoint,
                 )
                 for name in PASSES
             }
@@ -138,15 +142,32 @@ class IART(nn.Module):
         for i, frame in enumerate(clip):
             features[i] = self.conv_first(frame.contiguous(memory_format=torch.channels_last))
         backward, forward = clip_flows(self.spynet, clip, store)
+        size = clip.padded_size
+        policy = self._policy(size, len(clip))
+        again = recomputes_rest(policy)
         for name in PASSES:
             towards_next = name.startswith('backward')
-            flows, fuse = backward if towards_next else forward, self.swin_backbone[name]
-            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next):
+            flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
+            assert isinstance(backbone, FusionBackbone)
+            fuse = partial(backbone, prepared=backbone.prepare(size, self.conv_first.weight.device, policy))
+            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next, again):
                 if name != PASSES[-1]:
                     features[i] = feature
                     continue
                 features.free(i)
-                yield self.reconstruct(feature, clip[i])[..., :height, :width]
+                yield recompute(again, self.reconstruct, feature, clip[i])[..., :height, :width]
+
+    def _policy(self, size: tuple[int, int, int], frames: int) -> Policy:
+        """What the backward pass of a clip of so many frames, (n, h, w) each, computes again."""
+        return choose_policy(
+            self.use_checkpoint if torch.is_grad_enabled() else 'none',
+            self.conv_first.weight.device,
+            tokens=3 * math.prod(size),
+            channels=self.embed_dim,
+            calls=frames * len(PASSES),
+            blocks=self.blocks,
+            mlp_ratio=self.mlp_ratio,
+        )
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
         """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from iart.archs.recomputing import recompute
 from iart.ops.warp import flow_warp
 
 PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
@@ -17,7 +18,12 @@ class _Readable(Protocol):
 
 
 def propagate(
-    features: _Readable, flows: _Readable | Sequence[Tensor], align: nn.Module, fuse: Callable[[Tensor], Tensor], backward: bool
+    features: _Readable,
+    flows: _Readable | Sequence[Tensor],
+    align: nn.Module,
+    fuse: Callable[[Tensor], Tensor],
+    backward: bool,
+    recompute_align: bool = False,
 ) -> Iterator[tuple[int, Tensor]]:
     """Run one pass; each frame's feature is read once, and then no more, before what the pass makes of it comes out.
 
@@ -28,6 +34,7 @@ def propagate(
         align: see :mod:`iart.alignments`.
         fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w).
         backward: from the last frame to the first.
+        recompute_align: keep nothing of an alignment for the backward pass of training.
 
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.
@@ -42,8 +49,11 @@ def propagate(
             first = second = x
         else:
             flow = flows[i] if backward else flows[i - 1]
-            first = align(sources[0], x, flow)
-            second = torch.zeros_like(x) if flow_before is None else align(sources[1], x, flow + flow_warp(flow_before, flow))
+            first = recompute(recompute_align, align, sources[0], x, flow)
+            if flow_before is None:
+                second = torch.zeros_like(x)
+            else:
+                second = recompute(recompute_align, align, sources[1], x, flow + flow_warp(flow_before, flow))
             flow_before = flow
         z = fuse(torch.stack((first, x, second), dim=1))
         yield i, z

@@ -1,11 +1,12 @@
 """Swin blocks over windows of three frames, on tokens that stay listed window by window (see ops/windows.py)."""
 
 import torch
-from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.archs.recomputing import recompute
 from iart.ops.attention import biased_attention
+from iart.ops.dense import Dense, dense
 from iart.ops.windows import WindowLayout, relative_position_index
 
 
@@ -28,8 +29,8 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
         # A constant that released checkpoints carry; rebuilt here, compared when a checkpoint is loaded.
         self.register_buffer('relative_position_index', relative_position_index(window), persistent=False)
-        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = Dense(channels, 3 * channels, bias=qkv_bias)
+        self.proj = Dense(channels, channels)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def position_bias(self) -> Tensor:
@@ -38,12 +39,13 @@ class WindowAttention(nn.Module):
         flat = self.relative_position_bias_table.index_select(0, self.relative_position_index.view(-1))
         return flat.view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
 
-    def forward(self, x: Tensor, layout: WindowLayout, queries: slice | None = None) -> Tensor:
+    def forward(self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, queries: slice | None = None) -> Tensor:
         """Attend within windows.
 
         Args:
             x: (windows·tokens, C) in the layout's order.
             layout: how they stand.
+            bias: what :meth:`position_bias` gives, where it has been computed before.
             queries: which tokens of each window ask; default all. What the others would get is not computed.
 
         Returns:
@@ -52,7 +54,7 @@ class WindowAttention(nn.Module):
         c = x.shape[1]
         asking = queries or slice(0, layout.tokens)
         q, k, v = self._project(x.view(-1, layout.tokens, c), queries)
-        bias = self.position_bias()[:, asking]
+        bias = (self.position_bias() if bias is None else bias)[:, asking]
         parts = []
         for group in layout.groups:
             run = slice(group.start, group.stop)
@@ -68,9 +70,22 @@ class WindowAttention(nn.Module):
             q, k, v = self.qkv(x).unflatten(2, (3, *heads)).permute(2, 0, 3, 1, 4)
             return q, k, v
         weight, bias = self.qkv.weight, self.qkv.bias
-        few = F.linear(x[:, queries], weight[:c], None if bias is None else bias[:c])
-        k, v = F.linear(x, weight[c:], None if bias is None else bias[c:]).unflatten(2, (2, *heads)).permute(2, 0, 3, 1, 4)
+        few = dense(x[:, queries], weight[:c], None if bias is None else bias[:c])
+        k, v = dense(x, weight[c:], None if bias is None else bias[c:]).unflatten(2, (2, *heads)).permute(2, 0, 3, 1, 4)
         return few.unflatten(2, heads).transpose(1, 2), k, v
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them; the names are timm's."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = Dense(channels, hidden)
+        self.fc2 = Dense(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., channels) → the same."""
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class SwinBlock(nn.Module):
@@ -99,15 +114,19 @@ class SwinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels=channels, window=window, num_heads=num_heads, qkv_bias=qkv_bias)
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = Mlp(channels, int(channels * mlp_ratio), act_layer=nn.GELU)
+        self.mlp = Mlp(channels, int(channels * mlp_ratio))
 
-    def forward(self, x: Tensor, layout: WindowLayout, *, middle_only: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, *, middle_only: bool = False, recompute_mlp: bool = False
+    ) -> Tensor:
         """Transform tokens.
 
         Args:
             x: (windows·tokens, C) in the layout's order.
             layout: the layout of this block's shift.
+            bias: the attention's position bias, where it has been computed before.
             middle_only: return the middle frame's tokens only; the rest is not computed.
+            recompute_mlp: keep nothing of the MLP for the backward pass.
 
         Returns:
             (windows·tokens, C), or (windows·tokens of the middle frame, C).
@@ -115,12 +134,15 @@ class SwinBlock(nn.Module):
         y = self.norm1(x)
         if layout.inside is not None:
             y = y * layout.inside.to(y.dtype)  # padding takes part in attention as zeros
-        y = self.attn(y, layout, layout.middle if middle_only else None)
+        y = self.attn(y, layout, bias, layout.middle if middle_only else None)
         sample = layout.sample
         if middle_only:
             x, sample = _middle(x, layout), _middle(sample, layout)
         x = x + self._drop(y, sample)
-        return x + self._drop(self.mlp(self.norm2(x)), sample)
+        return x + self._drop(recompute(recompute_mlp, self._feed, x), sample)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.mlp(self.norm2(x))
 
     def _drop(self, branch: Tensor, sample: Tensor) -> Tensor:
         """Stochastic depth: zero the whole branch of a clip with probability ``drop_path``, scale the others up."""

@@ -1,0 +1,332 @@
+"""How fast the network is, and how much memory it takes, against a literal transcription of its definition (tests/reference).
+
+    python scripts/benchmark_network.py [--parts forward train memory policies profile] [--sizes 64x64 180x120] [--json FILE]
+
+Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios are printed.
+Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published ones. Sizes are WIDTHxHEIGHT
+of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with the same checkpointing of blocks.
+"""
+
+import argparse
+import json
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# torch is imported where it is used: a child's peak would count what its parent had in memory when it was started
+REPOSITORY = Path(__file__).resolve().parents[1]
+SMALL = {'mid_channels': 8, 'embed_dim': 24, 'depths': [2], 'num_heads': [2]}
+KINDS = ('reference', 'ours')
+PARTS = ('forward', 'train', 'memory', 'policies', 'profile')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', default=['forward', 'train', 'memory'], choices=PARTS)
+    parser.add_argument('--sizes', nargs='+', default=['64x64', '180x120'], help='of the forward pass')
+    parser.add_argument('--frames', type=int, default=3, help='of the forward pass; the third is the first with all there is to do')
+    parser.add_argument('--train-size', default='64x64')
+    parser.add_argument('--train-frames', type=int, default=6)
+    parser.add_argument('--checkpoint', default='blocks', choices=['blocks', 'none'], help='in the training step of both')
+    parser.add_argument('--ours', nargs='+', default=['blocks', 'none', 'auto'], help='further policies whose step and peak are measured')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--small', action='store_true', help='a tiny network, to try this script')
+    parser.add_argument('--device', default='auto')
+    parser.add_argument('--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='autocast of the forward passes')
+    parser.add_argument(
+        '--clock', default='wall', choices=['wall', 'cpu'], help="cpu: this process's own seconds, where others use the CPU"
+    )
+    parser.add_argument('--threads', type=int, help='of the CPU; default: as many as torch takes')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
+    parser.add_argument('--child', nargs=2, metavar=('KIND', 'POLICY'), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(peak_of_step(arguments, *arguments.child)))
+        return
+    figures: dict[str, Any] = {'arguments': {k: str(v) for k, v in vars(arguments).items()}}
+    if 'memory' in arguments.parts:  # before this process has taken memory of its own
+        figures['memory'] = peaks(arguments)
+    figures['machine'] = machine(arguments)
+    for part, measure in {'forward': forward, 'train': train, 'policies': policies, 'profile': profile}.items():
+        if part in arguments.parts:
+            figures[part] = measure(arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+def network_of(arguments: argparse.Namespace, kind: str, policy: Any = 'none') -> Any:
+    """Either network with the same random weights."""
+    import torch
+
+    from iart import device as devices
+
+    sys.path.insert(0, str(REPOSITORY / 'tests'))
+    sizes: dict[str, Any] = SMALL if arguments.small else {}
+    torch.manual_seed(0)
+    if kind == 'ours':
+        from iart.archs.iart_arch import IART
+
+        network: Any = IART(**sizes, use_checkpoint=policy)
+    else:
+        from reference.network import ReferenceIART
+
+        network = ReferenceIART(**sizes, use_checkpoint=policy == 'blocks')
+    with torch.no_grad():
+        for parameter in network.spynet.parameters():
+            parameter.normal_(std=0.02)  # some motion
+    return network.to(devices.choose(arguments.device))
+
+
+def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
+    """(1, frames, 3, h, w) on the device."""
+    import torch
+
+    from iart import device as devices
+
+    width, height = (int(side) for side in size.split('x'))
+    return torch.rand(1, frames, 3, height, width, generator=torch.Generator().manual_seed(0)).to(devices.choose(arguments.device))
+
+
+def in_turn(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each, run one after the other in every round."""
+    from iart import device as devices
+
+    device = devices.choose(arguments.device)
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(arguments.rounds):
+        for name, function in functions.items():
+            devices.synchronize(device)
+            begin = now(arguments)
+            function()
+            devices.synchronize(device)
+            seconds[name].append(now(arguments) - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def matrix_products(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], float]:
+    """Large matrix products by each of the machine's kernels, and the GFLOP of one."""
+    import torch
+
+    from iart import device as devices
+    from iart.ops.dense import dense
+
+    device, side = devices.choose(arguments.device), 128 if arguments.small else 2048
+    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
+    with devices.autocast(device, arguments.precision):
+        dense(a, b, None)
+    return {'torch.mm': lambda: torch.mm(a, b), 'as a 1×1 convolution': lambda: dense(a, b, None)}, 2 * side**3 / 1e9
+
+
+def flops(function: Callable[[], object]) -> float:
+    """GFLOP of matrix products and convolutions in a call."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    own = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which the counter does not know
+    with FlopCounterMode(display=False, custom_mapping={own: attention}) as counter:
+        function()
+    return counter.get_total_flops() / 1e9
+
+
+def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Seconds per frame, ratio, and share of the matrix product rate."""
+    import torch
+
+    from iart import device as devices
+
+    networks = {kind: network_of(arguments, kind).eval() for kind in KINDS}
+    device, rows = devices.choose(arguments.device), []
+    products, product_gflop = matrix_products(arguments)
+    with torch.inference_mode(), devices.autocast(device, arguments.precision):
+        for size in arguments.sizes:
+            clip = clip_of(arguments, size, arguments.frames)
+            runs: dict[str, Callable[[], object]] = {kind: partial(network, clip) for kind, network in networks.items()}
+            gflop = {kind: flops(run) for kind, run in runs.items()}  # and warm up
+            seconds = in_turn(arguments, runs | products)
+            rates = {name: product_gflop / seconds[name] for name in products}
+            own = gflop['ours'] / seconds['ours']
+            row = {
+                'LR size': size,
+                **{f'{kind} s/frame': seconds[kind] / arguments.frames for kind in KINDS},
+                'ratio': seconds['reference'] / seconds['ours'],
+                **{f'{kind} GFLOP/frame': gflop[kind] / arguments.frames for kind in KINDS},
+                'ours GFLOP/s': own,
+                **{f'{name} GFLOP/s': rate for name, rate in rates.items()},
+                **{f'share of {name}': own / rate for name, rate in rates.items()},
+            }
+            rows.append(row)
+            show(f'forward, LR {size}, {arguments.frames} frames, {arguments.precision}', [row])
+    return rows
+
+
+def step_of(network: Any, clip: Any) -> Callable[[], None]:
+    """A training step: forward, Charbonnier loss, backward, Adam."""
+    import torch
+
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    for parameter in network.parameters():  # so that Adam has its state from the start
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    target = torch.nn.functional.interpolate(clip.flatten(0, 1), scale_factor=4).unflatten(0, clip.shape[:2])
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        (network(clip) - target).square().add(1e-12).sqrt().mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of a training step, ours with every policy asked for."""
+    clip = clip_of(arguments, arguments.train_size, arguments.train_frames)
+    steps: dict[str, Callable[[], object]] = {'reference': step_of(network_of(arguments, 'reference', arguments.checkpoint).train(), clip)}
+    for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours]):
+        steps[f'ours, {policy}'] = step_of(network_of(arguments, 'ours', policy).train(), clip)
+    seconds = in_turn(arguments, steps)
+    rows = [{'network': name, 's/step': value, 'ratio': seconds['reference'] / value} for name, value in seconds.items()]
+    show(f'training step, LR {arguments.train_size}, {arguments.train_frames} frames; reference: {arguments.checkpoint}', rows)
+    return {'rows': rows}
+
+
+def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[str, float]:
+    """Peak memory of a training step in this process, and what was taken before it, in MB."""
+    set_threads(arguments)
+    from iart import device as devices
+
+    device = devices.choose(arguments.device)
+    network, clip = network_of(arguments, kind, policy).train(), clip_of(arguments, arguments.train_size, arguments.train_frames)
+    step = step_of(network, clip)
+    before = devices.peak_memory_mb(device)
+    begin = now(arguments)
+    step()
+    devices.synchronize(device)
+    return {'s': now(arguments) - begin, 'peak MB': devices.peak_memory_mb(device), 'before MB': before}
+
+
+def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Peak memory of a training step, each in a process of its own."""
+    rows: list[dict[str, Any]] = []
+    runs = [('reference', arguments.checkpoint), *(('ours', policy) for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours]))]
+    for kind, policy in runs:
+        command = [sys.executable, __file__, *sys.argv[1:], '--child', kind, policy]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append({'network': f'{kind}, {policy}', **json.loads(done.stdout.splitlines()[-1])})
+        rows[-1]['share'] = rows[-1]['peak MB'] / rows[0]['peak MB']
+        rows[-1]['share without start'] = (rows[-1]['peak MB'] - rows[-1]['before MB']) / (rows[0]['peak MB'] - rows[0]['before MB'])
+    show(f'peak memory of a training step, LR {arguments.train_size}, {arguments.train_frames} frames', rows)
+    return rows
+
+
+def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """One call of a backbone, forward and backward, with each policy: seconds, what waits for the backward pass, and the peak."""
+    import torch
+
+    from iart import device as devices
+    from iart.inference.costs import Allocations
+
+    device = devices.choose(arguments.device)
+    backbones = {kind: network_of(arguments, kind, 'blocks').swin_backbone['forward_1'].train() for kind in KINDS}
+    width, height = (int(side) for side in arguments.train_size.split('x'))
+    channels = backbones['ours'].norm.normalized_shape[0]
+    x = torch.rand(1, 3, channels, height, width, device=device, requires_grad=True)
+    runs: dict[str, Callable[[], Any]] = {'reference, blocks': partial(backbones['reference'], x)}
+    for policy in ('none', 'mlp', 'blocks', 'backbones'):
+        runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare((1, height, width), device, policy))
+    rows = []
+    for name, run in runs.items():
+        with Allocations() as allocations:
+            begin = now(arguments)
+            out = run()
+            kept = allocations.now / 2**20
+            out.sum().backward()
+            devices.synchronize(device)
+            rows.append({'backbone': name, 's': now(arguments) - begin, 'kept MB': kept, 'peak MB': allocations.peak / 2**20})
+    show(f'forward and backward of a backbone, LR {arguments.train_size}', rows)
+    return rows
+
+
+def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What the time of our forward pass is spent on, operator by operator."""
+    import torch
+    from torch.profiler import ProfilerActivity
+
+    from iart import device as devices
+
+    device = devices.choose(arguments.device)
+    network, clip = network_of(arguments, 'ours').eval(), clip_of(arguments, arguments.sizes[0], arguments.frames)
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == 'cuda' else [])
+    with torch.inference_mode(), devices.autocast(device, arguments.precision):
+        network(clip)
+        with torch.profiler.profile(activities=activities) as record:
+            network(clip)
+    on_gpu = device.type == 'cuda'
+    events = record.key_averages()
+    times = {e.key: (e.self_device_time_total if on_gpu else e.self_cpu_time_total) / 1e6 for e in events}
+    total, counts = sum(times.values()), {e.key: e.count for e in events}
+    most = sorted(times, key=lambda key: -times[key])[:15]
+    rows = [{'operator': key, 's': times[key], 'share': times[key] / total, 'calls': counts[key]} for key in most]
+    show(f'forward of ours, LR {arguments.sizes[0]}, {arguments.frames} frames: {total:.2f} s', rows)
+    return rows
+
+
+def now(arguments: argparse.Namespace) -> float:
+    """A clock's seconds."""
+    return time.process_time() if arguments.clock == 'cpu' else time.perf_counter()
+
+
+def set_threads(arguments: argparse.Namespace) -> None:
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+
+
+def machine(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the figures were measured with."""
+    import torch
+
+    from iart import device as devices
+
+    set_threads(arguments)
+    device = devices.choose(arguments.device)
+    found = {
+        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else processor(),
+        'threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+        'vector units': torch.backends.cpu.get_cpu_capability(),
+        'python': platform.python_version(),
+    }
+    show('machine', [found])
+    return found
+
+
+def processor() -> str:
+    described = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.M) if Path('/proc/cpuinfo').exists() else None
+    return described[1] if described else platform.processor()
+
+
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    from iart import log
+
+    def spell(value: Any) -> str:
+        return f'{value:.3g}' if isinstance(value, float) and value < 100 else f'{value:.0f}' if isinstance(value, float) else str(value)
+
+    if len(rows) == 1:
+        log.table(title, ['', ''], [[name, spell(value)] for name, value in rows[0].items()])
+    else:
+        log.table(title, list(rows[0]), [[spell(value) for value in row.values()] for row in rows])
+
+
+if __name__ == '__main__':
+    main()
