@@ -116,8 +116,8 @@ def score(root: Path, clips: int) -> list[tuple]:
     """Figures of the first few clips under a restorer that depends on what it is given."""
 
     def restore(lq):
-        for i in range(lq.shape[1]):
-            yield torch.nn.functional.interpolate(lq[:, i], scale_factor=4, mode='bilinear')
+        for frame in lq:
+            yield torch.nn.functional.interpolate(frame, scale_factor=4, mode='bilinear')
 
     names = [f'{i:03}' for i in range(clips)]
     section = {'dataroot_gt': str(root / 'GT'), 'dataroot_lq': str(root / 'LR'), 'clips': names}
