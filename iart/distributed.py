@@ -1,5 +1,6 @@
 """Rank, world size, barrier, means and gathers over ranks; no-ops in one process."""
 
+import inspect
 import os
 import subprocess
 from collections.abc import Mapping
@@ -8,8 +9,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from iart.errors import UserError
+
+# The buffers of our networks are constant tables, equal on every rank: nothing to exchange. torch has renamed the switch.
+_SWITCHES = inspect.signature(DistributedDataParallel).parameters
+CONSTANT_BUFFERS: dict[str, Any] = {'forward_sync_buffers' if 'forward_sync_buffers' in _SWITCHES else 'broadcast_buffers': False}
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 

@@ -174,7 +174,7 @@ def training(run: DryRun, frame: Counts, machines: dict[str, Machine], shares: S
     scale = size.pixels * size.frames / (arguments.size[0] * arguments.size[1])
     # Calls do not shrink with the frame: the launches of a frame are counted in full.
     patch = {key: Work(int(w.flops * scale), int(w.bytes * scale), w.calls * size.frames * size.clips) for key, w in frame.items()}
-    again = bool(options.network_g.get('use_checkpoint'))
+    again = options.network_g.get('use_checkpoint') not in (None, False, 'none')
     rows = []
     for name, machine in machines.items():
         forward = seconds_by_part(patch, machine, shares, half=True)

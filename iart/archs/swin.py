@@ -1,6 +1,7 @@
 """Swin blocks over windows of three frames, on tokens that stay listed window by window (see ops/windows.py)."""
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -64,15 +65,15 @@ class WindowAttention(nn.Module):
 
     def _project(self, x: Tensor, queries: slice | None) -> tuple[Tensor, Tensor, Tensor]:
         """(windows, tokens, C) → q, k, v of shape (windows, heads, tokens, C/heads); views, not copies."""
-        c = x.shape[2]
-        heads = (self.num_heads, c // self.num_heads)
         if queries is None:
-            q, k, v = self.qkv(x).unflatten(2, (3, *heads)).permute(2, 0, 3, 1, 4)
+            q, k, v = rearrange(self.qkv(x), 'w t (qkv heads c) -> qkv w heads t c', qkv=3, heads=self.num_heads)
             return q, k, v
-        weight, bias = self.qkv.weight, self.qkv.bias
+        c, weight, bias = x.shape[2], self.qkv.weight, self.qkv.bias
         few = dense(x[:, queries], weight[:c], None if bias is None else bias[:c])
-        k, v = dense(x, weight[c:], None if bias is None else bias[c:]).unflatten(2, (2, *heads)).permute(2, 0, 3, 1, 4)
-        return few.unflatten(2, heads).transpose(1, 2), k, v
+        k, v = rearrange(
+            dense(x, weight[c:], None if bias is None else bias[c:]), 'w t (kv heads c) -> kv w heads t c', kv=2, heads=self.num_heads
+        )
+        return rearrange(few, 'w t (heads c) -> w heads t c', heads=self.num_heads), k, v
 
 
 class Mlp(nn.Module):

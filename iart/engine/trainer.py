@@ -222,9 +222,9 @@ class Trainer:
         return DistributedDataParallel(
             self.model,
             device_ids=devices.ddp_ids(self.device),
-            broadcast_buffers=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=self.train.deterministic,
+            **distributed.CONSTANT_BUFFERS,
         )
 
     def _synchronising(self, last: bool) -> AbstractContextManager[None]:
