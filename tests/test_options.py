@@ -105,7 +105,7 @@ def test_every_mistake_is_in_one_message(tmp_path: Path) -> None:
         .replace('total_iter: 100', 'total_iter: 99.5\n  precision: fp61')
         .replace('CharbonnierLoss', 'CharbonierLoss')
         .replace('REDSRecurrentDataset', 'REDSRecurentDataset')
-        .replace('val_1', 'vla')
+        .replace('val_1: {', 'vla: {name: ../elsewhere, ')
         .replace('{type: calculate_psnr, crop_border: 0}', '{type: calculate_psnr, crop_borders: 0}')
         .replace('betas: [0.9, 0.99]', 'beta: 1')
     )
@@ -119,6 +119,7 @@ def test_every_mistake_is_in_one_message(tmp_path: Path) -> None:
         'train.optim_g.beta': "did you mean 'betas'?",
         'datasets.train.type': "did you mean 'REDSRecurrentDataset'?",
         'datasets.vla': 'val or test',
+        'datasets.vla.name': 'without slashes',
         'network_g.num_feet': "did you mean 'num_feat'?",
         'val.metrics.psnr.crop_borders': "did you mean 'crop_border'?",
         'val.save_img': 'true or false',

@@ -26,6 +26,7 @@ from iart.registry import (
 )
 
 _OPTIMIZERS = ('Adam', 'AdamW')
+_FOLDER_NAME = 'the name of a folder, without slashes'
 _PHASE = re.compile(r'train|(val|test)\w*')
 
 
@@ -111,6 +112,9 @@ def _dataset(section: Any, key: str) -> list[Problem]:
     if not _PHASE.fullmatch(key.removeprefix('datasets.')):
         problems.append(Problem(key, 'this key', 'train, or a key that starts with val or test'))
     loader, arguments = DatasetOptions.split(section)
+    name = loader.get('name')
+    if isinstance(name, str) and not _names_a_folder(name):
+        problems.append(Problem(f'{key}.name', repr(name), _FOLDER_NAME))
     protocol = loader.get('protocol')
     if isinstance(protocol, str) and protocol not in _protocols():
         problems.append(Problem(f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())))
@@ -145,12 +149,16 @@ def _optimizer(section: Any, key: str) -> list[Problem]:
     return problems
 
 
+def _names_a_folder(name: str) -> bool:
+    return bool(name.strip()) and name not in ('.', '..') and not re.search(r'[/\\]', name)
+
+
 def _contradictions(raw: dict[str, Any]) -> list[Problem]:
     """Mistakes that a field does not show alone: names that must lead somewhere, and keys that must agree."""
     problems = []
     name, model_type, val = raw.get('name', 'x'), raw.get('model_type', 'VSRModel'), _mapping(raw.get('val'))
-    if isinstance(name, str) and (not name.strip() or name in ('.', '..') or re.search(r'[/\\]', name)):
-        problems.append(Problem('name', repr(name), 'the name of a folder, without slashes'))
+    if isinstance(name, str) and not _names_a_folder(name):
+        problems.append(Problem('name', repr(name), _FOLDER_NAME))
     models = sorted({'VSRModel', *usable(MODEL_REGISTRY)})
     if isinstance(model_type, str) and model_type not in models:
         wanted = f'one of: {listing(models)}, or a video model of upstream'
