@@ -2,7 +2,10 @@
 
 import multiprocessing
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import lmdb
 import numpy as np
 import pytest
 from data_clips import gt_frame, lr_frame, write_clips, write_lmdbs
@@ -62,6 +65,19 @@ def test_store_crosses_a_fork(store):
 def test_lmdb_crosses_a_spawn(tmp_path):
     store = LmdbStore(write_lmdbs(tmp_path, {'000': 2})['dataroot_gt'])
     assert np.array_equal(_read_elsewhere(store, 'spawn'), gt_frame(0, 1))
+
+
+def test_threads_that_read_at_once_open_an_lmdb_once(tmp_path, monkeypatch):
+    store = LmdbStore(write_lmdbs(tmp_path, {'000': 4})['dataroot_gt'])
+    real = lmdb.open
+
+    def slowly(*arguments, **options):
+        time.sleep(0.05)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(lmdb, 'open', slowly)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(lambda frame: store.read('000', frame), store.frames('000')))) == 4
 
 
 def test_two_stores_on_one_lmdb(tmp_path):

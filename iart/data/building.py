@@ -80,11 +80,12 @@ class ClipLoader(DataLoader[Any]):
                 if isinstance(batch, UserError):
                     raise batch
                 yield batch
-        except RuntimeError as error:
-            if 'DataLoader worker' not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: it ended while it handed a batch over
+            if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
                 raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             wanted = 'wanted enough memory, whole files, or a smaller num_worker_per_gpu'
-            raise DataError(f'a process that reads frames ended ({str(error).splitlines()[0]}); {wanted}') from error
+            raise DataError(f'a process that reads frames ended ({reason}); {wanted}') from error
 
 
 def _worker_context() -> BaseContext:

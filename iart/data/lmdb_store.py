@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from pathlib import Path
 
 import lmdb
@@ -16,6 +17,7 @@ _META_LINE = re.compile(r'^(?P<key>.+?)\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?
 
 # One environment per path and process: LMDB refuses to open a path twice, and an environment must not cross a fork.
 _environments: dict[str, tuple[int, lmdb.Environment]] = {}
+_opening = threading.Lock()  # frames may be read by several threads
 
 
 class LmdbStore:
@@ -97,14 +99,15 @@ class LmdbStore:
 
 def _environment(root: Path) -> lmdb.Environment:
     path = str(root.resolve())
-    owner, environment = _environments.get(path, (0, None))
-    if environment is None or owner != os.getpid():
-        if environment is not None:
-            environment.close()  # inherited from the process that forked this one
-        environment = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
-        _refuse_cut(root / 'data.mdb', environment)
-        _environments[path] = os.getpid(), environment
-    return environment
+    with _opening:
+        owner, environment = _environments.get(path, (0, None))
+        if environment is None or owner != os.getpid():
+            if environment is not None:
+                environment.close()  # inherited from the process that forked this one
+            environment = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
+            _refuse_cut(root / 'data.mdb', environment)
+            _environments[path] = os.getpid(), environment
+        return environment
 
 
 def _refuse_cut(file: Path, environment: lmdb.Environment) -> None:
