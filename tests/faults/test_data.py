@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 import torch
@@ -131,8 +132,23 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
 def test_a_second_signal_stops_at_once(root, monkeypatch):
     def signalled(self, batches):
         signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
 
+    monkeypatch.setattr('iart.engine.stopping._ONE_REQUEST', 0.01)
     monkeypatch.setattr(Trainer, 'train_step', signalled)
     with pytest.raises(KeyboardInterrupt):
         train(root)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(root, monkeypatch):
+    """As Ctrl-C under torchrun, which passes on what the terminal has sent already."""
+    step = Trainer.train_step
+
+    def signalled(self, batches):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        step(self, batches)
+
+    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    assert train(root, train__total_iter=50, logger__save_checkpoint_freq=1000).step == 1
