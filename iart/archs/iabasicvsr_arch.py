@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
-from iart.archs.flow import build_spynet, upsample
+from iart.archs.flow import build_flow, freeze_unreached, upsample
 from iart.archs.recomputing import recompute
 from iart.archs.stores import StoreFactory, stores
 from iart.ops.warp import flow_warp
@@ -39,7 +39,8 @@ class IABasicVSR(nn.Module):
         alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2 taps.
         num_heads: attention heads of the alignment.
         use_checkpoint: compute trunks, alignment and head again in the backward pass of training: less memory, more time.
-        spynet_path: weights of the flow network; None starts with zero flow.
+        flow: ``{'type': name, ...}``: where the flow comes from: see :mod:`iart.archs.optical_flow`; default SPyNet.
+        spynet_path: weights of SPyNet; None starts with zero flow.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
 
     Raises:
@@ -58,6 +59,7 @@ class IABasicVSR(nn.Module):
         alignment: Mapping[str, Any] | None = None,
         num_heads: int = 8,
         use_checkpoint: bool = False,
+        flow: Mapping[str, Any] | None = None,
         spynet_path: str | None = None,
         cpu_cache_length: int = 100,
     ) -> None:
@@ -66,7 +68,7 @@ class IABasicVSR(nn.Module):
         self.num_feat, self.head, self.trunk_input = num_feat, head, trunk_input
         self.use_checkpoint, self.cpu_cache_length = use_checkpoint, cpu_cache_length
         blocks = residual_blocks_class()
-        self.spynet = build_spynet(spynet_path)
+        self.spynet = build_flow(flow, spynet_path)
         self.extractor = blocks(3, num_feat, num_extract_block) if num_extract_block else None
         self.alignment = build(
             ALIGNMENT_REGISTRY,
@@ -75,6 +77,9 @@ class IABasicVSR(nn.Module):
             channels=num_feat,
             num_heads=num_heads,
         )
+        if getattr(self.alignment, 'joint', False):
+            raise ValueError('alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour')
+        freeze_unreached(self.spynet, self.alignment)
         inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
         self.backward_trunk = blocks(inputs, num_feat, num_block)
         self.forward_trunk = blocks(inputs, num_feat, num_block)

@@ -61,8 +61,8 @@ class VSRModel(nn.Module):
         """
         if 'flows' in batch and not self.takes_flows:
             raise OptionsError(
-                f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; leave the option out, or choose a network that does '
-                '(IABasicVSR)'
+                f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
+                'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
         known = {'flows': batch['flows'].unbind(1)} if 'flows' in batch else {}
         output = self.network(batch['lq'], **known)
