@@ -11,7 +11,7 @@ from typing import Any
 
 from iart import __version__
 from iart.errors import EXIT_USER_ERROR, UserError
-from iart.inference.plan_options import add_plan_arguments, plan_options
+from iart.inference.options import add_plan_arguments, plan_options
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -91,10 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
-    from iart.engine import estimate_command as estimating
-    from iart.preparing import commands as preparing
-    from iart.reporting import commands as reporting
-    from iart.upscaling import commands as upscaling
+    from iart.commands import data as preparing
+    from iart.commands import estimate as estimating
+    from iart.commands import report as reporting
+    from iart.commands import upscale as upscaling
 
     for part in (upscaling, estimating, preparing, reporting):
         part.add_commands(commands)
@@ -136,7 +136,7 @@ def _train(arguments: argparse.Namespace) -> None:
         options = load(arguments.opt, [*overrides, f'name=debug_{options.name}'])
     device = _launch(arguments, options)
     from iart import distributed
-    from iart.engine.trainer import Trainer
+    from iart.training.trainer import Trainer
 
     auto_resume = arguments.auto_resume or distributed.restarted()
     Trainer(options, device=device, auto_resume=auto_resume, force_resume=arguments.force_resume).fit()
@@ -147,7 +147,7 @@ def _test(arguments: argparse.Namespace) -> None:
 
     options = load(arguments.opt, arguments.force_yml)
     device = _launch(arguments, options)
-    from iart.engine.testing import results_folder, run_test
+    from iart.scoring.run_test import results_folder, run_test
 
     run_test(
         options,
@@ -162,7 +162,7 @@ def _test(arguments: argparse.Namespace) -> None:
         report=arguments.report,
     )
     if arguments.report:
-        from iart.reporting.commands import report_on
+        from iart.commands.report import report_on
 
         report_on([results_folder(options, arguments.baseline)])
 
@@ -180,6 +180,6 @@ def _convert(arguments: argparse.Namespace) -> None:
     from iart import log
 
     log.setup()
-    from iart.engine.converting import convert
+    from iart.archs.convert import convert
 
     convert(arguments.source, arguments.target, options_file=arguments.opt, key=arguments.key)

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from iart import device as devices
 from iart import log
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 from iart.image import natural_key, read_image, to_tensor
-from iart.inference.plan_options import PlanOptions
-from iart.inference.planning import Size
-from iart.inference.restoring import PlannedRestorer
+from iart.inference.options import PlanOptions
+from iart.inference.plan import Size
+from iart.inference.restorer import PlannedRestorer
 from iart.options import load
 from iart.weights import load_weights
 

@@ -63,9 +63,9 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
 
     from iart import device as devices
     from iart.archs.iart_arch import IART
-    from iart.inference.plan_options import PlanOptions
-    from iart.inference.planning import Size
-    from iart.inference.restoring import PlannedRestorer
+    from iart.inference.options import PlanOptions
+    from iart.inference.plan import Size
+    from iart.inference.restorer import PlannedRestorer
 
     class Synthetic:
         def __len__(self) -> int:

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from iart import log
-from iart.engine import flops
-from iart.engine.dry_run import DryRun, Load
-from iart.engine.flops import Counts, Work
 from iart.inference.costs import measure
+from iart.ops import flops
+from iart.ops.flops import Counts, Work
 from iart.options import load
+from iart.training.dry_run import DryRun, Load
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[1]

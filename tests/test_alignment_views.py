@@ -4,17 +4,17 @@ import json
 
 import pytest
 import torch
-from tiny import NETWORK, TinyFlow
+from helpers.tiny import NETWORK, TinyFlow
 
 from iart.alignments.implicit_alignment import ImplicitAlignment, _pixel_rows
-from iart.archs.building import build_network
-from iart.engine import alignment_views
-from iart.engine.alignment_views import bilinear_weights, colour_offsets, watch, write_views
-from iart.engine.evaluator import SetScores
-from iart.engine.score_report import Material, SetReport
+from iart.archs.builder import build_network
 from iart.image import read_image, write_png
 from iart.ops.sine import offset_code, tap_code
 from iart.ops.taps import sampling_taps
+from iart.scoring import alignment_views
+from iart.scoring.alignment_views import bilinear_weights, colour_offsets, watch, write_views
+from iart.scoring.evaluator import SetScores
+from iart.scoring.report import Material, SetReport
 
 CPU = torch.device('cpu')
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.prepared_clips import snapshot, texture, write_benchmark, write_gt
 from PIL import Image
-from prepared_clips import snapshot, texture, write_benchmark, write_gt
 
 from iart import cli
 from iart.image import encode_png
@@ -236,7 +236,7 @@ def test_disk_full(gt, tmp_path, capsys, maker, limit):
 
 def test_two_runs_at_once(gt, tmp_path, capsys, monkeypatch):
     """The second is sent away, the first finishes untouched."""
-    from iart.preparing import degrading
+    from iart.preparing import degrade as degrading
 
     begun, go_on, real = threading.Event(), threading.Event(), degrading.degrade_uint8
 

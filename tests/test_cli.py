@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 import yaml
-from tiny import TinyFlow, options, write_clips, write_options
+from helpers.tiny import TinyFlow, options, write_clips, write_options
 
 from iart import cli
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from helpers.prepared_clips import texture, write_gt, write_lr
 from PIL import Image
-from prepared_clips import texture, write_gt, write_lr
 
 from iart.data import png
 from iart.data.degraded import DegradedStore, TrimmedStore

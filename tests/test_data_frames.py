@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lmdb
 import numpy as np
 import pytest
-from data_clips import gt_frame, lr_frame, write_clips, write_lmdbs
+from helpers.data_clips import gt_frame, lr_frame, write_clips, write_lmdbs
 
 from iart.data.frames import FolderStore, LmdbStore, open_store
 from iart.errors import DataError

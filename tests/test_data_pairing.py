@@ -1,11 +1,11 @@
 """What is found before training starts: clips, counts and sizes that do not fit together."""
 
 import pytest
-from data_clips import gt_frame, lr_frame, write_clips
+from helpers.data_clips import gt_frame, lr_frame, write_clips
 
 from iart.data.frames import FolderStore
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairing import choose_clips, missing_numbers, pair_clips
+from iart.data.pairs import choose_clips, missing_numbers, pair_clips
 from iart.errors import DataError
 from iart.image import write_png
 

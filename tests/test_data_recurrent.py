@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from data_clips import SCALE, gt_frame, write_clips, write_lmdbs
+from helpers.data_clips import SCALE, gt_frame, write_clips, write_lmdbs
 
-from iart.data.building import build_dataset
+from iart.data.loaders import build_dataset
 from iart.data.recurrent_dataset import REDSRecurrentDataset, VideoClipDataset, Vimeo90KRecurrentDataset
 from iart.errors import DataError, OptionsError, UserError
 from iart.image import to_uint8, write_png

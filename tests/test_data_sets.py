@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from data_clips import gt_frame, lr_frame, write_clips
+from helpers.data_clips import gt_frame, lr_frame, write_clips
 
-from iart.data.building import build_dataset, build_train_loader
+from iart.data.loaders import build_dataset, build_train_loader
 from iart.errors import DataError, UserError
 from iart.image import to_tensor
 from iart.registry import DATASET_REGISTRY, find, ours

@@ -5,15 +5,15 @@ import random
 
 import numpy as np
 import pytest
-from prepared_clips import texture
-from video_files import write_video
+from helpers.prepared_clips import texture
+from helpers.video_files import write_video
 
-from iart.data import video_index
 from iart.data.frames import open_store
 from iart.data.recurrent_dataset import VideoClipDataset
 from iart.data.store import Box
 from iart.errors import DataError
 from iart.image import video_frames
+from iart.video import index as video_index
 
 COUNT = 23
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import distributed
-from iart.engine.evaluator import share_out
-from iart.engine.trainer import Trainer
 from iart.errors import UserError
 from iart.options import load
+from iart.scoring.evaluator import share_out
+from iart.training.trainer import Trainer
 
 # Half the network's blocks recomputed in the backward pass, and a flow network that thaws on the way.
 SETTINGS = {'network_g__drop_path_rate': 0, 'network_g__use_checkpoint': True, 'train__total_iter': 4, 'train__fix_flow': 2}

@@ -4,17 +4,18 @@ import json
 
 import pytest
 import torch
-from tiny import NETWORK, TinyFlow, write_options
+from helpers.tiny import NETWORK, TinyFlow, write_options
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from iart import cli
-from iart.archs.building import build_network
-from iart.engine import estimating, flops
-from iart.engine.dry_run import DryRun, Load, StepMemory, StepWork
-from iart.engine.estimating import estimate, print_estimate
+from iart.archs.builder import build_network
 from iart.errors import OptionsError
 from iart.inference.costs import Allocations
+from iart.ops import flops
 from iart.options import load
+from iart.training import estimate as estimating
+from iart.training.dry_run import DryRun, Load, StepMemory, StepWork
+from iart.training.estimate import estimate, print_estimate
 
 CPU = torch.device('cpu')
 
@@ -22,7 +23,7 @@ CPU = torch.device('cpu')
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    monkeypatch.setattr('iart.engine.dry_run._SIDE', 16)
+    monkeypatch.setattr('iart.training.dry_run._SIDE', 16)
 
 
 def options_file(root, **changes):
@@ -57,7 +58,7 @@ def test_bytes_of_an_operator_are_what_it_reads_and_writes():
 
 
 def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.engine.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
+    monkeypatch.setattr('iart.training.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
     size, found = Load(2, 4, 64), []
     for checkpoint in (False, True):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)

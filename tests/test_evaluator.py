@@ -8,14 +8,14 @@ import torch
 
 from iart import distributed
 from iart.archs.stores import DiskStore
-from iart.engine.baselines import bicubic_restore
-from iart.engine.evaluator import build_metrics, score_set, share_out
-from iart.engine.restored_clip import LQFrames
 from iart.errors import DataError, OptionsError
 from iart.image import read_image, to_tensor, to_uint8
-from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer
+from iart.inference.baselines import bicubic_restore
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
+from iart.scoring.evaluator import build_metrics, score_set, share_out
+from iart.scoring.restored_clip import LQFrames
 
 CPU = torch.device('cpu')
 PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
@@ -145,7 +145,7 @@ class DriftingNetwork(torch.nn.Module):
 
 
 def test_frames_are_read_again_when_there_is_no_room_to_keep_them(monkeypatch):
-    monkeypatch.setattr('iart.engine.restored_clip._MOST_KEPT', 2 * 12 * 16 * 3)
+    monkeypatch.setattr('iart.scoring.restored_clip._MOST_KEPT', 2 * 12 * 16 * 3)
     data = FakeSet([3])
     frames = LQFrames(lambda j: data.read_lq_frame(0, j), 3, mirrored=True)
     assert [torch.equal(frames[j], frames[5 - j]) for j in range(3)] == [True] * 3

@@ -10,11 +10,11 @@ from torch import nn
 from iart import device as devices
 from iart.archs.iart_arch import IART
 from iart.errors import UserError
-from iart.inference import planning
+from iart.inference import plan as planning
 from iart.inference.costs import Allocations, Costs, measure
-from iart.inference.cutting import chunks, feathers, spans, tiles
-from iart.inference.plan_options import KINDS, PlanOptions, add_plan_arguments, plan_options
-from iart.inference.planning import Budget, Size
+from iart.inference.options import KINDS, PlanOptions, add_plan_arguments, plan_options
+from iart.inference.plan import Budget, Size
+from iart.inference.tiling import chunks, feathers, spans, tiles
 
 GB = 2**30
 SIZE = Size(100, 180, 320)

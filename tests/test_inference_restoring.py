@@ -5,16 +5,16 @@ import re
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from torch import nn
 
 from iart.archs.iart_arch import IART
 from iart.archs.stores import BlockStore, DiskStore, HostStore, stores
 from iart.errors import UserError
-from iart.inference import restoring
+from iart.inference import restorer as restoring
 from iart.inference.costs import measure
-from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import plan_restorer
 
 CPU = torch.device('cpu')
 

@@ -7,13 +7,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
 FILES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = (
-    {'errors', 'registry', 'device', 'distributed', 'image', 'log'},
-    {'options', 'ops', 'weights', 'pretrained', 'protocols'},
+    {'errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'log'},
+    {'options', 'ops', 'weights', 'pretrained', 'protocols', 'video'},
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},
-    {'engine', 'preparing', 'upscaling'},
-    {'reporting'},
+    {'scoring', 'preparing', 'upscaling'},
+    {'training', 'reporting'},
+    {'commands'},
     {'cli', '__main__'},
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -97,7 +98,7 @@ def test_upward_imports_are_found() -> None:
     text = """
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from iart.engine.trainer import Trainer
+    from iart.training.trainer import Trainer
 from iart import models
 from .taps import gather
 from ..archs import swin

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from prepared_clips import texture, write_gt
+from helpers.prepared_clips import texture, write_gt
 
 from iart.errors import DataError, UserError, WeightsError
 from iart.metrics import pyiqa_metric

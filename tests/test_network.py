@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 
 import iart
 from iart import registry
 from iart.archs.flow import is_mirrored, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.iart_arch import IART
-from iart.archs.recomputing import choose_policy
+from iart.archs.recompute_policy import choose_policy
 from iart.errors import OptionsError, UserError
 from iart.ops.attention import biased_attention
 from iart.ops.dense import dense
@@ -182,7 +182,7 @@ def test_checkpointing_keeps_less():
     ('free_mb', 'frames', 'policy'), [(1e6, 6, 'none'), (32_000, 6, 'mlp'), (8_000, 6, 'backbones'), (8_000, 1, 'none'), (500, 2, 'blocks')]
 )
 def test_auto_takes_the_fastest_policy_that_fits(monkeypatch, free_mb, frames, policy):
-    monkeypatch.setattr('iart.archs.recomputing.devices.free_memory', lambda device: free_mb * 2**20)
+    monkeypatch.setattr('iart.archs.recompute_policy.devices.free_memory', lambda device: free_mb * 2**20)
     sizes = {'tokens': 3 * 64 * 64, 'channels': 120, 'calls': 4 * frames, 'blocks': 18, 'mlp_ratio': 2.0}
     assert choose_policy('auto', torch.device('cpu'), **sizes) == policy
 

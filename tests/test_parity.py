@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import load_file
 from torch import nn
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from predict_scaling import GPUS, Machine, Shares, part_of, scaling, seconds_by_part
 
-from iart.engine.flops import Work
+from iart.ops.flops import Work
 
 MACHINE = Machine(fp32=1.0, half=4.0, memory=100.0, link=10.0, network=1.0)
 

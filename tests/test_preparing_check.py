@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from prepared_clips import texture, write_benchmark, write_gt, write_lr
+from helpers.prepared_clips import texture, write_benchmark, write_gt, write_lr
 
 from iart import cli
 from iart.ops.degradation import degrade_uint8
-from iart.preparing.checking import Depth, check_folder
-from iart.preparing.estimating import _blurred, estimate_shift, likeness
-from iart.preparing.examining import choose
+from iart.preparing.data_check import Depth, check_folder
+from iart.preparing.frame_checks import choose
+from iart.preparing.likeness import _blurred, estimate_shift, likeness
 
 CLIPS = {'000': 5, '001': 5, '002': 4}
 

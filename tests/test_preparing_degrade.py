@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from prepared_clips import snapshot, texture, write_gt
-from video_files import write_video
+from helpers.prepared_clips import snapshot, texture, write_gt
+from helpers.video_files import write_video
 
 from iart.data.frames import open_store
 from iart.errors import DataError, UserError
 from iart.image import read_image
 from iart.ops.degradation import degrade_uint8
-from iart.preparing import degrading
-from iart.preparing.degrading import degrade_data
+from iart.preparing import degrade as degrading
+from iart.preparing.degrade import degrade_data
 
 
 @pytest.mark.parametrize(('kind', 'scale'), [('BI', 4), ('BD', 4), ('BI', 2), ('BI', 3)])

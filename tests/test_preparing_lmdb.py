@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prepared_clips import snapshot, texture, write_gt
+from helpers.prepared_clips import snapshot, texture, write_gt
 
 from iart.data.frames import LmdbStore
 from iart.errors import DataError

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from prepared_clips import snapshot, texture, write_gt, write_lr
+from helpers.prepared_clips import snapshot, texture, write_gt, write_lr
 
 from iart.data.recurrent_dataset import REDSRecurrentDataset, Vimeo90KRecurrentDataset
 from iart.data.video_test_dataset import VideoRecurrentTestDataset, VideoTestVimeo90KDataset

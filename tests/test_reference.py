@@ -6,7 +6,7 @@ from pathlib import Path
 import benchmark_network
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from reference.alignment import ReferenceAlignment, sine_code
 from reference.backbone import ReferenceBackbone
 from reference.network import ReferenceIART

@@ -8,17 +8,17 @@ import shutil
 
 import numpy as np
 import pytest
-from result_folders import CLIPS, FRAMES, write_results
+from helpers.result_folders import CLIPS, FRAMES, write_results
 
 from iart import cli
-from iart.engine.scoring import spread
 from iart.errors import DataError, UserError
 from iart.reporting.footage import choose_frames, find_footage, located
 from iart.reporting.images import Slices, cut_slices, error_map, flicker
+from iart.reporting.page import write_report
 from iart.reporting.results import read_results
 from iart.reporting.tables import command_of, set_table
 from iart.reporting.views import charts_of
-from iart.reporting.writing import write_report
+from iart.scoring.benchmark import spread
 
 
 @pytest.fixture(scope='module')

@@ -4,9 +4,9 @@ import shutil
 from itertools import pairwise
 
 import pytest
-from result_folders import write_results
+from helpers.result_folders import write_results
 
-from iart.reporting.writing import write_report
+from iart.reporting.page import write_report
 
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason='Chromium and its driver are not installed (Debian: chromium-driver)')

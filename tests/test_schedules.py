@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from iart.engine.schedules import lr_at
 from iart.models.vsr_model import flow_is_frozen
 from iart.options import CosineAnnealingRestartLR, MultiStepLR, TrueCosineAnnealingLR
+from iart.training.schedules import lr_at
 
 
 def test_cosine_is_torchs():

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from iart.engine import scoring
-from iart.engine.baselines import bicubic_restore
-from iart.engine.evaluator import ClipScores, SetScores
-from iart.engine.pictures import comparison, find_detail
-from iart.engine.score_report import NetworkFacts, Settings
-from iart.engine.scoring import agree, compare, score
-from iart.engine.tables import to_json, write_text
 from iart.errors import DataError, UserError
 from iart.image import write_png
+from iart.inference.baselines import bicubic_restore
 from iart.ops.degradation import degrade_uint8
 from iart.protocols import get, match
+from iart.reporting.comparison import comparison, find_detail
+from iart.scoring import benchmark as scoring
+from iart.scoring.benchmark import agree, compare, score
+from iart.scoring.evaluator import ClipScores, SetScores
+from iart.scoring.report import NetworkFacts, Settings
+from iart.scoring.tables import to_json, write_text
 
 CPU = torch.device('cpu')
 Y = {

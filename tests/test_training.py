@@ -5,14 +5,14 @@ import signal
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
-from tiny import options as tiny_options
+from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import options as tiny_options
 
 from iart import log
-from iart.engine.checkpoints import is_whole, load_state, newest_state, save_state
-from iart.engine.trainer import Trainer
 from iart.errors import OptionsError, UserError, WeightsError
 from iart.options import load
+from iart.training.checkpoints import is_whole, load_state, newest_state, save_state
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -133,7 +133,7 @@ def test_networks_of_basicsr_train_and_score(tmp_path, network):
 
 def test_the_best_weights_are_kept_by_metric(root, monkeypatch):
     figures = iter([30.0, 29.0])
-    monkeypatch.setattr('iart.engine.validation.Validator.run', lambda self, network, step, recorder: {'held/psnr': next(figures)})
+    monkeypatch.setattr('iart.training.validation.Validator.run', lambda self, network, step, recorder: {'held/psnr': next(figures)})
     trainer = train(root, val__val_freq=2)
     assert trainer.progress.best == {'metric': 'held/psnr', 'value': 30.0, 'step': 2}
     best, second = (torch.load(trainer.experiment.model_file(n), weights_only=True)['params'] for n in ('best', 2))

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from iart.errors import DataError
-from iart.upscaling.chroma import enlarge, reduce
-from iart.upscaling.colours import KR_KB, Coding, rgb_to_ycbcr, ycbcr_to_rgb
-from iart.upscaling.encoding import _MATRIX_TAGS
-from iart.upscaling.pictures import Decoded, coding_of, depth, is_rgb, plane_array, to_frame
+from iart.video.chroma import enlarge, reduce
+from iart.video.color import KR_KB, Coding, rgb_to_ycbcr, ycbcr_to_rgb
+from iart.video.encode import _MATRIX_TAGS
+from iart.video.pictures import Decoded, coding_of, depth, is_rgb, plane_array, to_frame
 
 FORMATS = [
     *('yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'yuv422p10le', 'yuv444p12le', 'nv12', 'p010le'),

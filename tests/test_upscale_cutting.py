@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from upscale_clips import texture
+from helpers.upscale_clips import texture
 
 from iart.image import to_tensor
 from iart.upscaling.scene_cuts import LEAST, NEIGHBOURS, RATIO, difference, is_cut, mark_shots, thumbnail

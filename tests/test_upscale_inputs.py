@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import NETWORK
-from upscale_clips import Enlarge, look, texture, tiny_weights, write
+from helpers.tiny import NETWORK
+from helpers.upscale_clips import Enlarge, look, texture, tiny_weights, write
 
 import iart
 from iart import pretrained
-from iart.archs.building import build_network
-from iart.archs.foreign import network_section, recognise
+from iart.archs.builder import build_network
+from iart.archs.recognize import network_section, recognise
 from iart.cli import main
 from iart.errors import DataError, UserError
 from iart.image import read_image, write_png

@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 import torch
-from upscale_clips import IRREGULAR, Enlarge, look, texture, tiny_weights, write
+from helpers.upscale_clips import IRREGULAR, Enlarge, look, texture, tiny_weights, write
 
 from iart.cli import main
 from iart.errors import DataError, UserError
-from iart.inference.plan_options import PlanOptions
+from iart.inference.options import PlanOptions
+from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.running import run
 from iart.upscaling.settings import Settings, Wishes
 from iart.upscaling.sources import find_jobs
 
@@ -217,7 +217,7 @@ def test_nothing_leaks_over_a_cut(tmp_path):
 
 @pytest.mark.parametrize('codec', ['hevc', 'vp9', 'av1', 'prores'])
 def test_other_codecs(rich, tmp_path, codec):
-    from iart.upscaling.encoding import CODECS
+    from iart.video.encode import CODECS
 
     if CODECS[codec] not in av.codecs_available:
         pytest.skip(f'this FFmpeg has no {codec}')

@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import save_file
 from torch import nn
 
 import iart
+from iart.archs.convert import convert
 from iart.archs.iart_arch import IART
-from iart.engine.converting import convert
 from iart.errors import WeightsError
 from iart.weights import released_state_dict, stored_options
 

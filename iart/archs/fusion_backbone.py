@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from iart.archs.recomputing import Policy, recompute
+from iart.archs.recompute_policy import Policy, recompute
 from iart.archs.swin import SwinBlock
 from iart.ops.windows import WindowLayout, change, enter, leave, window_layout
 

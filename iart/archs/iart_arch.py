@@ -14,7 +14,7 @@ from iart.archs.clip_frames import Clip, ClipFrames, clip_flows
 from iart.archs.flow import build_spynet, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import PASSES, propagate
-from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
+from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build

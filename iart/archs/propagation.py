@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.ops.warp import flow_warp
 
 PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')

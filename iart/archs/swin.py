@@ -5,7 +5,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.ops.attention import biased_attention
 from iart.ops.dense import Dense, dense
 from iart.ops.windows import WindowLayout, relative_position_index

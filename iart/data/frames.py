@@ -7,10 +7,10 @@ from pathlib import Path
 from iart.data.lmdb_store import LmdbStore
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, FrameStore, IoBackend, Size
-from iart.data.video_index import is_video
 from iart.data.videos import VideoStore
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, Frame, decode_image, image_size, natural_key, read_bytes
+from iart.video.index import is_video
 
 __all__ = ['FolderStore', 'FrameStore', 'IoBackend', 'LmdbStore', 'VideoStore', 'file_bytes', 'find_store', 'open_store']
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lmdb
 
-from iart.data.naming import check_name
+from iart.data.names import check_name
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, Size
 from iart.errors import DataError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iart import log
-from iart.data.naming import check_name
+from iart.data.names import check_name
 from iart.errors import DataError
 
 _FULL = re.compile(r'^(?P<name>.+?)\s+(?P<count>\d+)(?:\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\))?$')

@@ -10,7 +10,7 @@ from iart.data import transforms
 from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, choose_clips, pair_clips
 from iart.data.store import Box, check_size
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from iart import log
 from iart.data.frames import IoBackend, open_store
 from iart.data.meta import read_meta
-from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, choose_clips, pair_clips
 from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
 from iart.errors import DataError, listing
 from iart.image import Frame, to_tensor

@@ -14,9 +14,9 @@ import numpy as np
 
 from iart import log
 from iart.data.store import Box, Size, check_size
-from iart.data.video_index import VideoIndex, index_of, is_video, opened
 from iart.errors import DataError
 from iart.image import Frame, natural_key
+from iart.video.index import VideoIndex, index_of, is_video, opened
 
 _DECODED_KEPT = 24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
 _READERS = 4  # videos held open at once

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from iart.options.fields import Component, Naturals, Positive, Positives, Section, Weights, Whole
+from iart.options.base import Component, Naturals, Positive, Positives, Section, Weights, Whole
 
 
 class CosineAnnealingRestartLR(Section):

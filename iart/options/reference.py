@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from iart.options.fields import Section, thaw
+from iart.options.base import Section, thaw
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
 from iart.options.schema import DatasetOptions, DistOptions, LoggerOptions, Options, PathOptions, ValOptions, WandbOptions
 

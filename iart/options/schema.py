@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from iart.options.fields import Component, FrozenDict, Natural, Positive, Section
+from iart.options.base import Component, FrozenDict, Natural, Positive, Section
 from iart.options.recipe import TrainOptions
 
 

@@ -11,11 +11,11 @@ from iart.data.frames import FolderStore
 from iart.data.store import Box
 from iart.errors import DataError, listing
 from iart.image import image_size, natural_key, read_image, write_png
-from iart.preparing.degrading import degrade_data
+from iart.preparing.degrade import degrade_data
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_clips, check_tree, find_frames
 from iart.preparing.lmdbs import make_lmdb
-from iart.preparing.writing import Target, place_file, write_text
+from iart.preparing.target import Target, place_file, write_text
 
 _DEEPEST = 6
 

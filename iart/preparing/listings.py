@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from iart.data.pairing import missing_numbers
+from iart.data.pairs import missing_numbers
 from iart.data.store import FrameStore, Size
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, image_size, natural_key

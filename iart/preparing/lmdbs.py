@@ -11,7 +11,7 @@ from iart.errors import DataError, listing
 from iart.image import decode_image, encode_png, read_bytes
 from iart.preparing.jobs import parallel
 from iart.preparing.listings import Frame, check_clips
-from iart.preparing.writing import Target, write_text
+from iart.preparing.target import Target, write_text
 
 _FIRST_MAP = 2**26  # bytes; doubled whenever it is full
 _BATCH = 2**26  # bytes between two commits: at most this much is done again by a run that goes on

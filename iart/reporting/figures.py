@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from iart.engine.pictures import comparison
 from iart.errors import DataError
+from iart.reporting.comparison import comparison
 from iart.reporting.views import Shot, SliceView
 
 COLOURS = ('#2f6fdb', '#d9730d', '#1a8f5a', '#a345c9', '#c2334d', '#7a6a00')

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from iart import log
-from iart.data.building import build_part
+from iart.data.loaders import build_part
 from iart.errors import UserError
 from iart.image import Frame, read_image, to_tensor, to_uint8
 from iart.ops.degradation import upsample

@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from iart.engine.pictures import Box
 from iart.image import Frame, read_bytes
+from iart.reporting.comparison import Box
 from iart.reporting.footage import Footage
 
 ERROR_LIMIT = 32  # levels of 255 at which an error map is brightest

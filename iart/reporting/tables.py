@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from iart.protocols import get
-from iart.protocols.loading import Published
+from iart.protocols.protocol import Published
 from iart.reporting.results import Result, SetEntry
 
 MOST_ROWS = 40

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iart.engine.pictures import find_detail
 from iart.errors import DataError
 from iart.image import Frame
+from iart.reporting.comparison import find_detail
 from iart.reporting.footage import BICUBIC, Choice, Footage, choose_frames
 from iart.reporting.images import Image, Slices, cut, cut_slices, error_map, from_png, lossless, lossy, shrunk
 from iart.reporting.results import Frames, Result, finite

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from iart import log
-from iart.archs.building import build_network
-from iart.archs.foreign import network_section
+from iart.archs.builder import build_network
+from iart.archs.recognize import network_section
 from iart.errors import UserError, WeightsError, listing, nearest
 from iart.pretrained import default_root, load_manifest, obtain, sha256_of
 from iart.weights import load_weights

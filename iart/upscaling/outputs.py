@@ -13,12 +13,12 @@ from torch import Tensor
 
 from iart.errors import DataError
 from iart.image import to_uint8, write_png
-from iart.upscaling.clip import Clip
-from iart.upscaling.encoding import Encoding, add_video_stream, encode
-from iart.upscaling.muxing import Companions, mux
-from iart.upscaling.packets import read_packets, write_packets
 from iart.upscaling.partial import Partial
-from iart.upscaling.pictures import Shown, to_frame
+from iart.video.encode import Encoding, add_video_stream, encode
+from iart.video.facts import Clip
+from iart.video.mux import Companions, mux
+from iart.video.packets import read_packets, write_packets
+from iart.video.pictures import Shown, to_frame
 from iart.weights import write_atomically
 
 Restored = Iterable[tuple[Shown, Tensor]]

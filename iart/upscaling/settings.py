@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from iart.errors import UserError
-from iart.inference.plan_options import PlanOptions
+from iart.inference.options import PlanOptions
 
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
@@ -18,7 +18,7 @@ class Wishes:
     """How to encode; None: what suits the input.
 
     Args:
-        codec: a name of :data:`iart.upscaling.encoding.CODECS`, or an encoder of FFmpeg's.
+        codec: a name of :data:`iart.video.encode.CODECS`, or an encoder of FFmpeg's.
         crf: constant quality; the smaller, the better and larger.
         pix_fmt: pixel format.
         preset: the encoder's own name of a compromise between speed and size.

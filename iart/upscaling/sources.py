@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iart.data.video_index import is_video
 from iart.errors import DataError, UserError
 from iart.image import IMAGE_SUFFIXES, natural_key
-from iart.upscaling import folders, videos
-from iart.upscaling.clip import Clip
-from iart.upscaling.folders import Frames, frames_in
-from iart.upscaling.pictures import Shown
+from iart.upscaling import folder_source as folders
+from iart.upscaling import video_source as videos
+from iart.upscaling.folder_source import Frames, frames_in
 from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
+from iart.video.facts import Clip
+from iart.video.index import is_video
+from iart.video.pictures import Shown
 
 Source = Path | Frames
 """A video file, or the frames of a folder."""

@@ -18,13 +18,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 import iart.archs.flow
 from iart import cli, weights
-from iart.engine import saving
-from iart.engine.checkpoints import load_state
-from iart.engine.trainer import Trainer
+from iart.training import saver as saving
+from iart.training.checkpoints import load_state
+from iart.training.trainer import Trainer
 
 PHASES = ('starting', 'training', 'scoring', 'writing')
 _PIECES = 12  # in which a slowed-down file is written
@@ -128,7 +128,7 @@ def _patch(phase: Phase, slow: float) -> None:
         write(path, fill_slowly if slow else fill)
 
     Trainer.train_step, Trainer.validate = train_step, validating
-    saving.write_atomically = sys.modules['iart.engine.checkpoints'].write_atomically = writing
+    saving.write_atomically = sys.modules['iart.training.checkpoints'].write_atomically = writing
 
 
 def wait(child: int, seconds: float) -> int | None:

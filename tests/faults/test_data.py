@@ -8,12 +8,12 @@ import time
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.data.guarded import Guarded
-from iart.engine.trainer import Trainer
 from iart.errors import DataError
 from iart.options import load
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -135,7 +135,7 @@ def test_a_second_signal_stops_at_once(root, monkeypatch):
         time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr('iart.engine.stopping._ONE_REQUEST', 0.01)
+    monkeypatch.setattr('iart.training.stop_request._ONE_REQUEST', 0.01)
     monkeypatch.setattr(Trainer, 'train_step', signalled)
     with pytest.raises(KeyboardInterrupt):
         train(root)

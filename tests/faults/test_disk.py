@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import weights
-from iart.engine import checkpoints
-from iart.engine.checkpoints import is_whole, newest_state
-from iart.engine.experiment import Experiment
-from iart.engine.trainer import Trainer
 from iart.errors import UserError, WeightsError
 from iart.options import load
+from iart.training import checkpoints
+from iart.training.checkpoints import is_whole, newest_state
+from iart.training.experiment import Experiment
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 

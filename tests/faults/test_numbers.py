@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.archs.flow import neighbour_flows
-from iart.engine.checkpoints import load_state
-from iart.engine.trainer import Trainer
 from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
 from iart.options import load
+from iart.training.checkpoints import load_state
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny import TinyFlow, write_clips, write_options
 from running import free_port
-from tiny import TinyFlow, write_clips, write_options
 
 from iart import cli, distributed, log
-from iart.data.building import build_dataset
-from iart.engine.evaluator import build_metrics, score_set
-from iart.engine.trainer import Trainer
+from iart.data.loaders import build_dataset
+from iart.scoring.evaluator import build_metrics, score_set
+from iart.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 FORK = multiprocessing.get_context('fork')

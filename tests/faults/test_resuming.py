@@ -5,13 +5,13 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import device as devices
-from iart.engine.resuming import is_harmful
-from iart.engine.trainer import Trainer
 from iart.errors import OptionsError, UserError
 from iart.options import load
+from iart.training.same_run import is_harmful
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 

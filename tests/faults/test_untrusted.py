@@ -11,15 +11,15 @@ import lmdb
 import pytest
 import torch
 import yaml
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.data.lmdb_store import LmdbStore
 from iart.data.meta import read_meta
-from iart.data.naming import check_name
-from iart.engine.checkpoints import load_state, save_state
-from iart.engine.trainer import Trainer
+from iart.data.names import check_name
 from iart.errors import DataError, OptionsError, UserError, WeightsError
 from iart.options import load
+from iart.training.checkpoints import load_state, save_state
+from iart.training.trainer import Trainer
 from iart.weights import read_weights
 
 

@@ -1,0 +1,116 @@
+"""Scores as tables: on the console, as CSV and as JSON.
+
+JSON has no infinity, which is the PSNR of identical images: it is written as the text ``"inf"`` (and not as null, which
+would look like a missing figure). CSV holds ``inf`` too.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iart import log
+from iart.errors import DataError
+from iart.scoring.evaluator import SetScores
+
+_MANY_CLIPS = 60
+_DIGITS = {'psnr': 4, 'ssim': 6}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A published result beside what was measured on exactly the same data in the same way.
+
+    Args:
+        figure: ``psnr`` (dB) or ``ssim``.
+        note: what was done differently all the same, e.g. without the mirror; empty when nothing.
+    """
+
+    method: str
+    source: str
+    figure: str
+    published: float
+    measured: float
+    note: str = ''
+
+    @property
+    def difference(self) -> float:
+        return self.measured - self.published
+
+
+def print_scores(scores: SetScores, label: str) -> None:
+    """One line per clip and the total; the total alone when there are very many clips."""
+    shown = scores.clips if len(scores.clips) <= _MANY_CLIPS else ()
+    columns = ['clip', 'frames', *scores.metrics, 'fps']
+    rows = [[clip.name, str(len(clip.frames)), *(f'{clip.mean(m):.4f}' for m in scores.metrics), f'{clip.fps:.2f}'] for clip in shown]
+    count = sum(len(clip.frames) for clip in scores.clips)
+    fps = scores.restored / scores.seconds if scores.seconds else 0.0
+    total = [
+        f'mean of {len(scores.clips)} clip{"s" if len(scores.clips) != 1 else ""}',
+        str(count),
+        *(f'{v:.4f}' for v in scores.totals().values()),
+        f'{fps:.2f}',
+    ]
+    log.table(f'{scores.title}: {label}', columns, rows, footer=total)
+
+
+def print_comparisons(protocol: str, comparisons: Iterable[Comparison]) -> None:
+    """Published, measured, difference."""
+    rows = []
+    for c in comparisons:
+        digits = _DIGITS[c.figure]
+        method = f'{c.method} ({c.note})' if c.note else c.method
+        rows.append([method, c.figure.upper(), f'{c.published:g}', f'{c.measured:.{digits}f}', f'{c.difference:+.{digits}f}', c.source])
+    log.table(f'{protocol}: published and measured', ['method', '', 'published', 'measured', 'difference', 'source'], rows)
+
+
+def frames_csv(sets: Iterable[SetScores]) -> str:
+    """One line per frame that counts: set, clip, frame and every metric."""
+    sets = list(sets)
+    metrics = list(dict.fromkeys(metric for scores in sets for metric in scores.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['set', 'clip', 'frame', *metrics])
+    for scores in sets:
+        for clip in scores.clips:
+            for j, frame in enumerate(clip.frames):
+                writer.writerow([scores.title, clip.name, frame, *(clip.values[m][j] if m in clip.values else '' for m in metrics)])
+    return text.getvalue()
+
+
+def to_json(value: Any) -> str:
+    """Strictly valid JSON; numbers that JSON lacks become ``"inf"``, ``"-inf"`` and ``"nan"``."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename: a reader sees the old file or the new one, never half of it.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding='utf-8')
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise DataError(f'{path}: cannot be written ({error.strerror})') from error
