@@ -54,12 +54,16 @@ def test_bicubic_frames_are_the_published_ones(shared):
 )
 def test_golden_values(kind, golden):
     row, column = np.mgrid[:12, :16]
-    image = np.stack([(row * 37 + column * 101 + row * column * 17 + c * 59) % 256 for c in range(3)], -1).astype(np.uint8)
+    image = np.stack([(row * 37 + column * 101 + row * column * 17 + c * 59) % 256 for c in range(3)], -1).astype(
+        np.uint8
+    )
     assert degrade_uint8(image, kind)[..., 0].tolist() == golden
 
 
 def test_blur_as_written():
-    """12x12 weights of sigma 1.6 over offsets -5..+6, replicated borders, rounded, every 4th from index 1; cropped to 4 first."""
+    """12x12 weights of sigma 1.6 over offsets -5..+6, replicated borders, rounded, every 4th from index 1; cropped to 4
+    first.
+    """
     image = noise(27, 22, 3, seed=1)
     offsets = np.arange(12) - 5.5
     kernel = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.6**2))
@@ -133,5 +137,5 @@ def test_mistakes():
         degrade_uint8(noise(8, 8, 3), 'BD', 2)
     with pytest.raises(UserError, match='3x8'):
         degrade(torch.zeros(3, 8, 3))
-    with pytest.raises(UserError, match='wanted uint8'):
+    with pytest.raises(UserError, match='expected uint8'):
         degrade_uint8(np.zeros((8, 8, 3)))

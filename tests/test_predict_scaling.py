@@ -34,7 +34,11 @@ def test_roofline_takes_what_holds_up_most():
         ('IART.swin_backbone', 'aten.add'): Work(flops=0, bytes=int(200e9), calls=2),
         ('IART.spynet', 'aten.convolution'): Work(flops=0, bytes=0, calls=7),
     }
-    assert seconds_by_part(counts, MACHINE, shares, half=True) == {'linear': 4.0, 'norm, GELU, copies': 4.0, 'SPyNet': 7.0}
+    assert seconds_by_part(counts, MACHINE, shares, half=True) == {
+        'linear': 4.0,
+        'norm, GELU, copies': 4.0,
+        'SPyNet': 7.0,
+    }
     assert seconds_by_part(counts, MACHINE, shares, half=False)['linear'] == 16.0
 
 

@@ -51,7 +51,7 @@ def test_shifted_blur(tmp_path):
 def test_the_other_degradation(data):
     wrong = failed(data, protocol='Vid4-BD')
     assert 'looks like BI' in wrong['degradation']
-    assert 'wanted BD' in wrong['degradation']
+    assert 'expected BD' in wrong['degradation']
 
 
 def test_swapped_clips(data):
@@ -77,7 +77,9 @@ def test_reordered_frames(data):
 
 
 def test_something_else(tmp_path):
-    write_benchmark(tmp_path, {'000': 3}, lambda gt: np.clip(degrade_uint8(gt).astype(int) + 9, 0, 255).astype(np.uint8))
+    write_benchmark(
+        tmp_path, {'000': 3}, lambda gt: np.clip(degrade_uint8(gt).astype(int) + 9, 0, 255).astype(np.uint8)
+    )
     assert 'something else' in failed(tmp_path)['degradation']
 
 

@@ -61,7 +61,9 @@ def test_other_settings_are_refused(tmp_path):
 def test_sizes_that_are_no_multiple_are_cut(tmp_path):
     gt = write_gt(tmp_path / 'gt', {'000': 1}, size=(97, 131))
     degrade_data(gt, tmp_path / 'lr', kind='BI')
-    assert np.array_equal(read_image(tmp_path / 'lr/000/00000000.png'), degrade_uint8(texture(0, 0, (97, 131))[:96, :128]))
+    assert np.array_equal(
+        read_image(tmp_path / 'lr/000/00000000.png'), degrade_uint8(texture(0, 0, (97, 131))[:96, :128])
+    )
 
 
 @pytest.mark.parametrize(('kind', 'scale'), [('BD', 2), ('XX', 4)])

@@ -108,7 +108,7 @@ def test_tags_decide():
     frame.colorspace, frame.color_range = 9, 2
     assert coding_of(frame, Path('v.mp4')) == Coding('BT.2020', True, 8)
     frame.colorspace = 14
-    with pytest.raises(DataError, match=r'v\.mp4: found colour matrix 14'):
+    with pytest.raises(DataError, match=r'v\.mp4: got colour matrix 14'):
         coding_of(frame, Path('v.mp4'))
 
 

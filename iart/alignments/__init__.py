@@ -11,5 +11,6 @@ the YAML names it under ``network_g.alignment.type``. The contract::
 ``aligned(p) = source(p + flow(p))``; the result is (n, channels, h, w). One module serves all passes and both orders
 of propagation. An alignment that computes something of the source alone may put it in ``prepare(source)``: it is
 called once per source, and ``forward`` then gets its result in place of ``source``.
-An alignment that weighs taps may offer ``tap_weights(source, current, flow)`` → (n, heads, window², h, w): reports show it.
+An alignment that weighs taps may offer ``tap_weights(source, current, flow)`` → (n, heads, window², h, w): reports show
+it.
 """

@@ -17,7 +17,9 @@ class FlowWarpAlignment(nn.Module):
         resampling: the interpolation kernel.
     """
 
-    def __init__(self, *, channels: int, num_heads: int, resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'bilinear') -> None:
+    def __init__(
+        self, *, channels: int, num_heads: int, resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'bilinear'
+    ) -> None:
         super().__init__()
         self.resampling = resampling
 

@@ -28,9 +28,9 @@ class ImplicitAlignment(nn.Module):
     def __init__(self, *, channels: int, num_heads: int, window: int = 2) -> None:
         super().__init__()
         if channels % 4 or channels % num_heads:
-            raise ValueError(f'channels: found {channels}; wanted a multiple of 4 and of num_heads ({num_heads})')
+            raise ValueError(f'channels: got {channels}, expected a multiple of 4 and of num_heads ({num_heads})')
         if window < 2:
-            raise ValueError(f'window: found {window}; wanted 2 or more')
+            raise ValueError(f'window: got {window}, expected 2 or more')
         self.channels, self.num_heads, self.window = channels, num_heads, window
         self.q = Dense(channels, channels)
         self.k = Dense(channels, channels)
@@ -67,7 +67,10 @@ class ImplicitAlignment(nn.Module):
         width = self.channels // self.num_heads
         scaled = query * width**-0.5
         logits = torch.stack(
-            [(scaled * (keys.index_select(0, i) + code)).unflatten(1, (-1, width)).sum(2) for i, code in zip(index, tap_keys, strict=True)]
+            [
+                (scaled * (keys.index_select(0, i) + code)).unflatten(1, (-1, width)).sum(2)
+                for i, code in zip(index, tap_keys, strict=True)
+            ]
         )
         weights = logits.softmax(0).to(values.dtype)
         out = torch.zeros_like(query)
@@ -79,26 +82,32 @@ class ImplicitAlignment(nn.Module):
     def tap_weights(self, source: Tensor | tuple[Tensor, Tensor], current: Tensor, flow: Tensor) -> Tensor:
         """The attention over the taps of every pixel, for those who want to look at it.
 
-        Measured on :meth:`forward` itself, which is linear in the values: they are set to one on every ``window``-th row and
+        Measured on :meth:`forward` itself, which is linear in the values: they are set to one on every ``window``-th
+        row and
         column of the source in turn, which each tap neighbourhood meets just once.
 
         Args:
             source, current, flow: as for :meth:`forward`.
 
         Returns:
-            (n, num_heads, window², h, w), summing to one over the taps. Taps that the image's edge moved to the same pixel
+            (n, num_heads, window², h, w), summing to one over the taps. Taps that the image's edge moved to the same
+            pixel
             share its weight equally.
         """
         keys, values = self.prepare(source) if isinstance(source, Tensor) else source
         n, _, h, w = current.shape
         side = self.window
-        row, column = torch.meshgrid(torch.arange(h, device=flow.device), torch.arange(w, device=flow.device), indexing='ij')
+        row, column = torch.meshgrid(
+            torch.arange(h, device=flow.device), torch.arange(w, device=flow.device), indexing='ij'
+        )
         group = (row % side * side + column % side).flatten()
         nothing = self.forward((keys, torch.zeros_like(values)), current, flow)
         shares = []
         for number in range(side**2):
             chosen = (group == number).repeat(n).unsqueeze(1).to(values.dtype).expand_as(values)
-            shares.append((self.forward((keys, chosen), current, flow) - nothing).unflatten(1, (self.num_heads, -1))[:, :, 0])
+            shares.append(
+                (self.forward((keys, chosen), current, flow) - nothing).unflatten(1, (self.num_heads, -1))[:, :, 0]
+            )
         by_group = torch.stack(shares, 2).flatten(3)
         index = sampling_taps(flow, side)[0]
         met = group[index % (h * w)].view(side**2, n, h * w).transpose(0, 1)

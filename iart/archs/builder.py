@@ -23,7 +23,7 @@ def build_network(options: Any) -> nn.Module:
     if isinstance(section, Mapping) and 'type' not in section:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
-        raise OptionsError("network_g: found no 'type'; wanted the name of a network such as IART or BasicVSR")
+        raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
     try:
         return build(ARCH_REGISTRY, section, key='network_g')
     except ValueError as error:

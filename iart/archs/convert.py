@@ -12,7 +12,9 @@ from iart.options import load
 from iart.weights import load_weights, write_weights
 
 
-def convert(source: str | Path, target: str | Path, *, options_file: str | Path | None = None, key: str = 'params') -> None:
+def convert(
+    source: str | Path, target: str | Path, *, options_file: str | Path | None = None, key: str = 'params'
+) -> None:
     """Load weights into the network they belong to, which accounts for every name, and write them anew.
 
     Args:
@@ -27,10 +29,12 @@ def convert(source: str | Path, target: str | Path, *, options_file: str | Path 
         WeightsError, OptionsError: the source does not fit the network.
     """
     if Path(source).resolve() == Path(target).resolve():
-        raise UserError(f'convert: {source} and {target} are the same file; wanted another name to write to')
+        raise UserError(f'convert: {source} and {target} are the same file, expected another name to write to')
     section: Mapping[str, Any]
     section = load(options_file).network_g if options_file else (network_section(source, key) or {'type': 'IART'})
-    section = {name: value for name, value in section.items() if name != 'spynet_path'}  # the flow network's weights are in the file
+    section = {
+        name: value for name, value in section.items() if name != 'spynet_path'
+    }  # the flow network's weights are in the file
     network = build_network(section)
     load_weights(network, source, key)
     write_weights(target, network, section)

@@ -54,7 +54,9 @@ def neighbour_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_flows(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
-    """Flows from one frame to the other of (n, p, 3, h, w) pairs, all at once: (n, p, 2, h, w) pixels, float32 under any autocast."""
+    """Flows from one frame to the other of (n, p, 3, h, w) pairs, all at once: (n, p, 2, h, w) pixels, float32 under
+    any autocast.
+    """
     n, pairs, _, h, w = start.shape
     with torch.autocast(start.device.type, enabled=False):
         start, end = (pad_to(frames.float(), _SMALLEST_SIDE).flatten(0, 1) for frames in (start, end))

@@ -42,8 +42,10 @@ class IART(nn.Module):
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true has a meaning at ×4.
-        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each block),
-            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
+        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each
+            block),
+            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits
+            into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
 
@@ -115,10 +117,12 @@ class IART(nn.Module):
         return torch.stack(list(self.frames(lq)), dim=1)
 
     def frames(self, lq: Clip, store: StoreFactory | None = None) -> Iterator[Tensor]:
-        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need not be held.
+        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need
+        not be held.
 
         Args:
-            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie anywhere.
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie
+                anywhere.
             store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
                 or in host memory for a clip longer than ``cpu_cache_length``.
 
@@ -184,10 +188,12 @@ class IART(nn.Module):
 
 def _check(in_channels: int, num_frames: int, window_size: Sequence[int], is_low_res_input: bool) -> None:
     if in_channels != 3:
-        raise ValueError(f'in_channels: found {in_channels}; wanted 3 (the flow network takes RGB)')
+        raise ValueError(f'in_channels: got {in_channels}, expected 3 (the flow network takes RGB)')
     if num_frames != 3:
-        raise ValueError(f'num_frames: found {num_frames}; wanted 3 (first-order neighbour, current frame, second-order neighbour)')
+        raise ValueError(
+            f'num_frames: got {num_frames}, expected 3 (first-order neighbour, current frame, second-order neighbour)'
+        )
     if len(window_size) != 3 or window_size[0] != num_frames:
-        raise ValueError(f'window_size: found {list(window_size)}; wanted [{num_frames}, height, width]')
+        raise ValueError(f'window_size: got {list(window_size)}, expected [{num_frames}, height, width]')
     if not is_low_res_input:
-        raise ValueError('is_low_res_input: found false; wanted true: this network enlarges its input by 4')
+        raise ValueError('is_low_res_input: got false, expected true: this network enlarges its input by 4')

@@ -1,4 +1,6 @@
-"""The one place that understands weight files without options: which network they belong to, from names and shapes alone."""
+"""The one place that understands weight files without options: which network they belong to, from names and shapes
+alone.
+"""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +23,8 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
         key: which weights of a ``.pth``.
 
     Returns:
-        ``{'type': 'IART', ...}`` or ``{'type': 'BasicVSR', ...}``, without the path of a flow network, whose weights are in the file;
+        ``{'type': 'IART', ...}`` or ``{'type': 'BasicVSR', ...}``, without the path of a flow network, whose weights
+        are in the file;
         None: not recognised.
 
     Raises:

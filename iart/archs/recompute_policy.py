@@ -26,7 +26,9 @@ def recomputes_rest(policy: Policy) -> bool:
 
 
 def recompute(wanted: bool, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """``function(*args, **kwargs)``; if ``wanted`` and there are gradients, nothing in it is kept for the backward pass."""
+    """``function(*args, **kwargs)``; if ``wanted`` and there are gradients, nothing in it is kept for the backward
+    pass.
+    """
     if wanted and torch.is_grad_enabled():
         return checkpoint(function, *args, use_reentrant=False, **kwargs)
     return function(*args, **kwargs)
@@ -41,7 +43,10 @@ def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) ->
         blocks: of a backbone.
         mlp_ratio: of the blocks.
     """
-    attention, mlp = 8.0, 1 + 2 * mlp_ratio  # input, normed, q k v, two of the attention's output, sum; normed and twice the hidden layer
+    attention, mlp = (
+        8.0,
+        1 + 2 * mlp_ratio,
+    )  # input, normed, q k v, two of the attention's output, sum; normed and twice the hidden layer
     block, rest = attention + mlp, 11.0  # alignments of a call, and the quarter of a reconstruction that falls to it
     return {
         'none': calls * (blocks * block + rest),
@@ -52,7 +57,14 @@ def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) ->
 
 
 def choose_policy(
-    use_checkpoint: UseCheckpoint, device: torch.device, *, tokens: int, channels: int, calls: int, blocks: int, mlp_ratio: float
+    use_checkpoint: UseCheckpoint,
+    device: torch.device,
+    *,
+    tokens: int,
+    channels: int,
+    calls: int,
+    blocks: int,
+    mlp_ratio: float,
 ) -> Policy:
     """The policy that the options name, or for ``auto`` the fastest one that fits into the memory that is free now.
 
@@ -68,7 +80,8 @@ def choose_policy(
     if use_checkpoint != 'auto':
         return use_checkpoint
     needs: dict[Policy, float] = {
-        policy: 4 * tokens * channels * kept_values(policy, calls=calls, blocks=blocks, mlp_ratio=mlp_ratio) for policy in get_args(Policy)
+        policy: 4 * tokens * channels * kept_values(policy, calls=calls, blocks=blocks, mlp_ratio=mlp_ratio)
+        for policy in get_args(Policy)
     }
     free = _SHARE * devices.free_memory(device)
     quicker: tuple[Policy, ...] = ('none', 'mlp')

@@ -19,11 +19,15 @@ def add_commands(commands: Any) -> None:
     _add_prepare(inner)
 
     degrade = _command(inner, 'degrade', _degrade, 'make LR frames of a tree of frames, or of video files')
-    degrade.add_argument('input', type=Path, metavar='INPUT', help='folder with frames at any depth, folder of videos, or a video')
+    degrade.add_argument(
+        'input', type=Path, metavar='INPUT', help='folder with frames at any depth, folder of videos, or a video'
+    )
     degrade.add_argument('output', type=Path, metavar='OUTPUT', help='folder to make')
     degrade.add_argument('--kind', choices=('BI', 'BD'), required=True, help='bicubic, or blur and decimation')
     degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD knows 4 only')
-    degrade.add_argument('--compression', type=int, choices=range(10), default=3, metavar='0-9', help='of the PNG files (default 3)')
+    degrade.add_argument(
+        '--compression', type=int, choices=range(10), default=3, metavar='0-9', help='of the PNG files (default 3)'
+    )
     _holes(degrade)
 
     lmdb = _command(inner, 'lmdb', _lmdb, "write an LMDB in BasicSR's format")
@@ -38,7 +42,9 @@ def add_commands(commands: Any) -> None:
     )
     _holes(lmdb)
 
-    check = _command(inner, 'check', _check, f'is everything there, and what it should be? Exit code 0 if so, {NOT_OK} if not')
+    check = _command(
+        inner, 'check', _check, f'is everything there, and what it should be? Exit code 0 if so, {NOT_OK} if not'
+    )
     check.add_argument('what', type=Path, metavar='YAML|FOLDER', help="options file, or a benchmark's folder")
     check.add_argument('--protocol', help='benchmark that the folder must be, such as REDS4, Vid4-BI or UDM10-BD')
     check.add_argument('--gt', type=Path, metavar='FOLDER', help='ground truth, where it is not found by its name')
@@ -71,10 +77,18 @@ def _add_prepare(inner: Any) -> None:
         command.add_argument('--output', type=Path, metavar='FOLDER', help='where to lay it out (default: ROOT itself)')
         if kinds:
             both = ' '.join(kinds)
-            command.add_argument('--kind', nargs='+', choices=('BI', 'BD'), default=list(kinds), help=f'LR frames to make (default {both})')
+            command.add_argument(
+                '--kind',
+                nargs='+',
+                choices=('BI', 'BD'),
+                default=list(kinds),
+                help=f'LR frames to make (default {both})',
+            )
         command.add_argument('--link', action='store_true', help='symbolic links instead of copies')
         command.add_argument('--lmdb', action='store_true', help='write LMDBs, too')
-        command.add_argument('--incomplete', action='store_true', help='take what is there, though clips or frames are missing')
+        command.add_argument(
+            '--incomplete', action='store_true', help='take what is there, though clips or frames are missing'
+        )
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -89,7 +103,8 @@ def _holes(parser: argparse.ArgumentParser) -> None:
 
 
 def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
-    """Start the log; returns the number of jobs. Each job is a thread of its own, so the libraries are given one each."""
+    """Start the log; returns the number of jobs. Each job is a thread of its own, so the libraries are given
+    one each."""
     import cv2
     import torch
 
@@ -101,7 +116,7 @@ def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
     if quiet:
         log.logger.setLevel(logging.WARNING)
     if arguments.jobs is not None and arguments.jobs < 1:
-        raise UserError(f'--jobs: found {arguments.jobs}; wanted 1 or more')
+        raise UserError(f'--jobs: got {arguments.jobs}, expected 1 or more')
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     return arguments.jobs or default_jobs()
@@ -109,10 +124,12 @@ def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> None:
     jobs = _start(arguments)
-    from iart.preparing.sets import Wishes, prepare
+    from iart.preparing.sets import PrepareOptions, prepare
 
     kinds = tuple(getattr(arguments, 'kind', ()))
-    wishes = Wishes(kinds=kinds, link=arguments.link, lmdb=arguments.lmdb, incomplete=arguments.incomplete, jobs=jobs)
+    wishes = PrepareOptions(
+        kinds=kinds, link=arguments.link, lmdb=arguments.lmdb, incomplete=arguments.incomplete, jobs=jobs
+    )
     for path in prepare(arguments.set, arguments.root, arguments.output or arguments.root, wishes):
         print(path)
 
@@ -121,7 +138,12 @@ def _degrade(arguments: argparse.Namespace) -> None:
     jobs = _start(arguments)
     from iart.preparing.degrade import degrade_data
 
-    options = {'kind': arguments.kind, 'scale': arguments.scale, 'compression': arguments.compression, 'holes': arguments.holes}
+    options = {
+        'kind': arguments.kind,
+        'scale': arguments.scale,
+        'compression': arguments.compression,
+        'holes': arguments.holes,
+    }
     written = degrade_data(arguments.input, arguments.output, jobs=jobs, **options)
     print(f'{arguments.output}: {written} frames written')
 

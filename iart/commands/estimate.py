@@ -3,12 +3,17 @@
 import argparse
 from typing import Any
 
-_DESCRIPTION = 'Say what a training run will cost: FLOPs, seconds per iteration, days, memory, and what to change if it does not fit.'
+_DESCRIPTION = (
+    'Say what a training run will cost: FLOPs, seconds per iteration, days, memory, and what to change '
+    'if it does not fit.'
+)
 
 
 def add_commands(commands: Any) -> None:
     """Add ``estimate`` to the subparsers of ``iart``."""
-    parser = commands.add_parser('estimate', help='what a training run will cost in time and memory', description=_DESCRIPTION)
+    parser = commands.add_parser(
+        'estimate', help='what a training run will cost in time and memory', description=_DESCRIPTION
+    )
     parser.set_defaults(run=_estimate)
     parser.add_argument('opt', metavar='YAML', help='options of a training run; its data and weights need not be there')
     parser.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
@@ -29,7 +34,9 @@ def _estimate(arguments: argparse.Namespace) -> None:
     log.setup()
     if arguments.json:
         log.logger.setLevel(logging.WARNING)
-    found = estimate(load(arguments.opt, arguments.force_yml), devices.choose(arguments.device), seconds=arguments.seconds)
+    found = estimate(
+        load(arguments.opt, arguments.force_yml), devices.choose(arguments.device), seconds=arguments.seconds
+    )
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=1))
     else:

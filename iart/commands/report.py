@@ -11,9 +11,19 @@ def add_commands(commands: Any) -> None:
     text = 'write a page that shows results of iart test, one or several side by side'
     report = commands.add_parser('report', help=text, description=text)
     report.set_defaults(run=_report)
-    report.add_argument('results', nargs='+', type=Path, metavar='RESULTS', help='folders that iart test wrote; the first is the reference')
-    report.add_argument('-o', '--output', type=Path, metavar='FILE', help='page to write (default: report.html in the results folder)')
-    report.add_argument('--clips', type=int, default=4, metavar='N', help='clips of each set whose frames are shown (default 4)')
+    report.add_argument(
+        'results',
+        nargs='+',
+        type=Path,
+        metavar='RESULTS',
+        help='folders that iart test wrote; the first is the reference',
+    )
+    report.add_argument(
+        '-o', '--output', type=Path, metavar='FILE', help='page to write (default: report.html in the results folder)'
+    )
+    report.add_argument(
+        '--clips', type=int, default=4, metavar='N', help='clips of each set whose frames are shown (default 4)'
+    )
     report.add_argument('--frames', type=int, default=2, metavar='N', help='frames of each of these clips (default 2)')
 
 
@@ -36,4 +46,7 @@ def report_on(results: Sequence[Path], output: Path | None = None, *, clips: int
     if distributed.is_main():
         page = write_report(results, output, clips=clips, frames=frames)
         size = page.stat().st_size / 1e6
-        log.logger.info(f'report: {page} ({size:.1f} MB, opens without a network), with {page.stem}.md, tables and figures beside it')
+        log.logger.info(
+            f'report: {page} ({size:.1f} MB, opens without a network), with {page.stem}.md, tables and figures '
+            'beside it'
+        )

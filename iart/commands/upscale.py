@@ -7,7 +7,8 @@ from types import FrameType
 from typing import Any
 
 from iart.inference.options import add_plan_arguments, plan_options
-from iart.upscaling.settings import SEGMENT, Settings, Wishes, parse_fps, parse_time
+from iart.upscaling.settings import SEGMENT, Settings, parse_fps, parse_time
+from iart.video.options import EncodingOptions
 
 _TEXT = 'enlarge a video or a folder of frames with a network'
 
@@ -18,33 +19,48 @@ def add_commands(commands: Any) -> None:
         'upscale', help=_TEXT, description=f'{_TEXT[0].upper()}{_TEXT[1:]}. docs/upscale.md says what is kept and how.'
     )
     parser.set_defaults(run=_upscale)
-    parser.add_argument('input', nargs='+', metavar='INPUT', help='video file, folder of frames, or a pattern such as "clips/*.mp4"')
     parser.add_argument(
-        'output', type=Path, metavar='OUTPUT', help='video file, or folder of frames; with several inputs a folder of outputs'
+        'input', nargs='+', metavar='INPUT', help='video file, folder of frames, or a pattern such as "clips/*.mp4"'
+    )
+    parser.add_argument(
+        'output',
+        type=Path,
+        metavar='OUTPUT',
+        help='video file, or folder of frames; with several inputs a folder of outputs',
     )
     text = 'weight file, or a name that scripts/download_pretrained.py --list shows (default basicvsr-reds4)'
     parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
-    parser.add_argument('--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)')
+    parser.add_argument(
+        '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'
+    )
     parser.add_argument('--scale', type=int, metavar='N', help='check that the network enlarges by so much')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
     precision = parser.add_mutually_exclusive_group()
     for name in ('fp16', 'bf16'):
-        precision.add_argument(f'--{name}', dest='precision', action='store_const', const=name, default='fp32', help=f'compute in {name}')
+        precision.add_argument(
+            f'--{name}', dest='precision', action='store_const', const=name, default='fp32', help=f'compute in {name}'
+        )
 
     part = parser.add_argument_group('what')
     part.add_argument('--start', metavar='TIME', help='begin here: 90, 1:30 or 00:01:30.5')
     part.add_argument('--end', metavar='TIME', help='end before this')
     part.add_argument('--preview', type=int, metavar='N', help='only the first N frames')
     part.add_argument('--compare', action='store_true', help='bicubic on the left, the network on the right')
-    part.add_argument('--scene-cuts', choices=('on', 'off'), default='on', help='let nothing of one shot into the next (default on)')
+    part.add_argument(
+        '--scene-cuts', choices=('on', 'off'), default='on', help='let nothing of one shot into the next (default on)'
+    )
     text = f'frames restored, encoded and kept at a time (default {SEGMENT}); it sees --chunk-overlap more on each side'
     part.add_argument('--segment', type=int, metavar='FRAMES', default=SEGMENT, help=text)
     part.add_argument('--fps', metavar='RATE', default='25', help='of a folder of frames (default 25)')
-    part.add_argument('--progressive', action='store_true', help='take a video that is tagged interlaced for whole frames')
+    part.add_argument(
+        '--progressive', action='store_true', help='take a video that is tagged interlaced for whole frames'
+    )
 
     encoder = parser.add_argument_group('video encoder')
     encoder.add_argument(
-        '--codec', metavar='NAME', help='h264 (default), hevc, av1, vp9 (default for .webm), ffv1, prores, or any of FFmpeg'
+        '--codec',
+        metavar='NAME',
+        help='h264 (default), hevc, av1, vp9 (default for .webm), ffv1, prores, or any of FFmpeg',
     )
     encoder.add_argument('--crf', type=float, metavar='N', help='quality: smaller is better (default 16 for h264)')
     encoder.add_argument('--pix-fmt', metavar='NAME', help='such as yuv420p10le (default: as the input)')
@@ -71,7 +87,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         restart=arguments.restart,
         precision=arguments.precision,
         plan=plan_options(arguments),
-        encode=Wishes(
+        encode=EncodingOptions(
             codec=arguments.codec,
             crf=arguments.crf,
             pix_fmt=arguments.pix_fmt,

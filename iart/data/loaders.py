@@ -52,16 +52,21 @@ def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int
     parameters = inspect.signature(find(DATASET_REGISTRY, section['type'])).parameters
     if 'opt' in parameters:
         known = listing(ours(DATASET_REGISTRY))
-        raise OptionsError(f"{key}.type: found {section['type']}, one of BasicSR's own data sets; wanted one of {known}")
+        raise OptionsError(
+            f"{key}.type: got {section['type']}, one of BasicSR's own data sets, expected one of {known}"
+        )
     given = {name: value for name, value in (('scale', scale), ('seed', seed)) if name in parameters}
     for name, value in given.items():
         if section.get(name, value) != value:
-            raise OptionsError(f'{key}.{name}: found {section[name]}; wanted nothing here: the options above set {name} to {value}')
+            raise OptionsError(
+                f'{key}.{name}: got {section[name]}, expected nothing here: the options above set {name} to {value}'
+            )
     return build(DATASET_REGISTRY, {k: v for k, v in section.items() if k not in given}, key=key, **given)
 
 
 def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, scale: int) -> Any:
-    """The same with these clips only, where the class of the data set can be told so (its argument ``clips``); else with all.
+    """The same with these clips only, where the class of the data set can be told so (its argument ``clips``); else
+    with all.
 
     Raises:
         UserError: as for :func:`build_dataset`, or a clip is not there.
@@ -72,7 +77,8 @@ def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, sc
 
 
 class ClipLoader(DataLoader[Any]):
-    """Endless batches, each as :func:`collate` makes them; mistakes in the data are raised here, in the main process."""
+    """Endless batches, each as :func:`collate` makes them; mistakes in the data are raised here, in the main
+    process."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         try:
@@ -80,16 +86,21 @@ class ClipLoader(DataLoader[Any]):
                 if isinstance(batch, UserError):
                     raise batch
                 yield batch
-        except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: it ended while it handed a batch over
+        except (
+            RuntimeError,
+            ConnectionError,
+            EOFError,
+        ) as error:  # the last two: it ended while it handed a batch over
             if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            wanted = 'wanted enough memory, whole files, or a smaller num_worker_per_gpu'
+            wanted = 'expected enough memory, whole files, or a smaller num_worker_per_gpu'
             raise DataError(f'a process that reads frames ended ({reason}); {wanted}') from error
 
 
 def _worker_context() -> BaseContext:
-    """Workers come from a process without threads. A copy of this one would find locks held by threads that were not copied with it
+    """Workers come from a process without threads. A copy of this one would find locks held by threads that were not
+    copied with it
     (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
@@ -123,7 +134,8 @@ def build_train_loader(
         pin_memory: copy batches to page-locked memory; of use only where there is a CUDA device.
 
     Raises:
-        DataError: the data set does not fill one global batch; while iterating: a frame cannot be read (``section.unreadable``
+        DataError: the data set does not fill one global batch; while iterating: a frame cannot be read
+            (``section.unreadable``
             decides), or a worker ended.
     """
     sampler = ClipBatchSampler(

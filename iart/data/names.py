@@ -12,10 +12,13 @@ def check_name(name: str, where: str) -> str:
         where: the file and line or key it stands in, for the message.
 
     Raises:
-        DataError: a path made of it could leave its folder: it is absolute, has ``..`` in it, or a character that no name has.
+        DataError: a path made of it could leave its folder: it is absolute, has ``..`` in it, or a character that no
+            name has.
     """
     parts = name.replace('\\', '/').split('/')
     absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or PureWindowsPath(name).root
     if absolute or '\0' in name or any(part in ('', '.', '..') for part in parts):
-        raise DataError(f'{where}: found the name {name!r}; wanted one that stays inside its folder, such as 000/00000000')
+        raise DataError(
+            f'{where}: got the name {name!r}, expected one that stays inside its folder, such as 000/00000000'
+        )
     return name

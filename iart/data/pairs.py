@@ -34,7 +34,10 @@ class ClipInfo:
 
 
 def choose_clips(
-    lq: FrameStore, gt: FrameStore | None = None, meta: Mapping[str, MetaClip] | None = None, wanted: Sequence[str] | None = None
+    lq: FrameStore,
+    gt: FrameStore | None = None,
+    meta: Mapping[str, MetaClip] | None = None,
+    wanted: Sequence[str] | None = None,
 ) -> dict[str, MetaClip]:
     """The clips to use: those of the meta file, else all that LR or GT has; of these ``wanted``, if given.
 
@@ -52,7 +55,7 @@ def choose_clips(
             raise DataError(f'{lq.root}: no clip named {listing(unknown)}; {hint}')
         clips = {c: clips[c] for c in wanted}
     if not clips:
-        raise DataError(f'{lq.root}: found no clips')
+        raise DataError(f'{lq.root}: got no clips')
     return clips
 
 
@@ -102,20 +105,26 @@ def pair_clips(
     return pairs
 
 
-def _pair(lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, centre_only: bool) -> tuple[ClipInfo, list[str]]:
+def _pair(
+    lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, centre_only: bool
+) -> tuple[ClipInfo, list[str]]:
     """Names that belong together, and the problems found in them."""
     low = lq.frames(name)
     sides = [(lq, low)] if gt is None else [(lq, low), (gt, gt.frames(name))]
     for store, frames in sides:
         if not frames:
-            return ClipInfo(name, ()), [f'clip {name}: no frames in {store.root}; wanted {meta.frames or "some"}']
+            return ClipInfo(name, ()), [f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}']
     if gt is not None and centre_only and low[len(low) // 2] in gt.frames(name):
         present = set(gt.frames(name))
         return ClipInfo(name, low, tuple(f if f in present else '' for f in low)), _wrong_count(lq, name, low, meta)
     high = sides[-1][1]
     if gt is not None and set(low) & set(high) and set(low) != set(high):
-        missing = [lq.where(name, f) for f in high if f not in set(low)] + [gt.where(name, f) for f in low if f not in set(high)]
-        return ClipInfo(name, low), [f'clip {name}: {len(low)} LR and {len(high)} GT frames; missing: {listing(missing, 5)}']
+        missing = [lq.where(name, f) for f in high if f not in set(low)] + [
+            gt.where(name, f) for f in low if f not in set(high)
+        ]
+        return ClipInfo(name, low), [
+            f'clip {name}: {len(low)} LR and {len(high)} GT frames; missing: {listing(missing, 5)}'
+        ]
     if len(low) != len(high):
         return ClipInfo(name, low), [f'clip {name}: {len(low)} frames in {lq.root}, {len(high)} in {sides[-1][0].root}']
     problems = [p for store, frames in sides for p in _wrong_count(store, name, frames, meta)]
@@ -129,7 +138,7 @@ def _wrong_count(store: FrameStore, name: str, frames: Sequence[str], meta: Meta
             return []
         holes = [store.where(name, f) for f in missing_numbers(frames)]
         hint = f'; missing: {listing(holes, 5)}' if holes else ''
-        return [f'clip {name}: found {len(frames)} frames in {store.root}; wanted {meta.frames} (meta_info_file){hint}']
+        return [f'clip {name}: got {len(frames)} frames in {store.root}, expected {meta.frames} (meta_info_file){hint}']
     holes = [store.where(name, f) for f in missing_numbers(frames)]
     remedy = 'if that is meant, give a meta_info_file with the number of frames'
     return [f'clip {name}: the numbering has holes; missing: {listing(holes, 5)} ({remedy})'] if holes else []
@@ -155,7 +164,9 @@ def missing_numbers(frames: Sequence[str]) -> list[str]:
     return [f'{parts[0][1]}{n:0{len(parts[0][2])}d}{parts[0][3]}' for n in holes] if len(holes) < len(frames) else []
 
 
-def _wrong_sizes(lq: FrameStore, gt: FrameStore | None, clip: ClipInfo, meta: MetaClip, scale: int, every: bool) -> list[str]:
+def _wrong_sizes(
+    lq: FrameStore, gt: FrameStore | None, clip: ClipInfo, meta: MetaClip, scale: int, every: bool
+) -> list[str]:
     """Sizes from headers: GT is exactly ``scale`` times LR, and all frames of a clip are equal."""
     problems = []
     indexes = range(len(clip.frames)) if every else [next((i for i, f in enumerate(clip.gt_frames) if f), 0)]
@@ -164,15 +175,19 @@ def _wrong_sizes(lq: FrameStore, gt: FrameStore | None, clip: ClipInfo, meta: Me
         frame = clip.frames[index]
         low = lq.size(clip.name, frame)
         if low != first:
-            problems.append(f'{lq.where(clip.name, frame)}: found {_text(low)}; wanted {_text(first)}, as the clip begins')
+            problems.append(
+                f'{lq.where(clip.name, frame)}: got {_text(low)}, expected {_text(first)}, as the clip begins'
+            )
         if gt is None or not clip.gt_frames or not clip.gt_frames[index]:
             continue
         high, wanted = gt.size(clip.name, clip.gt_frames[index]), (low[0] * scale, low[1] * scale)
         where = gt.where(clip.name, clip.gt_frames[index])
         if high != wanted:
-            problems.append(f'{where}: found {_text(high)}; wanted {_text(wanted)}, {scale} times {lq.where(clip.name, frame)}')
+            problems.append(
+                f'{where}: got {_text(high)}, expected {_text(wanted)}, {scale} times {lq.where(clip.name, frame)}'
+            )
         elif meta.size is not None and high != meta.size:
-            problems.append(f'{where}: found {_text(high)}; wanted {_text(meta.size)} (meta_info_file)')
+            problems.append(f'{where}: got {_text(high)}, expected {_text(meta.size)} (meta_info_file)')
     return problems[:_MOST_PROBLEMS]
 
 

@@ -13,7 +13,8 @@ def bicubic_restore(scale: int = 4) -> Restore:
     """MATLAB's bicubic interpolation, the "Bicubic" of the published tables.
 
     Returns:
-        ``restore(lq)``, see :data:`iart.inference.restorer.Restore`: frames are neither clamped nor rounded, on the device of
+        ``restore(lq)``, see :data:`iart.inference.restorer.Restore`: frames are neither clamped nor rounded, on the
+        device of
         ``lq``, and do not see each other.
     """
 

@@ -35,7 +35,8 @@ def run(
         spill_to: folder for what waits on disk.
 
     Yields:
-        (n, 3, s·h, s·w) for each frame that is wanted; in host memory where tiles were put together, else on the device.
+        (n, 3, s·h, s·w) for each frame that is wanted; in host memory where tiles were put together, else on the
+        device.
 
     Raises:
         OSError: the disk is full.
@@ -46,7 +47,10 @@ def run(
         wanted = range(max(chunk.own.start, skip) - chunk.seen.start, chunk.own.stop - chunk.seen.start)
         if not wanted:
             continue
-        restored = [_wanted(network, Part(frames, chunk.seen, t.rows, t.columns), wanted, plan, device, spill_to) for t in pieces]
+        restored = [
+            _wanted(network, Part(frames, chunk.seen, t.rows, t.columns), wanted, plan, device, spill_to)
+            for t in pieces
+        ]
         if len(pieces) == 1:
             yield from restored[0]
         else:
@@ -54,8 +58,12 @@ def run(
                 yield from _put_together(pieces, restored, store, len(wanted), scale)
 
 
-def _wanted(network: nn.Module, part: Part, wanted: range, plan: Plan, device: torch.device, spill_to: Path | None) -> Iterator[Tensor]:
-    """Some of the frames of a part of the clip; nothing is computed before the first is asked for, nor after the last one."""
+def _wanted(
+    network: nn.Module, part: Part, wanted: range, plan: Plan, device: torch.device, spill_to: Path | None
+) -> Iterator[Tensor]:
+    """Some of the frames of a part of the clip; nothing is computed before the first is asked for, nor after the last
+    one.
+    """
     with stores(plan.features, device, folder=spill_to, half=plan.half) as store:
         for index, frame in enumerate(_stream(network, part, device, store)):
             if index in wanted:
@@ -81,7 +89,9 @@ def _put_together(
         waiting.append(store(frames))
         for index, frame in enumerate(stream):
             waiting[-1][index] = frame.float().to(_HOST)
-    height, width = (max(part.stop for part in side) * scale for side in zip(*((t.rows, t.columns) for t in pieces), strict=True))
+    height, width = (
+        max(part.stop for part in side) * scale for side in zip(*((t.rows, t.columns) for t in pieces), strict=True)
+    )
     for index in range(frames):
         canvas = torch.zeros(*waiting[0][index].shape[:2], height, width)
         for tile, outputs in zip(pieces, waiting, strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from iart import device as devices
-from iart import distributed
+from iart import distributed, memory
 from iart.archs.stores import Place
 from iart.errors import UserError
 from iart.inference.costs import Costs
@@ -18,7 +18,9 @@ from iart.inference.options import EXACT, GRID, PlanOptions
 from iart.inference.tiling import spans
 
 _SHARE = 0.85  # of free memory that a plan may expect to use
-_APART = 256 * 2**20  # bytes on the device that do not depend on the frame: libraries, workspaces, flows of a batch of small frames
+_APART = (
+    256 * 2**20
+)  # bytes on the device that do not depend on the frame: libraries, workspaces, flows of a batch of small frames
 _TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 _SMALLEST_TILE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
 _TITLES = {
@@ -99,8 +101,14 @@ class Plan:
 
     def describe(self) -> str:
         """One line: what is done, for which clip, at what expected memory, and whether it is exact."""
-        bytes_in = {'in memory': self.device + self.host} if self.shared else {'on the device': self.device, 'in host memory': self.host}
-        expected = ', '.join(f'{spell(count)} {where}' for where, count in {**bytes_in, 'on disk': self.disk}.items() if count)
+        bytes_in = (
+            {'in memory': self.device + self.host}
+            if self.shared
+            else {'on the device': self.device, 'in host memory': self.host}
+        )
+        expected = ', '.join(
+            f'{spell(count)} {where}' for where, count in {**bytes_in, 'on disk': self.disk}.items() if count
+        )
         quality = 'exact' if self.exact else 'not exact'
         size = self.size
         return f'plan: {self.how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
@@ -116,15 +124,18 @@ class Plan:
 
 
 def budget(device: torch.device, spill_to: Path | None) -> Budget:
-    """What is free now for this process; others of the same run on this machine get the same share of what they have in common.
+    """What is free now for this process; others of the same run on this machine get the same share of what they have in
+    common.
 
     A temporary folder that lies in memory has no room: spilling to it would gain nothing.
     """
     folder = spill_to or Path(tempfile.gettempdir())
-    disk = 0 if devices.lies_in_memory(folder) else shutil.disk_usage(folder).free
+    disk = 0 if memory.lies_in_memory(folder) else shutil.disk_usage(folder).free
     shared, ranks = devices.shares_host_memory(device), distributed.local_world_size()
     on_device = devices.free_memory(device)
-    return Budget(on_device // ranks if shared else on_device, devices.free_host_memory() // ranks, disk // ranks, shared)
+    return Budget(
+        on_device // ranks if shared else on_device, memory.free_host_memory() // ranks, disk // ranks, shared
+    )
 
 
 def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:
@@ -136,7 +147,9 @@ def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> li
         UserError: the network cannot do what is asked for.
     """
     if options.kind in ('host', 'disk') and not costs.streams:
-        raise UserError(f'--plan {options.kind}: this network takes a clip as a whole; wanted auto, device, chunks or tiles')
+        raise UserError(
+            f'--plan {options.kind}: this network takes a clip as a whole, expected auto, device, chunks or tiles'
+        )
     if options.half and not costs.streams:
         raise UserError('--half-features: this network takes a clip as a whole and keeps no features on disk')
     every = [_expect(plan, costs, shared) for plan in _candidates(size, costs, options, shared)]
@@ -167,7 +180,14 @@ def _candidates(size: Size, costs: Costs, options: PlanOptions, shared: bool) ->
         for features, outputs in places:
             if shared and features == 'host':
                 continue
-            plan = Plan('tiles', size, features, outputs, tile=tile, tile_overlap=min(options.tile_overlap, tile // 2 // GRID * GRID))
+            plan = Plan(
+                'tiles',
+                size,
+                features,
+                outputs,
+                tile=tile,
+                tile_overlap=min(options.tile_overlap, tile // 2 // GRID * GRID),
+            )
             if not options.chunk:
                 yield replace(plan, half=options.half and features == 'disk')
             if shortest:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from iart import device as devices
-from iart import log
+from iart import log, memory
 from iart.archs.clip_frames import Clip
 from iart.errors import UserError
 from iart.inference import plan as planning
@@ -20,7 +20,9 @@ from iart.inference.options import PlanOptions
 from iart.inference.plan import Plan, Size
 
 Restore = Callable[[Clip], Iterator[Tensor]]
-"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed -> t times (n, 3, s*h, s*w), in order, not necessarily clamped."""
+"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed -> t times (n, 3, s*h, s*w), in order, not
+necessarily clamped.
+"""
 
 
 def plan_restorer(
@@ -33,13 +35,17 @@ def plan_restorer(
 class PlannedRestorer:
     """Restores clips by a memory plan that is made, and logged, before each starts.
 
-    Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read when needed: any object with ``len()`` and
-    ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on the device or in host memory.
-    Out of memory or disk, it goes on by the next smaller plan; frames delivered are not delivered again. The network is in
+    Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read when needed: any object with
+    ``len()`` and
+    ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on the device or in
+    host memory.
+    Out of memory or disk, it goes on by the next smaller plan; frames delivered are not delivered again. The network is
+    in
     evaluation mode while it runs and back in its own afterwards.
 
     Args:
-        network: on ``device``; any that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq, store)`` can keep features
+        network: on ``device``; any that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq,
+            store)`` can keep features
             elsewhere.
         device: where to compute.
         precision: ``fp32``, ``fp16`` or ``bf16`` (autocast).
@@ -70,12 +76,17 @@ class PlannedRestorer:
     def _plan(self, size: Size) -> tuple[Plan, list[Plan]]:
         every = planning.plans(size, self.costs, self.options, shared=devices.shares_host_memory(self.device))
         free = planning.budget(self.device, self.options.spill_to)
-        every = [plan for plan in every if plan not in self._failed] or every  # what ran out once is not tried again for the next clip
+        every = [
+            plan for plan in every if plan not in self._failed
+        ] or every  # what ran out once is not tried again for the next clip
         kind = self.options.kind
         chosen = planning.choose(every, free, kind if any(plan.kind == kind for plan in every) else 'auto')
         if not chosen.fits(free):
             room = '' if free.shared else f'{planning.spell(free.device)} on the device, '
-            log.once(f'free are {room}{planning.spell(free.host)} of memory and {planning.spell(free.disk)} of disk: trying nevertheless')
+            log.once(
+                f'free are {room}{planning.spell(free.host)} of memory and {planning.spell(free.disk)} of disk: '
+                'trying nevertheless'
+            )
         return chosen, every
 
     def __call__(self, lq: Clip) -> Iterator[Tensor]:
@@ -88,7 +99,13 @@ class PlannedRestorer:
         with _evaluating(self.network):
             while True:
                 attempt = run(
-                    self.network, frames, plan, self.device, scale=self.costs.scale, skip=delivered, spill_to=self.options.spill_to
+                    self.network,
+                    frames,
+                    plan,
+                    self.device,
+                    scale=self.costs.scale,
+                    skip=delivered,
+                    spill_to=self.options.spill_to,
                 )
                 with closing(_stepwise(attempt, self.device, self.precision)) as stream:
                     frame, failure = _next(stream)
@@ -109,10 +126,12 @@ class PlannedRestorer:
         if following is None:
             raise UserError(
                 f'{plan.describe()}: out of {failure.of} ({failure.text}), and there is no smaller plan; '
-                f'wanted a smaller --tile, or more {failure.of}'
+                f'use a smaller --tile, or more {failure.of}'
             )
         self._failed.append(plan)
-        log.logger.warning(f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}')
+        log.logger.warning(
+            f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}'
+        )
         return following
 
 
@@ -124,11 +143,13 @@ class Failure(NamedTuple):
 
 
 def _next(stream: Generator[Tensor, None, None]) -> tuple[Tensor | None, Failure | None]:
-    """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its traceback holds."""
+    """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its
+    traceback holds.
+    """
     try:
         return next(stream, None), None
     except (RuntimeError, MemoryError) as error:
-        if not devices.lacks_memory(error):
+        if not memory.lacks_memory(error):
             raise
         return None, Failure('memory', _first_line(error))
     except OSError as error:

@@ -27,7 +27,8 @@ def chunks(frames: int, length: int, overlap: int) -> Iterator[Chunk]:
 def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     """Cut one side of an image into pieces of at most ``tile`` pixels, neighbours sharing ``overlap`` pixels or more.
 
-    All begin at multiples of GRID (so do ``tile`` and ``overlap``): the attention windows in a tile are then those of the whole frame.
+    All begin at multiples of GRID (so do ``tile`` and ``overlap``): the attention windows in a tile are then those of
+    the whole frame.
     """
     if size <= tile:
         return [(0, size)]
@@ -39,7 +40,8 @@ def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
 def feathers(pieces: Sequence[tuple[int, int]], scale: int) -> list[Tensor]:
     """Weights of each piece's output pixels along one side.
 
-    Over the part that two pieces share, the weight goes linearly from one to the other; weights of all pieces add up to 1 everywhere.
+    Over the part that two pieces share, the weight goes linearly from one to the other; weights of all pieces add up to
+    1 everywhere.
 
     Returns:
         Per piece a float32 tensor of ``scale`` times its length.
@@ -61,7 +63,8 @@ def feathers(pieces: Sequence[tuple[int, int]], scale: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Tile:
-    """Part of a frame: rows and columns in LR pixels, and the weight of each output pixel (scale·rows, scale·columns)."""
+    """Part of a frame: rows and columns in LR pixels, and the weight of each output pixel (scale·rows,
+    scale·columns)."""
 
     rows: slice
     columns: slice
@@ -85,7 +88,9 @@ class Part:
         rows, columns: which pixels.
     """
 
-    def __init__(self, clip: Sequence[Tensor], frames: range, rows: slice = slice(None), columns: slice = slice(None)) -> None:
+    def __init__(
+        self, clip: Sequence[Tensor], frames: range, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> None:
         self._clip, self._frames, self._rows, self._columns = clip, frames, rows, columns
 
     def __len__(self) -> int:

@@ -1,4 +1,5 @@
-"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual losses."""
+"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual
+losses."""
 
 from collections.abc import Mapping
 from typing import Any

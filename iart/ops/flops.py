@@ -1,4 +1,5 @@
-"""FLOPs and bytes of a network, counted on tensors that have a shape but no data: seconds of work, whatever the size."""
+"""FLOPs and bytes of a network, counted on tensors that have a shape but no data: seconds of work, whatever the
+size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ _CPU = torch.device('cpu')
 
 @dataclass(frozen=True)
 class Work:
-    """What operators of one kind do in one module: floating-point operations, bytes that they read and write, and number of calls.
+    """What operators of one kind do in one module: floating-point operations, bytes that they read and write, and
+    number of calls.
 
-    A multiplication with an addition is two operations. Every operator is taken to read its inputs from memory and to write its
+    A multiplication with an addition is two operations. Every operator is taken to read its inputs from memory and to
+    write its
     output there, as they do when nothing is fused.
     """
 
@@ -46,7 +49,8 @@ def count_frame(network: nn.Module, side: tuple[int, int], precision: str = 'fp3
         precision: ``fp32``, or ``bf16`` for what autocast makes of it.
     """
     few, more = (count(lambda t=t: network(torch.rand(1, t, 3, *side)), precision) for t in (3, 5))  # type: ignore[misc]
-    # Odd numbers of frames: whether the second half mirrors the first is a question about data. The first two frames have less to align.
+    # Odd numbers of frames: whether the second half mirrors the first is a question about data. The first two frames
+    # have less to align.
     return {key: _half_of(more[key], few.get(key, Work())) for key in more}
 
 
@@ -66,7 +70,8 @@ def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
 def count_with_gradients(run: Callable[[], object]) -> Work:
     """All work of ``run()``, backward passes included; its new tensors get no data and nothing is computed.
 
-    Not by modules: torch's tracker would hold on to what a backward pass sets free, and nobody could measure memory beside it.
+    Not by modules: torch's tracker would hold on to what a backward pass sets free, and nobody could measure memory
+        beside it.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), _Counting() as counting:
         run()
@@ -97,7 +102,9 @@ class _Counting(TorchDispatchMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         packet = func._overloadpacket
-        view = packet is torch.ops.aten._unsafe_view or any(r.alias_info and not r.alias_info.is_write for r in func._schema.returns)
+        view = packet is torch.ops.aten._unsafe_view or any(
+            r.alias_info and not r.alias_info.is_write for r in func._schema.returns
+        )
         if view or func.namespace == 'prim':
             return result  # a view or a question: nothing moves
         if packet is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:

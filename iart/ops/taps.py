@@ -29,7 +29,9 @@ def sampling_taps(flow: Tensor, window: int) -> tuple[Tensor, Tensor]:
     # Clamped before the conversion too: a wild flow must not overflow an integer.
     row = base[:, 0].clamp(-window, h + window).long()
     column = base[:, 1].clamp(-window, w + window).long()
-    rows = (row + step.view(-1, 1, 1, 1)).clamp(0, h - 1) * w + (torch.arange(n, device=flow.device) * (h * w)).view(1, n, 1, 1)
+    rows = (row + step.view(-1, 1, 1, 1)).clamp(0, h - 1) * w + (torch.arange(n, device=flow.device) * (h * w)).view(
+        1, n, 1, 1
+    )
     columns = (column + step.view(-1, 1, 1, 1)).clamp(0, w - 1)
     index = rows.unsqueeze(1) + columns.unsqueeze(0)
     return index.view(window * window, -1), offset

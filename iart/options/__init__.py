@@ -5,7 +5,15 @@ print(dump(options))
 """
 
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrainOptions, TrueCosineAnnealingLR
-from iart.options.schema import DatasetOptions, DistOptions, LoggerOptions, Options, PathOptions, ValOptions, WandbOptions
+from iart.options.schema import (
+    DatasetOptions,
+    DistOptions,
+    LoggerOptions,
+    Options,
+    PathOptions,
+    ValOptions,
+    WandbOptions,
+)
 from iart.options.yaml_file import dump, load
 
 __all__ = [

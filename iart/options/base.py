@@ -10,7 +10,9 @@ class Section(BaseModel):
     """A section of the YAML with a fixed set of keys: unknown keys are mistakes, values never change, and a
     quoted number or a boolean does not pass for a number."""
 
-    model_config = ConfigDict(frozen=True, extra='forbid', strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra='forbid', strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class FrozenDict(dict[str, Any]):

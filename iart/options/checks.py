@@ -45,7 +45,9 @@ def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
 
 
 def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
-    """An empty section (``val: ~``, or nothing but comments below it) is an absent one; so is a single data set or metric."""
+    """An empty section (``val: ~``, or nothing but comments below it) is an absent one; so is a single data set or
+    metric.
+    """
     raw = {k: v for k, v in raw.items() if v is not None}
     for place, keys in (('datasets', None), ('val', ('metrics',)), ('logger', ('wandb',))):
         section = raw.get(place)
@@ -61,7 +63,9 @@ def _components(raw: dict[str, Any]) -> list[Problem]:
     """Mistakes in the sections whose keys are the arguments of what they name."""
     network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
     problems = _misfits(raw.get('network_g'), 'network_g', usable(ARCH_REGISTRY))
-    problems += _misfits(network.get('alignment'), 'network_g.alignment', usable(ALIGNMENT_REGISTRY), {'channels', 'num_heads'})
+    problems += _misfits(
+        network.get('alignment'), 'network_g.alignment', usable(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
+    )
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
     for key in ('pixel_opt', 'perceptual_opt'):
@@ -77,7 +81,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def usable(registry: Any) -> dict[str, Callable[..., Any]]:
-    """The components of a registry that our runner can build. BasicSR's own data sets and models cannot be: they take its
+    """The components of a registry that our runner can build. BasicSR's own data sets and models cannot be: they take
+    its
     whole options object, which does not exist here."""
     components = {name: find(registry, name) for name in names(registry)}
     if registry in (DATASET_REGISTRY, MODEL_REGISTRY):
@@ -85,7 +90,9 @@ def usable(registry: Any) -> dict[str, Callable[..., Any]]:
     return components
 
 
-def _misfits(section: Any, key: str, known: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()) -> list[Problem]:
+def _misfits(
+    section: Any, key: str, known: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()
+) -> list[Problem]:
     """Mistakes in a component section.
 
     Args:
@@ -101,7 +108,10 @@ def _misfits(section: Any, key: str, known: Mapping[str, Callable[..., Any]], gi
         found = 'nothing' if name is None else repr(name)
         return [Problem(f'{key}.type', found, f'one of: {listing(known, 60)}', nearest(str(name), known))]
     arguments = {k: v for k, v in section.items() if k != 'type'}
-    taken = [Problem(f'{key}.{k}', repr(arguments.pop(k)), 'no such key: the program passes it') for k in given & arguments.keys()]
+    taken = [
+        Problem(f'{key}.{k}', repr(arguments.pop(k)), 'no such key: the program passes it')
+        for k in given & arguments.keys()
+    ]
     return taken + fit_to_signature(known[name], arguments, key=key, given=frozenset(given))[1]
 
 
@@ -117,8 +127,14 @@ def _dataset(section: Any, key: str) -> list[Problem]:
         problems.append(Problem(f'{key}.name', repr(name), _FOLDER_NAME))
     protocol = loader.get('protocol')
     if isinstance(protocol, str) and protocol not in _protocols():
-        problems.append(Problem(f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())))
-    return problems + _misfits({'type': loader.get('type'), **arguments}, key, usable(DATASET_REGISTRY), {'scale', 'seed'})
+        problems.append(
+            Problem(
+                f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())
+            )
+        )
+    return problems + _misfits(
+        {'type': loader.get('type'), **arguments}, key, usable(DATASET_REGISTRY), {'scale', 'seed'}
+    )
 
 
 def _protocols() -> list[str]:
@@ -196,4 +212,10 @@ def _training_contradictions(train: dict[str, Any], has_data: bool) -> list[Prob
 def _as_many(name: str, values: tuple[int, ...], weights: tuple[float, ...]) -> list[Problem]:
     if len(values) == len(weights):
         return []
-    return [Problem('train.scheduler.restart_weights', f'{len(weights)} weights for {len(values)} {name}', f'as many weights as {name}')]
+    return [
+        Problem(
+            'train.scheduler.restart_weights',
+            f'{len(weights)} weights for {len(values)} {name}',
+            f'as many weights as {name}',
+        )
+    ]

@@ -41,19 +41,32 @@ def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
         return Problem(key, found, f'one of the keys {listing(fields, 60)}', nearest(path[-1], fields))
     if kind in ('union_tag_invalid', 'union_tag_not_found'):
         tag = context.get('tag')
-        known = str(context.get('expected_tags', '')) or ', '.join(repr(tag) for model in models for tag in _own_tags(model))
+        known = str(context.get('expected_tags', '')) or ', '.join(
+            repr(tag) for model in models for tag in _own_tags(model)
+        )
         hint = nearest(str(tag), [name.strip("'") for name in known.split(', ')]) if tag else ''
         return Problem(f'{key}.type', repr(tag) if tag else 'nothing', f'one of: {known}', hint)
     if kind == 'literal_error':
-        return Problem(key, found, context['expected'], nearest(str(details['input']), context['expected'].replace("'", '').split(' or ')))
+        return Problem(
+            key,
+            found,
+            context['expected'],
+            nearest(str(details['input']), context['expected'].replace("'", '').split(' or ')),
+        )
     return Problem(key, found, _wanted(details['msg']))
 
 
 def _wanted(message: str) -> str:
-    message = message.removeprefix('Input should be ').replace('tuple', 'list').replace('a valid dictionary', 'a mapping')
+    message = (
+        message.removeprefix('Input should be ').replace('tuple', 'list').replace('a valid dictionary', 'a mapping')
+    )
     if message.startswith('a mapping or instance') or 'object to extract' in message:
         return 'a mapping of keys to values'
-    return message.replace('a valid integer', 'a whole number').replace('a valid ', 'a ').replace('boolean', 'boolean (true or false)')
+    return (
+        message.replace('a valid integer', 'a whole number')
+        .replace('a valid ', 'a ')
+        .replace('boolean', 'boolean (true or false)')
+    )
 
 
 def shorten(value: Any, most: int = 100) -> str:
@@ -63,7 +76,8 @@ def shorten(value: Any, most: int = 100) -> str:
 
 
 def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], list[type[Section]]]:
-    """The key path of an error, the fields (name → description) of the section that holds its last key, and the sections that
+    """The key path of an error, the fields (name → description) of the section that holds its last key, and the
+    sections that
     may stand there. pydantic's own path also names the member of a union that it tried; such a step
     leads nowhere in the YAML and is left out."""
     path: list[str] = []
@@ -71,7 +85,9 @@ def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], 
     fields: dict[str, str] = {}
     for part in details['loc']:
         tagged = [model for model in models if part in _own_tags(model)]
-        here = (isinstance(raw, dict) and part in raw) or (isinstance(raw, list) and isinstance(part, int) and part < len(raw))
+        here = (isinstance(raw, dict) and part in raw) or (
+            isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+        )
         if not here and tagged:
             models = tagged
         elif here or details['type'] == 'missing':

@@ -8,13 +8,16 @@ from iart.errors import OptionsError, Problem
 _FORM = "key:sub=value, e.g. 'train:optim_g:lr=1e-4'"
 
 
-def apply(raw: dict[str, Any], arguments: Iterable[str], parse: Callable[[str, str], tuple[Any, list[Problem]]]) -> list[Problem]:
+def apply(
+    raw: dict[str, Any], arguments: Iterable[str], parse: Callable[[str, str], tuple[Any, list[Problem]]]
+) -> list[Problem]:
     """Set the values that the command line gives.
 
     Args:
         raw: the merged YAML; it is changed in place. Keys that nobody knows are left to the checks that follow.
         arguments: one string per value, ``key:sub=value``; the value is read as YAML.
-        parse: reads a YAML text (second argument: what to call it in a message) and gives its value and the mistakes in it.
+        parse: reads a YAML text (second argument: what to call it in a message) and gives its value and the mistakes in
+            it.
 
     Returns:
         What is wrong with the form of the arguments.

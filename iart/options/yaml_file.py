@@ -36,14 +36,20 @@ class Loader(yaml.SafeLoader):
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if key.tag not in ('tag:yaml.org,2002:str', 'tag:yaml.org,2002:merge'):
-                self.problems.append(Problem(f'line {line}', f'{getattr(key, "value", "")!r} as a key', 'a word as a key', 'quote it'))
+                self.problems.append(
+                    Problem(f'line {line}', f'{getattr(key, "value", "")!r} as a key', 'a word as a key', 'quote it')
+                )
             elif key.value in seen:
-                self.problems.append(Problem(f'line {line}', f'{key.value!r} again, first on line {seen[key.value]}', 'each key once'))
+                self.problems.append(
+                    Problem(f'line {line}', f'{key.value!r} again, first on line {seen[key.value]}', 'each key once')
+                )
             else:
                 seen[key.value] = line
 
 
-Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$'), list('-+0123456789')
+)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -53,7 +59,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True))
+_Dumper.add_representer(
+    list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True)
+)
 _Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar('tag:yaml.org,2002:null', '~'))
 
 
@@ -83,7 +91,14 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
 
 def dump(options: Options) -> str:
     """The resolved options as YAML; :func:`load` reads it back to equal options."""
-    return yaml.dump(thaw(options.model_dump()), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False)
+    return yaml.dump(
+        thaw(options.model_dump()),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+        default_flow_style=False,
+    )
 
 
 def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
@@ -96,7 +111,7 @@ def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
         loader = Loader(text)
         return thaw(loader.get_single_data()), loader.problems
     except RecursionError as error:
-        raise OptionsError(f'{source}: not valid YAML: found an anchor (&) that contains itself') from error
+        raise OptionsError(f'{source}: not valid YAML: got an anchor (&) that contains itself') from error
     except (yaml.YAMLError, ValueError) as error:
         raise OptionsError(f'{source}: not valid YAML: {" ".join(str(error).split())}') from error
 
@@ -111,9 +126,13 @@ def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         return raw, [*problems, Problem('base', repr(base), 'the path of one YAML file, relative to this one')]
     below, found = _read(path.parent / base)
     if 'base' in below:
-        found.append(Problem('base', f'{base!r}, which has a base itself', 'a file without a base: inheritance has one level'))
+        found.append(
+            Problem('base', f'{base!r}, which has a base itself', 'a file without a base: inheritance has one level')
+        )
         below.pop('base')
-    found = [Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.found, p.wanted, p.hint) for p in found]
+    found = [
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.found, p.wanted, p.hint) for p in found
+    ]
     return merge(merge({}, below), raw), problems + found
 
 
@@ -128,13 +147,14 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         raise OptionsError(f'{path}: not a text file: {error}') from error
     raw, problems = parse(text, path)
     if not isinstance(raw, dict):
-        raise OptionsError(f'{path}: found {type(raw).__name__}; wanted a mapping of keys to values')
+        raise OptionsError(f'{path}: got {type(raw).__name__}, expected a mapping of keys to values')
     return raw, problems
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """``above`` laid over ``below``: mappings merge key by key, lists and everything else replace, ``~`` too. A section
-    that names another ``type`` replaces the whole section below: the arguments of one class are not those of another."""
+    that names another ``type`` replaces the whole section below: the arguments of one class are not those of
+        another."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)

@@ -17,7 +17,16 @@ _USUAL_SAMPLES = 400
 _LISTED = 4
 
 GT_FOLDERS = ('GT', 'HR', 'gt', 'hr', 'val_REDS4_sharp', 'val_sharp', 'sequences', 'vimeo_septuplet/sequences')
-LQ_FOLDERS = ('BIx4', 'BDx4', 'LR', 'lq', 'lr', 'val_REDS4_sharp_bicubic', 'val_sharp_bicubic', 'vimeo_septuplet_matlabLRx4/sequences')
+LQ_FOLDERS = (
+    'BIx4',
+    'BDx4',
+    'LR',
+    'lq',
+    'lr',
+    'val_REDS4_sharp_bicubic',
+    'val_sharp_bicubic',
+    'vimeo_septuplet_matlabLRx4/sequences',
+)
 
 
 @dataclass(frozen=True)
@@ -115,10 +124,12 @@ def _find(folder: Path, names: Mapping[str, Any] | list[str] | tuple[str, ...], 
         for ending in ('', '.lmdb'):
             if (folder / f'{name}{ending}').is_dir():
                 return folder / f'{name}{ending}'
-    raise DataError(f'{folder}: found none of {listing(dict.fromkeys(names))} in it; name the folder with {option}')
+    raise DataError(f'{folder}: got none of {listing(dict.fromkeys(names))} in it; name the folder with {option}')
 
 
-def check_set(name: str, section: dict[str, Any], scale: int, protocol: str | None, depth: Depth, seed: int = 0) -> SetReport:
+def check_set(
+    name: str, section: dict[str, Any], scale: int, protocol: str | None, depth: Depth, seed: int = 0
+) -> SetReport:
     """One data set, as its section of the options names it.
 
     Args:
@@ -167,7 +178,11 @@ def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, parti
     sizes = {c.name: (c.size[0] * dataset.scale, c.size[1] * dataset.scale) for c in dataset.clips}
     if known is None:
         fitting = candidates(frames, sizes)
-        report.add('protocol', 'note', f'none named; fits {listing(m.label for m in fitting)}' if fitting else 'none named, and none fits')
+        report.add(
+            'protocol',
+            'note',
+            f'none named; fits {listing(m.label for m in fitting)}' if fitting else 'none named, and none fits',
+        )
         return
     found = match(known, frames, sizes)
     report.figures['protocol'] = {'id': known.id, 'match': found.kind}
@@ -180,7 +195,9 @@ def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
     bad = findings.unreadable
     report.figures |= {'decoded': findings.looked, 'unreadable': len(bad)}
     if bad:
-        report.add('pixels', False, f'{len(bad)} of {findings.looked} pairs cannot be read: ' + '; '.join(bad[:_LISTED]))
+        report.add(
+            'pixels', False, f'{len(bad)} of {findings.looked} pairs cannot be read: ' + '; '.join(bad[:_LISTED])
+        )
     else:
         report.add('pixels', 'ok', f'{findings.looked} of {whole} pairs decoded')
 
@@ -210,7 +227,7 @@ def _degradation_row(report: SetReport, findings: Findings, expected: str | None
         text += f'; sampling points off by ({shift[0]:+.2f}, {shift[1]:+.2f}) GT pixels (down, right)'
     if len(labels) > 1:
         text += '; otherwise ' + listing([f'{label} ({n})' for label, n in labels.most_common()[1:]], _LISTED)
-    report.add('degradation', right, text if right or expected is None else f'{text}; wanted {expected}')
+    report.add('degradation', right, text if right or expected is None else f'{text}, expected {expected}')
 
 
 def _place_rows(report: SetReport, dataset: Any, findings: Findings) -> None:
@@ -223,5 +240,9 @@ def _place_rows(report: SetReport, dataset: Any, findings: Findings) -> None:
         pairs = [f'LR {name(at)} belongs to GT {name(to)}' for at, to in moved.items()]
         report.figures[check] = len(pairs)
         report.add(
-            check, not pairs, f'{len(pairs)} of {looked} frames are elsewhere: {listing(pairs, _LISTED)}' if pairs else f'{looked} frames'
+            check,
+            not pairs,
+            f'{len(pairs)} of {looked} frames are elsewhere: {listing(pairs, _LISTED)}'
+            if pairs
+            else f'{looked} frames',
         )

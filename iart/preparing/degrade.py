@@ -7,18 +7,21 @@ from iart import log
 from iart.data.frames import file_bytes, find_store
 from iart.data.videos import VideoStore
 from iart.errors import DataError
+from iart.files import Target
 from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import degrade_uint8, taps
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
-from iart.preparing.target import Target
 from iart.video.index import is_video
 
 
-def degrade_data(source: Path, target: Path, *, kind: str, scale: int = 4, jobs: int = 1, compression: int = 3, holes: bool = False) -> int:
+def degrade_data(
+    source: Path, target: Path, *, kind: str, scale: int = 4, jobs: int = 1, compression: int = 3, holes: bool = False
+) -> int:
     """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
 
-    A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used. An
+    A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
+    An
     interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
 
     Args:
@@ -32,7 +35,8 @@ def degrade_data(source: Path, target: Path, *, kind: str, scale: int = 4, jobs:
         Number of frames written (those of an earlier run not counted).
 
     Raises:
-        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot be written.
+        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot
+            be written.
     """
     taps(kind, scale)  # says so when there is no such degradation
     work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
@@ -56,7 +60,7 @@ Work = list[tuple[Callable[[], Frame], tuple[str, tuple[int, int]], Path]]
 def _is_video_source(source: Path) -> bool:
     if source.is_file():
         if not is_video(source):
-            raise DataError(f'{source}: found a file; wanted a folder of frames, or a video file')
+            raise DataError(f'{source}: got a file, expected a folder of frames, or a video file')
         return True
     return source.is_dir() and isinstance(_store_or_none(source), VideoStore)
 
@@ -76,7 +80,9 @@ def _from_tree(source: Path, holes: bool, jobs: int) -> Work:
     for file, size in zip(files, sizes, strict=True):
         place = file.with_suffix('.png')
         if place in places:
-            raise DataError(f'{source / file} and {source / places[place]}: would both become {place}; wanted one file per frame')
+            raise DataError(
+                f'{source / file} and {source / places[place]}: would both become {place}, expected one file per frame'
+            )
         places[place] = file
         path = source / file
         work.append((lambda path=path: decode_image(file_bytes(path), str(path)), (str(path), size), place))  # type: ignore[misc]
@@ -96,8 +102,11 @@ def _from_videos(source: Path, holes: bool) -> Work:
 def _say_what_is_cut(work: Work, scale: int) -> None:
     for _, (name, (h, w)), _ in work:
         if h < scale or w < scale:
-            raise DataError(f'{name}: found {w}x{h}; wanted {scale}x{scale} pixels or more')
+            raise DataError(f'{name}: got {w}x{h}, expected {scale}x{scale} pixels or more')
         if h % scale or w % scale:
             fits = f'{w - w % scale}x{h - h % scale}'
-            log.once(f'{name}: {w}x{h} is no multiple of {scale}; LR is made from its upper left {fits}: cut GT alike before pairing them')
+            log.once(
+                f'{name}: {w}x{h} is no multiple of {scale}; LR is made from its upper left {fits}: cut GT alike '
+                'before pairing them'
+            )
             return

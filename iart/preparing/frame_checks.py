@@ -1,4 +1,6 @@
-"""Frames held against each other: what made LR out of GT, and whether LR frames belong to the GT frames they stand beside."""
+"""Frames held against each other: what made LR out of GT, and whether LR frames belong to the GT frames they stand
+beside.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -62,7 +64,9 @@ class Findings:
 
 
 def choose(clips: Sequence[ClipInfo], most: int | None) -> list[Place]:
-    """Frames to look at: all of them, or about ``most``, spread evenly over clips and within each. Frames without GT are left out."""
+    """Frames to look at: all of them, or about ``most``, spread evenly over clips and within each. Frames without GT
+    are left out.
+    """
     paired = [[i for i in range(len(c.frames)) if not c.gt_frames or c.gt_frames[i]] for c in clips]
     if most is None or sum(map(len, paired)) <= most:
         return [(c, f) for c, frames in enumerate(paired) for f in frames]
@@ -98,7 +102,9 @@ def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, 
         elif pairs.gt is not None:
             findings.seen[at] = result
     closer = [doubtful[k] for k in _spread(len(doubtful), _DESCRIBED)]
-    for at, like in zip(closer, parallel(examiner.describe, closer, jobs=jobs, title=f'{title}, a closer look'), strict=True):
+    for at, like in zip(
+        closer, parallel(examiner.describe, closer, jobs=jobs, title=f'{title}, a closer look'), strict=True
+    ):
         findings.seen[at] = like
     for at in doubtful:
         findings.seen.setdefault(at, Likeness('neither BI nor BD, not looked at more closely', 'unknown', float('inf')))

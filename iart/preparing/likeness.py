@@ -1,4 +1,6 @@
-"""What an LR frame looks like, given its ground truth: one of the two degradations, a known look-alike, a shift, or something else."""
+"""What an LR frame looks like, given its ground truth: one of the two degradations, a known look-alike, a shift, or
+something else.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ class Likeness:
 
     Args:
         label: ``BI``, ``BD``, or words for what it is instead.
-        how: ``known`` (BI or BD as the protocols mean it), ``impostor`` (a known look-alike), ``shifted`` or ``unknown``.
+        how: ``known`` (BI or BD as the protocols mean it), ``impostor`` (a known look-alike), ``shifted`` or
+            ``unknown``.
         rms: root mean square difference to what the label says, in grey levels.
         shift: (down, right) in GT pixels by which its sampling points are off.
     """
@@ -97,7 +100,9 @@ def _shifted(gt: Frame, lq: Frame, scale: int) -> Likeness:
         moved = max(map(abs, shift)) > _NOTICEABLE
         explained = moved and psnr(rms) >= _ALIGNED_DB
         label = f'{kind} shifted by ({shift[0]:+.2f}, {shift[1]:+.2f})' if explained else 'something else'
-        plain = Likeness(label, 'shifted', rms, shift) if explained else Likeness(label, 'unknown', difference(made, lq))
+        plain = (
+            Likeness(label, 'shifted', rms, shift) if explained else Likeness(label, 'unknown', difference(made, lq))
+        )
         if best is None or plain.rms < best.rms:
             best = plain
     assert best is not None

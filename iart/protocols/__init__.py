@@ -7,4 +7,16 @@ match(protocol, {'city': 34, 'walk': 47}).label  ->  'Vid4-BI, 2 of 4 clips'
 from iart.protocols.agreement import Match, candidates, match, metric_differences
 from iart.protocols.protocol import Clip, ManyClips, Protocol, Published, get, load, load_all
 
-__all__ = ['Clip', 'ManyClips', 'Match', 'Protocol', 'Published', 'candidates', 'get', 'load', 'load_all', 'match', 'metric_differences']
+__all__ = [
+    'Clip',
+    'ManyClips',
+    'Match',
+    'Protocol',
+    'Published',
+    'candidates',
+    'get',
+    'load',
+    'load_all',
+    'match',
+    'metric_differences',
+]

@@ -42,10 +42,20 @@ def match(protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Siz
     wrong, present = differences(protocol, frames, sizes or {})
     if wrong or not present:
         explanation = '; '.join(wrong) or 'there are no clips'
-        return Match(protocol, 'mismatch', f'not {protocol.id}', f'{explanation}: not {protocol.id}, no published figure is compared')
+        return Match(
+            protocol,
+            'mismatch',
+            f'not {protocol.id}',
+            f'{explanation}: not {protocol.id}, no published figure is compared',
+        )
     if present < protocol.clip_count:
         label = f'{protocol.id}, {present} of {protocol.clip_count} clips'
-        return Match(protocol, 'partial', label, f'{label}: published totals are averages over all {protocol.clip_count}, none is compared')
+        return Match(
+            protocol,
+            'partial',
+            label,
+            f'{label}: published totals are averages over all {protocol.clip_count}, none is compared',
+        )
     return Match(protocol, 'exact', protocol.id)
 
 
@@ -55,7 +65,9 @@ def candidates(frames: Mapping[str, int], sizes: Mapping[str, Size] | None = Non
     A partial fit counts only where clips are known by name: any septuplets could be part of Vimeo-90K-T.
     """
     matches = [match(p, frames, sizes) for p in load_all().values()]
-    fitting = [m for m in matches if m.kind == 'exact' or (m.kind == 'partial' and not isinstance(m.protocol.clips, ManyClips))]
+    fitting = [
+        m for m in matches if m.kind == 'exact' or (m.kind == 'partial' and not isinstance(m.protocol.clips, ManyClips))
+    ]
     return sorted(fitting, key=lambda m: m.kind != 'exact')
 
 
@@ -63,7 +75,8 @@ def metric_differences(protocol: Protocol, metrics: Mapping[str, Mapping[str, An
     """What keeps PSNR and SSIM sections of the options from being the protocol's (channel, border).
 
     Args:
-        metrics: name of each metric and its YAML section; metrics other than PSNR and SSIM are not the protocol's business.
+        metrics: name of each metric and its YAML section; metrics other than PSNR and SSIM are not the protocol's
+            business.
     """
     wrong = []
     for name, section in metrics.items():
@@ -78,7 +91,9 @@ def metric_differences(protocol: Protocol, metrics: Mapping[str, Mapping[str, An
     return wrong
 
 
-def _named_differences(protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size]) -> tuple[list[str], int]:
+def _named_differences(
+    protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size]
+) -> tuple[list[str], int]:
     """What is wrong, and the number of the protocol's clips that are there."""
     assert isinstance(protocol.clips, tuple)
     known: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
@@ -93,11 +108,13 @@ def _named_differences(protocol: Protocol, frames: Mapping[str, int], sizes: Map
     return wrong, len(present)
 
 
-def _count_differences(protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size]) -> tuple[list[str], int]:
+def _count_differences(
+    protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size]
+) -> tuple[list[str], int]:
     assert isinstance(protocol.clips, ManyClips)
     wrong = []
     if len(frames) > protocol.clips.count:
-        wrong.append(f'found {len(frames)} clips, {protocol.benchmark} has {protocol.clips.count}')
+        wrong.append(f'got {len(frames)} clips, {protocol.benchmark} has {protocol.clips.count}')
     for name, count in frames.items():
         wrong += _clip_differences(name, count, sizes.get(name), protocol.clips)
         if len(wrong) > 3:  # the first few say it all
@@ -106,7 +123,7 @@ def _count_differences(protocol: Protocol, frames: Mapping[str, int], sizes: Map
 
 
 def _clip_differences(name: str, count: int, size: Size | None, clip: Clip | ManyClips) -> list[str]:
-    wrong = [f'clip {name} has {count} frames, wanted {clip.frames}'] if count != clip.frames else []
+    wrong = [f'clip {name} has {count} frames, expected {clip.frames}'] if count != clip.frames else []
     if size is not None and tuple(size) != clip.size:
-        wrong.append(f'clip {name} is {size[1]}x{size[0]}, wanted {clip.size[1]}x{clip.size[0]}')
+        wrong.append(f'clip {name} is {size[1]}x{size[0]}, expected {clip.size[1]}x{clip.size[0]}')
     return wrong

@@ -125,5 +125,5 @@ def get(name: str) -> Protocol:
     names = {key.casefold(): p for p in load_all().values() for key in (p.id, f'{p.benchmark}-{p.degradation}')}
     if name.casefold() not in names:
         hint = nearest(name, load_all())
-        raise UserError(f'protocol: found {name!r}; wanted one of {listing(load_all())}{f" ({hint})" if hint else ""}')
+        raise UserError(f'protocol: got {name!r}, expected one of {listing(load_all())}{f" ({hint})" if hint else ""}')
     return names[name.casefold()]

@@ -1,7 +1,5 @@
 """One comparison picture of one frame: whole frames in a row, and below them the same detail of each, enlarged."""
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from iart.errors import DataError
+from iart.files import named_errors, write_atomically
 
 Frame = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -32,10 +31,12 @@ def comparison(
 ) -> Box:
     """Write a PNG with one column per image: the whole frame with the detail marked, and the detail below it.
 
-    Smaller images (LR) are enlarged without interpolation, so that their pixels show. Written under a temporary name, then renamed.
+    Smaller images (LR) are enlarged without interpolation, so that their pixels show. Written under a temporary name,
+    then renamed.
 
     Args:
-        columns: caption and frame (h, w, 3) uint8 RGB, left to right; the last is the ground truth or the best there is.
+        columns: caption and frame (h, w, 3) uint8 RGB, left to right; the last is the ground truth or the best there
+            is.
         scores: caption of a column and its figures: ``psnr`` in dB, ``ssim``; shown below the caption.
         crop: the detail; None looks for one (:func:`find_detail`).
         title: line above everything.
@@ -47,7 +48,7 @@ def comparison(
         DataError: no columns, or the file cannot be written.
     """
     if not columns:
-        raise DataError('comparison picture: found no columns; wanted one frame or more')
+        raise DataError('comparison picture: got no columns, expected one frame or more')
     size = max((image.shape[:2] for image in columns.values()), key=lambda s: s[0] * s[1])
     frames = {name: enlarge(image, size) for name, image in columns.items()}
     box = crop or find_detail(list(frames.values()))
@@ -56,13 +57,17 @@ def comparison(
     whole_inches = _COLUMN_INCHES * size[0] / size[1]
     detail_inches = _COLUMN_INCHES * height / width
     figure = Figure(
-        figsize=(count * _COLUMN_INCHES, whole_inches + detail_inches + (1.0 if title else 0.7)), dpi=_DPI, layout='constrained'
+        figsize=(count * _COLUMN_INCHES, whole_inches + detail_inches + (1.0 if title else 0.7)),
+        dpi=_DPI,
+        layout='constrained',
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, count, squeeze=False, height_ratios=(whole_inches, detail_inches))
     for column, (name, frame) in enumerate(frames.items()):
         axes[0, column].imshow(frame, interpolation='antialiased')
-        axes[0, column].add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=_MARK, linewidth=1.6))
+        axes[0, column].add_patch(
+            Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=_MARK, linewidth=1.6)
+        )
         axes[0, column].set_title(_caption(name, columns[name], (scores or {}).get(name, {})), fontsize=12)
         axes[1, column].imshow(frame[top : top + height, left : left + width], interpolation='nearest')
         for row in (0, 1):
@@ -108,12 +113,5 @@ def _caption(name: str, image: Frame, figures: Mapping[str, float]) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format='png')
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DataError(f'{path}: cannot be written ({error.strerror})') from error
+    with named_errors(path):
+        write_atomically(path, lambda name: figure.savefig(name, format='png'))

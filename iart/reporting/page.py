@@ -21,15 +21,16 @@ from typing import Any
 
 import jinja2
 
-from iart import __version__, log
+from iart import log
 from iart.errors import UserError
+from iart.files import to_json, write_text
 from iart.reporting import tables
 from iart.reporting.figures import write_figures
 from iart.reporting.footage import Footage, find_footage
 from iart.reporting.images import ERROR_LIMIT
 from iart.reporting.results import Result, read_results
 from iart.reporting.views import MOST_CHARTS, Shot, SliceView, alignments_of, charts_of, shots_of, slices_of
-from iart.scoring.tables import to_json, write_text
+from iart.version import __version__
 
 
 def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: int = 4, frames: int = 2) -> Path:
@@ -49,10 +50,10 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
     """
     for name, value in (('--clips', clips), ('--frames', frames)):
         if value < 1:
-            raise UserError(f'{name}: found {value}; wanted 1 or more')
+            raise UserError(f'{name}: got {value}, expected 1 or more')
     page = output or _default_output(folders)
     if page.suffix.lower() not in ('.html', '.htm'):
-        raise UserError(f'--output: found {page}; wanted the name of a page, ending in .html')
+        raise UserError(f'--output: got {page}, expected the name of a page, ending in .html')
     results = read_results(folders)
     footage, notes = find_footage(results, clips)
     shots, slices = _look(footage, results, frames)
@@ -73,7 +74,8 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
         'version': __version__,
         'error_limit': ERROR_LIMIT,
         'most_charts': MOST_CHARTS,
-        'charts_left_out': len({(c['set'], c['clip']) for c in charts}) < sum(len(f.names) > 1 for f in results[0].frames.values()),
+        'charts_left_out': len({(c['set'], c['clip']) for c in charts})
+        < sum(len(f.names) > 1 for f in results[0].frames.values()),
         'stem': page.stem,
         'title': ' vs '.join(r.label for r in results),
     }
@@ -109,7 +111,14 @@ def _data(results: Sequence[Result], sets: Any, charts: Any, slices: Sequence[Sl
         'sets': [asdict(table) for table in sets],
         'frames': charts,
         'slices': [
-            {'set': s.set, 'clip': s.clip, 'row': s.slices.row, 'left': s.slices.left, 'width': s.slices.width, 'flicker': s.slices.flicker}
+            {
+                'set': s.set,
+                'clip': s.clip,
+                'row': s.slices.row,
+                'left': s.slices.left,
+                'width': s.slices.width,
+                'flicker': s.slices.flicker,
+            }
             for s in slices
         ],
     }

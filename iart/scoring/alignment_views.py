@@ -1,4 +1,5 @@
-"""What an alignment did to a few frames, written down for a report: where it read its source, and how it weighed the taps.
+"""What an alignment did to a few frames, written down for a report: where it read its source, and how it weighed the
+taps.
 
 ::
 
@@ -26,10 +27,10 @@ from torch import Tensor, nn
 
 from iart import log
 from iart.data.loaders import build_part
+from iart.files import to_json, write_text
 from iart.image import Frame, to_tensor, write_png
 from iart.ops.taps import sampling_taps
 from iart.scoring.report import SetReport
-from iart.scoring.tables import to_json, write_text
 
 FRAMES = 3  # enough for a second-order neighbour
 _LARGEST = 256  # LR pixels a side; a larger frame is cut around its middle
@@ -49,7 +50,8 @@ class Call(NamedTuple):
 
 
 def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: int, device: torch.device) -> bool:
-    """Write the views of the first saved clip of a test set; False where the network has no alignment that can be looked at.
+    """Write the views of the first saved clip of a test set; False where the network has no alignment that can be
+    looked at.
 
     Args:
         network: on ``device``, in evaluation mode.
@@ -71,7 +73,10 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
     lq = lq[start : start + FRAMES, top : top + height, left : left + width]
     calls = watch(network, to_tensor(lq)[None].to(device))
     if not calls:
-        log.logger.info(f'{report.scores.title}: no views of the alignment: clip {clip} has {len(names)} frame(s), or it was not called')
+        log.logger.info(
+            f'{report.scores.title}: no views of the alignment: clip {clip} has {len(names)} frame(s), or it was '
+            'not called'
+        )
         return False
     target = folder / report.scores.title / clip
     for k, frame in enumerate(lq):
@@ -80,13 +85,21 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
         {'order': order, 'source': len(lq) - 1 - order, **_write_order(target, order, call, (height, width))}
         for order, call in enumerate(calls, 1)
     ]
-    facts = {'set': report.scores.title, 'clip': clip, 'frames': list(names[start : start + FRAMES]), 'box': box, 'orders': orders}
+    facts = {
+        'set': report.scores.title,
+        'clip': clip,
+        'frames': list(names[start : start + FRAMES]),
+        'box': box,
+        'orders': orders,
+    }
     write_text(target / 'alignment.json', to_json(facts))
     return True
 
 
 def watch(network: nn.Module, lq: Tensor) -> list[Call]:
-    """Run the network on (1, t, 3, h, w) and return the last calls of its alignment: first order, and second where t ≥ 3."""
+    """Run the network on (1, t, 3, h, w) and return the last calls of its alignment: first order, and second where t ≥
+    3.
+    """
     count = min(lq.shape[1], FRAMES) - 1
     calls: deque[Call] = deque(maxlen=max(count, 0))
     with _listening(network, calls), torch.inference_mode():

@@ -1,4 +1,5 @@
-"""The job behind ``iart test``: score every test set of the options, say which benchmark the figures belong to, write the reports.
+"""The job behind ``iart test``: score every test set of the options, say which benchmark the figures belong to, write
+the reports.
 
 ::
 
@@ -15,12 +16,13 @@ import torch
 
 from iart import distributed, log
 from iart.data.loaders import build_dataset
+from iart.files import to_json, write_text
 from iart.inference.restorer import Restore
 from iart.ops.degradation import recognise
 from iart.protocols import Match, candidates, get, match, metric_differences
 from iart.scoring.evaluator import ClipSet, SetScores, build_metrics, score_set
 from iart.scoring.report import Material, NetworkFacts, SetReport, Settings, as_dict
-from iart.scoring.tables import Comparison, frames_csv, print_comparisons, print_scores, to_json, write_text
+from iart.scoring.tables import Comparison, frames_csv, print_comparisons, print_scores
 
 
 class SetOptions(Protocol):
@@ -67,7 +69,10 @@ def score(
     """
     metrics = build_metrics(settings.metrics)
     protocols = {key: section.protocol and get(section.protocol).id for key, section in datasets.items()}
-    sets = {key: build_dataset(section.section, key=f'datasets.{key}', scale=settings.scale) for key, section in datasets.items()}
+    sets = {
+        key: build_dataset(section.section, key=f'datasets.{key}', scale=settings.scale)
+        for key, section in datasets.items()
+    }
     agreements = {key: agree(dataset, protocols[key], settings) for key, dataset in sets.items()}
     titles = _titles(datasets)
     reports: list[SetReport] = []
@@ -106,7 +111,10 @@ def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
 def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
     """A set's ``name``, or its key where there is none or two have the same: it names a folder."""
     names = [section.name for section in datasets.values()]
-    return {key: section.name if section.name and names.count(section.name) == 1 else key for key, section in datasets.items()}
+    return {
+        key: section.name if section.name and names.count(section.name) == 1 else key
+        for key, section in datasets.items()
+    }
 
 
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
@@ -127,9 +135,9 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
     wrong = metric_differences(found.protocol, settings.metrics)
     if found.protocol.degradation != degradation:
-        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, wanted {found.protocol.degradation}')
+        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {found.protocol.degradation}')
     if found.protocol.scale != scale:
-        wrong.append(f'scale {scale}, wanted {found.protocol.scale}')
+        wrong.append(f'scale {scale}, expected {found.protocol.scale}')
     length = len(dataset.clips[0].frames)
     counting = [length // 2] if settings.center_frame_only else dataset.scored(0)
     if counting != (list(range(length)) if found.protocol.scored == 'all' else [length // 2]):
@@ -137,10 +145,13 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     return found.spoiled('; '.join(wrong)) if wrong else found
 
 
-def compare(scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts) -> tuple[Comparison, ...]:
+def compare(
+    scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts
+) -> tuple[Comparison, ...]:
     """Published results beside the totals; none unless data and settings are exactly the protocol's.
 
-    A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass gives.
+    A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass
+        gives.
     """
     if agreement is None or agreement.kind != 'exact':
         return ()
@@ -148,13 +159,20 @@ def compare(scores: SetScores, agreement: Match | None, settings: Settings, netw
     differently = [f'measured in {settings.precision}'] if settings.precision != 'fp32' else []
     differently += [f'approximated, {how}' for how in scores.approximations]
     for result in agreement.protocol.results_of(network.method or network.type):
-        mirror = [] if result.mirrored == settings.flip_seq else [f'published {"with" if result.mirrored else "without"} flip_seq']
+        mirror = (
+            []
+            if result.mirrored == settings.flip_seq
+            else [f'published {"with" if result.mirrored else "without"} flip_seq']
+        )
         note = '; '.join(mirror + differently)
         for metric in scores.metrics:
             figure = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}.get(settings.metrics[metric]['type'])
             if figure is None:
                 continue
-            for method, source, figures in ((result.method, result.source, result), (result.method, 'released weights', result.released)):
+            for method, source, figures in (
+                (result.method, result.source, result),
+                (result.method, 'released weights', result.released),
+            ):
                 published = getattr(figures, figure, None)
                 if published is not None:
                     rows.append(Comparison(method, source, figure, published, scores.total(metric), note))
@@ -164,7 +182,10 @@ def compare(scores: SetScores, agreement: Match | None, settings: Settings, netw
 def _say(report: SetReport) -> None:
     print_scores(report.scores, report.label)
     for how in report.scores.approximations:
-        log.logger.warning(f'{report.scores.title}: approximated ({how}): not what the whole clip in one pass gives; see docs/inference.md')
+        log.logger.warning(
+            f'{report.scores.title}: approximated ({how}): not what the whole clip in one pass gives; see '
+            'docs/inference.md'
+        )
     if report.comparisons and report.agreement:
         print_comparisons(report.agreement.label, report.comparisons)
     elif report.agreement and report.agreement.explanation:

@@ -1,4 +1,6 @@
-"""Scoring a test set: restore every clip once, somewhere, frame by frame, and measure each frame against its ground truth."""
+"""Scoring a test set: restore every clip once, somewhere, frame by frame, and measure each frame against its ground
+truth.
+"""
 
 import statistics
 from collections.abc import Callable, Collection, Mapping
@@ -79,7 +81,8 @@ class SetScores:
     Args:
         metrics: names, in the order of the options; empty without ground truth.
         clips: one entry per clip, in the order of the data set.
-        rank_memory_mb: peak memory of each rank in MB since its start: of its device where that counts it, else of the process.
+        rank_memory_mb: peak memory of each rank in MB since its start: of its device where that counts it, else of the
+            process.
     """
 
     title: str
@@ -101,7 +104,8 @@ class SetScores:
 
     @property
     def approximations(self) -> tuple[str, ...]:
-        """The plans, in words, that do not give what the whole clip in one pass gives; empty when all scores are exact."""
+        """The plans, in words, that do not give what the whole clip in one pass gives; empty when all scores
+        are exact."""
         return tuple(dict.fromkeys(clip.plans[-1] for clip in self.clips if not clip.exact))
 
     def totals(self) -> dict[str, float]:
@@ -136,7 +140,9 @@ def _build_metric(section: Mapping[str, Any], key: str) -> Metric:
         raise OptionsError('\n'.join(str(p) for p in problems))
 
     def measure(restored: Frame, gt: Frame) -> float:
-        bgr = [np.ascontiguousarray(image[..., ::-1]) for image in (restored, gt)]  # the border to BasicSR, which thinks in BGR
+        bgr = [
+            np.ascontiguousarray(image[..., ::-1]) for image in (restored, gt)
+        ]  # the border to BasicSR, which thinks in BGR
         return float(function(img=bgr[0], img2=bgr[1], **fitted))
 
     return measure
@@ -181,13 +187,17 @@ def score_set(
     done: dict[int, ClipScores] = {}
     with log.Bar(title, sum(lengths[i] for i in mine)) as bar:
         for i in mine:
-            frames = RestoredClip(restore, partial(dataset.read_lq_frame, i), lengths[i], device, mirrored=flip_seq, spill_to=spill_to)
+            frames = RestoredClip(
+                restore, partial(dataset.read_lq_frame, i), lengths[i], device, mirrored=flip_seq, spill_to=spill_to
+            )
             wanted = [lengths[i] // 2] if center_frame_only else None
             kept = save_to if save_clips is None or dataset.clips[i].name in save_clips else None
             done[i] = _score_clip(frames, dataset, i, metrics, wanted=wanted, save_to=kept, suffix=suffix, bar=bar)
     gathered = distributed.gather((done, devices.peak_memory_mb(device)))
     clips = {i: scores for part, _ in gathered for i, scores in part.items()}
-    return SetScores(title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), tuple(memory for _, memory in gathered))
+    return SetScores(
+        title, tuple(metrics), tuple(clips[i] for i in range(len(lengths))), tuple(memory for _, memory in gathered)
+    )
 
 
 def share_out(lengths: list[int], ranks: int) -> list[list[int]]:
@@ -229,13 +239,18 @@ def _score_clip(
     named = {metric: tuple(values[j][metric] for j in counting) for metric in metrics}
     plans: list[Plan] = getattr(frames.restore, 'used', [])  # only what plans says how
     how, exact = tuple(plan.how for plan in plans), all(plan.exact for plan in plans)
-    return ClipScores(clip.name, tuple(clip.frames[j] for j in counting), named, len(clip.frames), frames.seconds, how, exact)
+    return ClipScores(
+        clip.name, tuple(clip.frames[j] for j in counting), named, len(clip.frames), frames.seconds, how, exact
+    )
 
 
 def _measure(image: Frame, gt: Frame, metrics: Mapping[str, Metric], where: str) -> dict[str, float]:
     if image.shape != gt.shape:
         found, wanted = (f'{s.shape[1]}x{s.shape[0]}' for s in (image, gt))
-        raise DataError(f'{where}: the restored frame is {found}, its ground truth {wanted}; wanted the same size (is `scale` right?)')
+        raise DataError(
+            f'{where}: the restored frame is {found}, its ground truth {wanted}, expected the same size (is '
+            '`scale` right?)'
+        )
     return {name: metric(image, gt) for name, metric in metrics.items()}
 
 

@@ -1,6 +1,5 @@
 """What is known about a scored test set, and ``report.json``, which holds all of it."""
 
-import hashlib
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from iart import __version__, distributed
 from iart import device as devices
+from iart import distributed
+from iart.files import sha256
 from iart.protocols import Match
 from iart.scoring.evaluator import SetScores
 from iart.scoring.tables import Comparison
+from iart.version import __version__
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class NetworkFacts:
     """What the report says about what restored the frames.
 
     Args:
-        type: the network's ``type`` in the options; published results are looked up under it. ``Bicubic`` for the baseline.
+        type: the network's ``type`` in the options; published results are looked up under it. ``Bicubic`` for the
+            baseline.
         method: name of one published result, e.g. ``IART N16``, where the type alone means several.
     """
 
@@ -98,7 +100,12 @@ def as_dict(
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'command': list(command),
         'folder': os.getcwd(),  # relative folders of the sets start here
-        'versions': {'iart': __version__, 'python': platform.python_version(), 'torch': torch.__version__, 'numpy': np.__version__},
+        'versions': {
+            'iart': __version__,
+            'python': platform.python_version(),
+            'torch': torch.__version__,
+            'numpy': np.__version__,
+        },
         'machine': devices.describe(device),
         'network': {
             **asdict(network),
@@ -143,12 +150,3 @@ def _set_as_dict(report: SetReport) -> dict[str, Any]:
         'memory_mb': round(scores.memory_mb, 1),
         'rank_memory_mb': [round(memory, 1) for memory in scores.rank_memory_mb],
     }
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        for part in iter(lambda: file.read(2**20), b''):
-            digest.update(part)
-    return digest.hexdigest()

@@ -64,7 +64,8 @@ class RestoredClip:
         read: frame index -> LR frame (h, w, 3) uint8 RGB.
         count: number of frames.
         device: what ``restore`` computes on; for an honest clock.
-        mirrored: a frame is the mean of what ``restore`` gives for it and for its mirror image in the clip followed by itself reversed.
+        mirrored: a frame is the mean of what ``restore`` gives for it and for its mirror image in the clip followed by
+            itself reversed.
             The first half waits on disk for the second.
         spill_to: folder for that; None: the system's temporary folder.
     """
@@ -79,12 +80,19 @@ class RestoredClip:
         mirrored: bool = False,
         spill_to: Path | None = None,
     ) -> None:
-        self.restore, self.device, self.mirrored, self.spill_to, self.length = restore, device, mirrored, spill_to, count
+        self.restore, self.device, self.mirrored, self.spill_to, self.length = (
+            restore,
+            device,
+            mirrored,
+            spill_to,
+            count,
+        )
         self.lq = LQFrames(read, count, mirrored=mirrored)
         self.seconds = 0.0
 
     def in_any_order(self, wanted: list[int] | None = None) -> Iterator[tuple[int, Tensor | None]]:
-        """Every (frame index, (1, 3, h, w)) once, as soon as it is ready; None in place of frames that are not ``wanted``.
+        """Every (frame index, (1, 3, h, w)) once, as soon as it is ready; None in place of frames that are not
+        ``wanted``.
 
         Raises:
             DataError: there is no room on disk for a mirrored clip's first half.
@@ -110,8 +118,9 @@ class RestoredClip:
         except OSError as error:
             folder = self.spill_to or Path(tempfile.gettempdir())
             raise DataError(
-                f'{folder}: cannot be written ({error.strerror}); the frames of a mirrored clip wait there for the second half; '
-                'wanted room for them, or another folder with --spill-to'
+                f'{folder}: cannot be written ({error.strerror}); the frames of a mirrored clip wait there for the '
+                'second half; '
+                'expected room for them, or another folder with --spill-to'
             ) from error
 
     def _timed(self) -> Iterator[tuple[int, Tensor]]:

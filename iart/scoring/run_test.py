@@ -67,7 +67,12 @@ def run_test(
         name=out.name,
         datasets=sets,
         settings=Settings(
-            options.val.metrics, options.scale, options.val.flip_seq, options.val.center_frame_only, precision, plan.spill_to
+            options.val.metrics,
+            options.scale,
+            options.val.flip_seq,
+            options.val.center_frame_only,
+            precision,
+            plan.spill_to,
         ),
         network=facts,
         device=device,
@@ -90,10 +95,14 @@ def results_folder(options: Options, baseline: str | None = None) -> Path:
     return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
 
 
-def _network(options: Options, file: Path, device: torch.device, precision: str, method: str | None) -> tuple[nn.Module, NetworkFacts]:
+def _network(
+    options: Options, file: Path, device: torch.device, precision: str, method: str | None
+) -> tuple[nn.Module, NetworkFacts]:
     if not file.name:
-        raise OptionsError('path.pretrain_network_g: found nothing; wanted a weight file there or with --weights')
-    section = {k: v for k, v in options.network_g.items() if k != 'spynet_path'}  # the weight file holds the flow network too
+        raise OptionsError('path.pretrain_network_g: got nothing, expected a weight file there or with --weights')
+    section = {
+        k: v for k, v in options.network_g.items() if k != 'spynet_path'
+    }  # the weight file holds the flow network too
     network = build_network(section)
     load_weights(network, file, options.path.param_key_g or 'params', options.path.strict_load_g)
     count = sum(p.numel() for p in network.parameters())
@@ -107,11 +116,11 @@ def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, Da
     by_kind = [{k: s for k, s in options.datasets.items() if k.startswith(kind)} for kind in ('test', 'val')]
     sets = by_kind[0] or by_kind[1]
     if not sets:
-        raise OptionsError('datasets: found no set to score; wanted a section test or val')
+        raise OptionsError('datasets: got no set to score, expected a section test or val')
     if lq is None and gt is None:
         return sets
     if len(sets) > 1:
-        raise OptionsError(f'--lq and --gt: the options have {len(sets)} test sets ({", ".join(sets)}); wanted one')
+        raise OptionsError(f'--lq and --gt: the options have {len(sets)} test sets ({", ".join(sets)}), expected one')
     ((key, section),) = sets.items()
     arguments = dict(section.arguments)
     arguments |= {name: folder for name, folder in (('dataroot_lq', lq), ('dataroot_gt', gt)) if folder is not None}

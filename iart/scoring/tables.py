@@ -4,19 +4,12 @@ JSON has no infinity, which is the PSNR of identical images: it is written as th
 would look like a missing figure). CSV holds ``inf`` too.
 """
 
-import contextlib
 import csv
 import io
-import json
-import math
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from iart import log
-from iart.errors import DataError
 from iart.scoring.evaluator import SetScores
 
 _MANY_CLIPS = 60
@@ -48,7 +41,10 @@ def print_scores(scores: SetScores, label: str) -> None:
     """One line per clip and the total; the total alone when there are very many clips."""
     shown = scores.clips if len(scores.clips) <= _MANY_CLIPS else ()
     columns = ['clip', 'frames', *scores.metrics, 'fps']
-    rows = [[clip.name, str(len(clip.frames)), *(f'{clip.mean(m):.4f}' for m in scores.metrics), f'{clip.fps:.2f}'] for clip in shown]
+    rows = [
+        [clip.name, str(len(clip.frames)), *(f'{clip.mean(m):.4f}' for m in scores.metrics), f'{clip.fps:.2f}']
+        for clip in shown
+    ]
     count = sum(len(clip.frames) for clip in scores.clips)
     fps = scores.restored / scores.seconds if scores.seconds else 0.0
     total = [
@@ -66,8 +62,19 @@ def print_comparisons(protocol: str, comparisons: Iterable[Comparison]) -> None:
     for c in comparisons:
         digits = _DIGITS[c.figure]
         method = f'{c.method} ({c.note})' if c.note else c.method
-        rows.append([method, c.figure.upper(), f'{c.published:g}', f'{c.measured:.{digits}f}', f'{c.difference:+.{digits}f}', c.source])
-    log.table(f'{protocol}: published and measured', ['method', '', 'published', 'measured', 'difference', 'source'], rows)
+        rows.append(
+            [
+                method,
+                c.figure.upper(),
+                f'{c.published:g}',
+                f'{c.measured:.{digits}f}',
+                f'{c.difference:+.{digits}f}',
+                c.source,
+            ]
+        )
+    log.table(
+        f'{protocol}: published and measured', ['method', '', 'published', 'measured', 'difference', 'source'], rows
+    )
 
 
 def frames_csv(sets: Iterable[SetScores]) -> str:
@@ -80,37 +87,7 @@ def frames_csv(sets: Iterable[SetScores]) -> str:
     for scores in sets:
         for clip in scores.clips:
             for j, frame in enumerate(clip.frames):
-                writer.writerow([scores.title, clip.name, frame, *(clip.values[m][j] if m in clip.values else '' for m in metrics)])
+                writer.writerow(
+                    [scores.title, clip.name, frame, *(clip.values[m][j] if m in clip.values else '' for m in metrics)]
+                )
     return text.getvalue()
-
-
-def to_json(value: Any) -> str:
-    """Strictly valid JSON; numbers that JSON lacks become ``"inf"``, ``"-inf"`` and ``"nan"``."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: a reader sees the old file or the new one, never half of it.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding='utf-8')
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DataError(f'{path}: cannot be written ({error.strerror})') from error

@@ -4,7 +4,6 @@ A state is what ``torch.save`` writes, followed by a line with the SHA-256 of al
 such a file as if the line were not there). It is written under a temporary name, flushed, then renamed.
 """
 
-import hashlib
 import re
 import time
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import torch
 
 from iart.errors import WeightsError
+from iart.files import sha256, write_atomically
 from iart.log import logger
-from iart.weights import read_torch, write_atomically
+from iart.weights import read_torch
 
 _SEAL = re.compile(rb'\nsha256:([0-9a-f]{64})\n')
 _SEAL_LENGTH = len('\nsha256:\n') + 64
@@ -25,7 +25,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
     def write(name: str) -> None:
         torch.save(state, name)
-        seal = f'\nsha256:{_digest(Path(name))}\n'
+        seal = f'\nsha256:{sha256(Path(name))}\n'
         with open(name, 'ab') as file:
             file.write(seal.encode())
 
@@ -56,11 +56,12 @@ def is_whole(path: Path) -> bool:
     with path.open('rb') as file:
         file.seek(size - _SEAL_LENGTH)
         seal = _SEAL.fullmatch(file.read())
-    return seal is not None and seal.group(1).decode() == _digest(path, size - _SEAL_LENGTH)
+    return seal is not None and seal.group(1).decode() == sha256(path, size - _SEAL_LENGTH)
 
 
 def newest_state(folder: Path) -> Path | None:
-    """The newest whole state of an experiment; damaged ones are named in the log and passed over. None: there are no states.
+    """The newest whole state of an experiment; damaged ones are named in the log and passed over. None: there are no
+    states.
 
     Raises:
         WeightsError: there are states, but all of them are damaged.
@@ -72,7 +73,8 @@ def newest_state(folder: Path) -> Path | None:
         logger.warning(f'{path} is cut short or damaged; an older training state is looked for')
     if paths:
         raise WeightsError(
-            f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is kept under another name '
+            f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is '
+            'kept under another name '
             'and the run starts anew; path.pretrain_network_g starts it from weights, such as the ones in models/'
         )
     return None
@@ -98,14 +100,3 @@ def prune(folder: Path, pattern: str, keep: int | None) -> None:
     if keep is not None:
         for path in numbered(folder, pattern)[:-keep]:
             path.unlink(missing_ok=True)
-
-
-def _digest(path: Path, length: int | None = None) -> str:
-    """SHA-256 of the first ``length`` bytes of a file."""
-    digest = hashlib.sha256()
-    left = path.stat().st_size if length is None else length
-    with path.open('rb') as file:
-        while left > 0 and (chunk := file.read(min(left, 2**22))):
-            digest.update(chunk)
-            left -= len(chunk)
-    return digest.hexdigest()

@@ -32,8 +32,10 @@ class Reporter:
         ranks = distributed.world_size()
         clips = self.options.datasets['train'].batch_size_per_gpu * ranks * self.train.accumulate
         log.logger.info(
-            f'{self.options.network_g["type"]}, {weights:,} weights, on {self.device} × {ranks}, {self.train.precision}; '
-            f'{windows:,} training clips, {clips} a step; iterations {self.progress.step:,} to {self.train.total_iter:,}'
+            f'{self.options.network_g["type"]}, {weights:,} weights, on {self.device} × {ranks}, '
+            f'{self.train.precision}; '
+            f'{windows:,} training clips, {clips} a step; iterations {self.progress.step:,} to '
+            f'{self.train.total_iter:,}'
         )
 
     def losses(self, losses: Mapping[str, Tensor], rate: float, recorder: Recorder) -> None:

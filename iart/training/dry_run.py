@@ -18,7 +18,10 @@ from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, build
 from iart.training.optimizers import build_optimizer
 
-_SIDE, _SIDE_OF_OTHERS = 32, 64  # LR pixels of the clips that memory is measured on; some of BasicSR's networks refuse less than 64
+_SIDE, _SIDE_OF_OTHERS = (
+    32,
+    64,
+)  # LR pixels of the clips that memory is measured on; some of BasicSR's networks refuse less than 64
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class StepMemory:
 
 @dataclass(frozen=True)
 class StepWork:
-    """FLOPs of a step: ``pixels·(per_pixel + frames·per_frame_pixel)``; what the first frames spare makes ``per_pixel`` negative."""
+    """FLOPs of a step: ``pixels·(per_pixel + frames·per_frame_pixel)``; what the first frames spare makes ``per_pixel``
+    negative.
+    """
 
     per_pixel: float
     per_frame_pixel: float
@@ -68,7 +73,14 @@ class DryRun:
         precision: instead of ``train.precision``.
     """
 
-    def __init__(self, options: Options, device: torch.device, *, changes: Mapping[str, Any] | None = None, precision: str | None = None):
+    def __init__(
+        self,
+        options: Options,
+        device: torch.device,
+        *,
+        changes: Mapping[str, Any] | None = None,
+        precision: str | None = None,
+    ):
         assert options.train is not None
         train: TrainOptions = options.train
         section = {**options.network_g, **(changes or {})}
@@ -79,7 +91,11 @@ class DryRun:
         self.optimizer = build_optimizer(self.model, train)
         self.precision = precision or train.precision
         self.scaler = devices.grad_scaler(device, self.precision)
-        self.ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay)).eval() if train.ema_decay else None
+        self.ema = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay)).eval()
+            if train.ema_decay
+            else None
+        )
         self.device, self.scale = device, options.scale
 
     @property
@@ -122,7 +138,9 @@ class DryRun:
         side = _SIDE if hasattr(self.network, 'frames') else _SIDE_OF_OTHERS
         self.model.eval()  # stochastic depth asks for data; it changes neither memory nor work much
         try:
-            runs = [self._counted(Load(1, frames, side)) for frames in (3, 5)]  # odd: whether a clip is mirrored is a question about data
+            runs = [
+                self._counted(Load(1, frames, side)) for frames in (3, 5)
+            ]  # odd: whether a clip is mirrored is a question about data
         finally:
             self.model.train()
         (peak, work), (peak_more, work_more) = runs

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from iart import device as devices
-from iart import log
+from iart import log, memory
 from iart.errors import OptionsError
 from iart.inference.plan import spell
 from iart.ops import flops
@@ -42,7 +42,8 @@ class Estimate:
 
     Args:
         flow_parameters: those of the flow network among ``parameters``.
-        flops_per_frame: forward, on the training patch and on a full frame of 320×180; a multiplication with an addition is two.
+        flops_per_frame: forward, on the training patch and on a full frame of 320×180; a multiplication with an
+            addition is two.
         load: clips, frames and LR side of a step.
         flops_per_step: forward and backward, with what checkpointing computes twice.
         seconds: of one iteration.
@@ -88,7 +89,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 60.0) -
         OptionsError: no ``train`` or ``datasets.train`` section, or a clip length that only the data know.
     """
     if options.train is None:
-        raise OptionsError('train: found nothing; wanted a training run to estimate')
+        raise OptionsError('train: got nothing, expected a training run to estimate')
     load, micro_batches = _load(options), options.train.accumulate
     run = DryRun(options, device)
     log.logger.info(f'counting the work of {options.network_g["type"]} ...')
@@ -132,12 +133,22 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 60.0) -
 
 def _load(options: Options) -> Load:
     if 'train' not in options.datasets:
-        raise OptionsError('datasets.train: found nothing; wanted the section that says how long and large training clips are')
+        raise OptionsError(
+            'datasets.train: got nothing, expected the section that says how long and large training clips are'
+        )
     section = options.datasets['train']
-    frames, gt_size = (int(section.arguments.get(name, default)) for name, default in (('num_frame', -1), ('gt_size', 256)))
+    frames, gt_size = (
+        int(section.arguments.get(name, default)) for name, default in (('num_frame', -1), ('gt_size', 256))
+    )
     if frames < 1:
-        raise OptionsError(f'datasets.train.num_frame: found {frames}; wanted a number: --force_yml datasets:train:num_frame=15')
-    return Load(section.batch_size_per_gpu, frames * (2 if section.arguments.get('flip_sequence') else 1), gt_size // options.scale)
+        raise OptionsError(
+            f'datasets.train.num_frame: got {frames}, expected a number: --force_yml datasets:train:num_frame=15'
+        )
+    return Load(
+        section.batch_size_per_gpu,
+        frames * (2 if section.arguments.get('flip_sequence') else 1),
+        gt_size // options.scale,
+    )
 
 
 def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) -> tuple[Load, float]:
@@ -154,7 +165,7 @@ def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) ->
             run.seconds(size)  # warms up: kernels are chosen, memory is taken
             done, taken = size, run.seconds(size, steps=3 if time.perf_counter() + 3 * expected < deadline else 1)
         except (RuntimeError, MemoryError) as error:
-            if not devices.lacks_memory(error):
+            if not memory.lacks_memory(error):
                 raise
             devices.release_reserve(run.device)
             break
@@ -178,7 +189,9 @@ def _other_ways(options: Options, device: torch.device, load: Load, free: int) -
     assert options.train is not None
     parameters = inspect.signature(find(ARCH_REGISTRY, options.network_g['type'])).parameters
     trials: list[tuple[str, dict[str, Any], str | None]] = []
-    if 'use_checkpoint' in parameters and options.network_g.get('use_checkpoint', parameters['use_checkpoint'].default) in (False, 'none'):
+    if 'use_checkpoint' in parameters and options.network_g.get(
+        'use_checkpoint', parameters['use_checkpoint'].default
+    ) in (False, 'none'):
         trials.append(('network_g.use_checkpoint: true', {'use_checkpoint': True}, None))
     if options.train.precision == 'fp32':
         trials.append(('train.precision: bf16', {}, 'bf16'))
@@ -192,7 +205,9 @@ def _notes(options: Options, scaled: bool) -> Iterator[str]:
     yield 'reading data, validation and the exchange of gradients between processes are not in the time'
     yield 'memory counts tensors; what libraries and kernels take for themselves comes on top (a few hundred MB)'
     if scaled:
-        yield 'the step was timed on a smaller load and its time scaled by FLOPs: small loads use a GPU badly, so it may be less'
+        yield (
+            'the step was timed on a smaller load and scaled by FLOPs: small loads use a GPU badly, so it may take less'
+        )
     if options.train.perceptual_opt:
         yield 'the perceptual loss is left out: time and memory will be more'
     if options.train.compile:
@@ -206,7 +221,11 @@ def print_estimate(found: Estimate) -> None:
     rows = [
         ('parameters', f'{found.parameters:,} ({found.flow_parameters:,} of them flow network)'),
         *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in found.flops_per_frame.items()),
-        ('a step', f'{load.clips} clip{"s" * (load.clips > 1)} of {load.frames} frames, LR {load.side}×{load.side}, {found.precision}'),
+        (
+            'a step',
+            f'{load.clips} clip{"s" * (load.clips > 1)} of {load.frames} frames, LR {load.side}×{load.side}, '
+            f'{found.precision}',
+        ),
         ('TFLOPs per iteration', f'{found.flops_per_step / 1e12:.2f}'),
         ('timed', f'{timed.clips} × {timed.frames} frames, LR {timed.side}×{timed.side}'),
         ('seconds per iteration', f'{found.seconds:.3g}'),
@@ -217,7 +236,12 @@ def print_estimate(found: Estimate) -> None:
     ]
     log.table(f'{found.network} on {found.device}, per process', ['', 'estimate'], rows)
     shown = [
-        [c.what, spell(c.memory), 'yes' if c.fits else 'no', f'{c.seconds:.3g}' if c.seconds is not None else 'not timed']
+        [
+            c.what,
+            spell(c.memory),
+            'yes' if c.fits else 'no',
+            f'{c.seconds:.3g}' if c.seconds is not None else 'not timed',
+        ]
         for c in found.changes
     ]
     if shown:

@@ -1,24 +1,23 @@
-"""The folder of a training run: experiments/<name>/{options.yml, train.log, metrics.csv, models/, training_states/, tb/}."""
+"""The folder of a training run: experiments/<name>/{options.yml, train.log, metrics.csv, models/, training_states/,
+tb/}.
+"""
 
-import fcntl
-import os
 import time
-import weakref
 from pathlib import Path
-from typing import IO
 
 from iart import distributed, log
 from iart.errors import UserError
+from iart.files import Lock, remove_unfinished, write_atomically
 from iart.options import Options, dump
 from iart.training.checkpoints import newest_state, set_aside
-from iart.weights import remove_unfinished, write_atomically
 
 
 class Experiment:
     """Finds or makes the folder of a run and keeps other runs out of it.
 
     A folder that a former run left is continued (``auto_resume``, or ``path.resume_state`` that lies in it) or renamed,
-    never overwritten. Nothing in it is changed before :meth:`begin`, but for files that a killed process left unfinished.
+    never overwritten. Nothing in it is changed before :meth:`begin`, but for files that a killed process left
+    unfinished.
 
     Args:
         options: name and paths.
@@ -32,7 +31,7 @@ class Experiment:
     def __init__(self, options: Options, *, auto_resume: bool = False) -> None:
         self.folder = Path(options.path.experiments_root) / options.name
         self.models, self.states = self.folder / 'models', self.folder / 'training_states'
-        self._lock: IO[str] | None = None
+        self._lock: Lock | None = None
         self.resume_from: Path | None = None
         self._branches_off = False
         problem = None
@@ -60,7 +59,9 @@ class Experiment:
         self._take_lock()
         log.setup(self.folder / 'train.log')
         if old is not None:
-            log.logger.info(f'{self.folder} held a former run, which was renamed to {old}; --auto_resume goes on from it instead')
+            log.logger.info(
+                f'{self.folder} held a former run, which was renamed to {old}; --auto_resume goes on from it instead'
+            )
         for folder in (self.folder, self.models, self.states):
             remove_unfinished(folder)
         newest = newest_state(self.states) if auto_resume else None
@@ -77,28 +78,16 @@ class Experiment:
     def _take_lock(self) -> None:
         """Hold the folder until this process ends, however it ends."""
         if self._lock is not None:
-            self._lock.close()
-        self._lock = (self.folder / '.lock').open('w')
-        _keep_from_children(self._lock)
+            self._lock.release()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f'{self.folder}: another run is writing to this folder; wait for it, or give this one another name') from error
+            self._lock = Lock(self.folder / '.lock')
+        except BlockingIOError as error:
+            raise UserError(
+                f'{self.folder}: another run is writing to this folder; wait for it, or give this one another name'
+            ) from error
 
     def model_file(self, label: int | str) -> Path:
         return self.models / f'net_g_{label}.pth'
 
     def state_file(self, step: int) -> Path:
         return self.states / f'{step}.state'
-
-
-def _keep_from_children(file: IO[str]) -> None:
-    """Close a file in processes forked from this one: those that read frames outlive it for seconds when it is killed, and
-    would hold its lock against the run that wants to go on."""
-    reference = weakref.ref(file)
-
-    def close() -> None:
-        if (inherited := reference()) is not None:
-            inherited.close()
-
-    os.register_at_fork(after_in_child=close)

@@ -12,7 +12,8 @@ from iart.training.progress import Progress
 
 
 class Guard:
-    """Decides, alike on all ranks, whether a step may change the weights. One that may not is counted and its clips are named.
+    """Decides, alike on all ranks, whether a step may change the weights. One that may not is counted and its clips are
+    named.
 
     Args:
         limit: number of steps kept away in the whole run at which the run ends.
@@ -44,14 +45,17 @@ class Guard:
         self._name(loss_is_fine, loss, batches)
         if self.progress.skipped >= self.limit:
             raise TrainingError(
-                f'iteration {self.progress.step + 1:,}: {self.progress.skipped} steps were skipped because of NaN or infinite losses or '
-                'gradients, as many as train.skip_limit allows; nothing of them is in the weights or in any file. A lower learning rate '
+                f'iteration {self.progress.step + 1:,}: {self.progress.skipped} steps were skipped because of NaN '
+                'or infinite losses or '
+                'gradients, as many as train.skip_limit allows; nothing of them is in the weights or in any file. '
+                'A lower learning rate '
                 'or train.grad_clip may help; --auto_resume goes on from the last training state'
             )
         return False
 
     def _name(self, loss_is_fine: bool, loss: Tensor, batches: list[Batch]) -> None:
-        """One line with the clips of the ranks whose loss is at fault; of all where it is only the gradient they share."""
+        """One line with the clips of the ranks whose loss is at fault; of all where it is only the gradient
+        they share."""
         what = 'gradient is not finite' if loss_is_fine else f'loss is {loss.item()}'
         told = distributed.gather((loss_is_fine, f'the {what}, from {"; ".join(_clips(batches))}'))
         at_fault = [i for i, (fine, _) in enumerate(told) if not fine] or range(len(told))

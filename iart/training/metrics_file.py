@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from iart.files import write_atomically
 from iart.log import logger
-from iart.weights import write_atomically
 
 Row = tuple[int, str, str]
 _COLUMNS = ['iter', 'name', 'value']
@@ -29,7 +29,11 @@ class MetricsFile:
 
     def __init__(self, path: Path, *, step: int, validated: bool) -> None:
         self.path = path
-        kept = [row for row in read(path) if row[0] < step or (row[0] == step and (validated or not row[1].startswith('val/')))]
+        kept = [
+            row
+            for row in read(path)
+            if row[0] < step or (row[0] == step and (validated or not row[1].startswith('val/')))
+        ]
         self.last = [row for row in kept if row[0] == step]
         """The rows of ``step``."""
         text = _lines([_COLUMNS, *kept])
@@ -44,7 +48,9 @@ class MetricsFile:
                 raise OSError('the disk is full')
         except OSError as error:
             self._file.truncate(self._length)
-            logger.error(f'{self.path} could not be written: {error.strerror or error}; its rows are kept for the next time')
+            logger.error(
+                f'{self.path} could not be written: {error.strerror or error}; its rows are kept for the next time'
+            )
             return
         self._length, self._waiting = self._length + len(self._waiting), b''
 

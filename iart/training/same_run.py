@@ -11,12 +11,31 @@ from iart.log import logger
 from iart.options import Options, dump
 
 # What the stored weights mean, and which clips come in which order. The longest entry that fits a key decides.
-_HARMFUL = ('model_type', 'scale', 'manual_seed', 'network_g', 'datasets.train', 'train.accumulate', 'processes', 'training clips')
+_HARMFUL = (
+    'model_type',
+    'scale',
+    'manual_seed',
+    'network_g',
+    'datasets.train',
+    'train.accumulate',
+    'processes',
+    'training clips',
+)
 _HARMLESS = (
     *('network_g.use_checkpoint', 'network_g.cpu_cache_length', 'network_g.spynet_path', 'network_g.edvr_path'),
-    *('datasets.train.name', 'datasets.train.num_worker_per_gpu', 'datasets.train.pin_memory', 'datasets.train.cache_data'),
+    *(
+        'datasets.train.name',
+        'datasets.train.num_worker_per_gpu',
+        'datasets.train.pin_memory',
+        'datasets.train.cache_data',
+    ),
     # where the frames lie; whether they are the same ones is seen from their listing
-    *('datasets.train.dataroot_gt', 'datasets.train.dataroot_lq', 'datasets.train.meta_info_file', 'datasets.train.io_backend'),
+    *(
+        'datasets.train.dataroot_gt',
+        'datasets.train.dataroot_lq',
+        'datasets.train.meta_info_file',
+        'datasets.train.io_backend',
+    ),
     *('datasets.train.protocol', 'datasets.train.published', 'datasets.train.unreadable'),
 )
 
@@ -45,7 +64,11 @@ def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced
     """
     then = state['facts']
     changed = list(differences(yaml.safe_load(then['options']), yaml.safe_load(facts['options'])))
-    changed += [(name, then[key], facts[key]) for name, key in (('processes',) * 2, ('training clips', 'clips')) if then[key] != facts[key]]
+    changed += [
+        (name, then[key], facts[key])
+        for name, key in (('processes',) * 2, ('training clips', 'clips'))
+        if then[key] != facts[key]
+    ]
     lines = {key: f'{key}: {_shown(old)} → {_shown(new)}' for key, old, new in changed}
     for line in lines.values():
         logger.info(f'changed since the training state was written: {line}')
@@ -54,7 +77,8 @@ def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced
         raise OptionsError(
             'the training state is of another run: network, data, their order or number of processes differ:\n  '
             + '\n  '.join(harmful)
-            + '\n  wanted the same; or go on all the same with --force_resume, or start anew from weights with path.pretrain_network_g'
+            + '\n  expected the same; continue all the same with --force_resume, or start again from weights with '
+            'path.pretrain_network_g'
         )
     if harmful:
         logger.warning('forced to go on: from here the run is not the one that was begun')

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from iart.files import write_atomically
 from iart.log import logger
 from iart.options import LoggerOptions
 from iart.training.checkpoints import prune, save_state
 from iart.training.experiment import Experiment
-from iart.weights import write_atomically
 
 
 class Saver:
@@ -43,6 +43,9 @@ def _tried(path: Path, write: Callable[[], object]) -> bool:
         write()
     except (OSError, RuntimeError) as error:  # torch reports a full disk as either of them
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).split('\n')[0]
-        logger.error(f'{path} could not be written: {reason}. The run goes on; earlier files are as they were; the next save tries again')
+        logger.error(
+            f'{path} could not be written: {reason}. The run goes on; earlier files are as they were; the next '
+            'save tries again'
+        )
         return False
     return True

@@ -41,7 +41,8 @@ class Parts:
         memory = [v for own in self.optimizer.state.values() for v in own.values() if isinstance(v, Tensor)]
         if not all_finite([*tensors, *memory]):
             raise TrainingError(
-                'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier training states are as they '
+                'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier '
+                'training states are as they '
                 'were. A lower learning rate or train.grad_clip may help; --auto_resume goes on from the last one'
             )
         return {
@@ -63,7 +64,8 @@ class Parts:
         self.scaler.update(self.scaler.get_scale())
 
     def put_back(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`take` was called. What the options say about the optimiser (rate, betas, ...) stays as they say.
+        """Go on where :meth:`take` was called. What the options say about the optimiser (rate, betas, ...) stays as
+        they say.
 
         With another number of processes the random generators cannot be put back and stay as they are.
 

@@ -10,7 +10,8 @@ from iart import distributed
 from iart.log import logger
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Ctrl-C in a terminal reaches torchrun and the processes that train, and torchrun passes it on to them: within so many seconds
+# Ctrl-C in a terminal reaches torchrun and the processes that train, and torchrun passes it on to them: within so many
+# seconds
 # that is one request.
 _ONE_REQUEST = 2.0
 
@@ -36,7 +37,10 @@ class StopRequest:
                 raise KeyboardInterrupt
             return
         self._caught = now
-        logger.info(f'{signal.Signals(number).name}: this step is finished and saved, then the run stops; once more stops at once')
+        logger.info(
+            f'{signal.Signals(number).name}: this step is finished and saved, then the run stops; once more stops '
+            'at once'
+        )
 
     def made(self, device: torch.device) -> bool:
         """Whether any rank was asked to stop; all ranks get the same answer at the same step."""

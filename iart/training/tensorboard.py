@@ -50,7 +50,9 @@ class Board:
             self._writer.flush()
         except OSError as error:
             self._writer = None
-            logger.error(f'{self._folder}: these events could not be written and are left out: {error.strerror or error}')
+            logger.error(
+                f'{self._folder}: these events could not be written and are left out: {error.strerror or error}'
+            )
 
 
 def _open(folder: Path, purge_step: int | None) -> Any:

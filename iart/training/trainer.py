@@ -47,9 +47,13 @@ class Trainer:
         DataError, WeightsError: data or weights do not fit; before anything is trained.
     """
 
-    def __init__(self, options: Options, *, device: torch.device, auto_resume: bool = False, force_resume: bool = False) -> None:
+    def __init__(
+        self, options: Options, *, device: torch.device, auto_resume: bool = False, force_resume: bool = False
+    ) -> None:
         if options.train is None or 'train' not in options.datasets:
-            raise OptionsError('train and datasets.train: found nothing; wanted both sections, since this is a training run')
+            raise OptionsError(
+                'train and datasets.train: got nothing, expected both sections, since this is a training run'
+            )
         self.options, self.train, self.device = options, options.train, device
         self.experiment = Experiment(options, auto_resume=auto_resume)
         for note in options.notes:
@@ -57,7 +61,9 @@ class Trainer:
         devices.configure(self.train.deterministic)
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
-        self.dataset = build_dataset(train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed)
+        self.dataset = build_dataset(
+            train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed
+        )
         self.facts = run_facts(options, self.dataset, distributed.world_size())
         state = self._state_to_go_on_from(force_resume)
         self.validator = Validator(options, device, self.experiment.folder)
@@ -91,7 +97,9 @@ class Trainer:
         self.reporter.announce(sum(p.numel() for p in self.model.network.parameters()), len(self.dataset))
         with (
             StopRequest() as stop,
-            Recorder(self.experiment.folder, self.options, step=self.step, validated=self.progress.validated) as self.recorder,
+            Recorder(
+                self.experiment.folder, self.options, step=self.step, validated=self.progress.validated
+            ) as self.recorder,
             log.Bar('training', total, unit='it', start=self.step, lines=False) as bar,
             closing(self._batches()) as batches,
         ):
@@ -166,7 +174,8 @@ class Trainer:
                 log.logger.info(f'saved {self.experiment.model_file(self.step)} and its training state')
             elif last:
                 raise UserError(
-                    f'{self.experiment.states}: the run ends here, but its last training state could not be written (see above); '
+                    f'{self.experiment.states}: the run ends here, but its last training state could not be '
+                    'written (see above); '
                     'make room and go on with --auto_resume'
                 )
 
@@ -185,7 +194,8 @@ class Trainer:
         return state
 
     def _next(self, batches: Generator[Batch]) -> list[Batch]:
-        """The batches of one step. A file that one rank cannot read ends the run on all of them, with everything saved."""
+        """The batches of one step. A file that one rank cannot read ends the run on all of them, with
+        everything saved."""
         found, error = list[Batch](), None
         try:
             found = [next(batches) for _ in range(self.train.accumulate)]
@@ -205,11 +215,15 @@ class Trainer:
         if path.pretrain_network_g and self.experiment.resume_from is None:
             load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
         sections = {'l_pix': self.train.pixel_opt, 'l_percep': self.train.perceptual_opt}
-        losses = {name: build(LOSS_REGISTRY, section, key=f'train.{name}') for name, section in sections.items() if section}
+        losses = {
+            name: build(LOSS_REGISTRY, section, key=f'train.{name}') for name, section in sections.items() if section
+        }
         if not losses:
-            raise OptionsError('train.pixel_opt: found nothing; wanted a loss, such as {type: CharbonnierLoss}')
+            raise OptionsError('train.pixel_opt: got nothing, expected a loss, such as {type: CharbonnierLoss}')
         section = {'type': self.options.model_type}
-        model = build(MODEL_REGISTRY, section, key='model_type', network=network, losses=losses, fix_flow=self.train.fix_flow)
+        model = build(
+            MODEL_REGISTRY, section, key='model_type', network=network, losses=losses, fix_flow=self.train.fix_flow
+        )
         return model.to(self.device).train()
 
     def _wrap(self) -> nn.Module:
@@ -217,8 +231,10 @@ class Trainer:
             self.model.network.compile()
         if not distributed.active():
             return self.model
-        # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three ranks on
-        # the place in a bucket decides the order of summation, and a resumed run would begin with the first sorting again.
+        # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three
+        # ranks on
+        # the place in a bucket decides the order of summation, and a resumed run would begin with the first sorting
+        # again.
         return DistributedDataParallel(
             self.model,
             device_ids=devices.ddp_ids(self.device),
@@ -242,7 +258,8 @@ class Trainer:
             seed=self.options.manual_seed,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
-            start_batch=self.progress.clips // (distributed.world_size() * self.options.datasets['train'].batch_size_per_gpu),
+            start_batch=self.progress.clips
+            // (distributed.world_size() * self.options.datasets['train'].batch_size_per_gpu),
             pin_memory=pin,
         )
         for batch in loader:

@@ -22,7 +22,8 @@ from iart.training.recorder import Recorder
 class Validator:
     """Scores every ``datasets.val*`` of the options.
 
-    Clips are restored by a memory plan, as in ``iart test``: a validation that runs out of memory must not end a run of weeks. While
+    Clips are restored by a memory plan, as in ``iart test``: a validation that runs out of memory must not end a run of
+        weeks. While
     an exact plan fits, one is taken, so that the figures of all steps are comparable; when none does, the log says so.
 
     Args:
@@ -64,7 +65,10 @@ class Validator:
                 title=f'scoring {name}',
             )
             for how in scores.approximations:
-                log.once(f'{name}: validated by {how}, which is not exact: figures may differ a little from those of whole clips')
+                log.once(
+                    f'{name}: validated by {how}, which is not exact: figures may differ a little from those of '
+                    'whole clips'
+                )
             figures |= {f'{name}/{metric}': value for metric, value in scores.totals().items()}
             for number, frame in enumerate(samples.taken):
                 recorder.image(step, f'{name}/{number}', frame)

@@ -28,12 +28,14 @@ def upscale(
 ) -> Iterator[Frame]:
     """Enlarge frames as they come, in constant memory.
 
-    The network is loaded at once; frames are taken, and results made, when the iterator is asked for them. It reads ahead of its
+    The network is loaded at once; frames are taken, and results made, when the iterator is asked for them. It reads
+    ahead of its
     results by a segment.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
-        weights: a weight file, a name of the manifest (fetched if it is not here), or a network (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
+        weights: a weight file, a name of the manifest (fetched if it is not here), or a network (n, t, 3, h, w) → (n,
+            t, 3, s·h, s·w).
         key: which weights of a ``.pth``: ``params`` or ``params_ema``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``fp32``, ``fp16`` or ``bf16``.
@@ -63,8 +65,8 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise DataError(f'frame {number}: found {frame.shape} of {frame.dtype}; wanted (h, w, 3) of uint8')
+            raise DataError(f'frame {number}: got {frame.shape} of {frame.dtype}, expected (h, w, 3) of uint8')
         if shape not in (None, frame.shape):
-            raise DataError(f'frame {number}: found {frame.shape}; wanted {shape} as the first one')
+            raise DataError(f'frame {number}: got {frame.shape}, expected {shape} as the first one')
         shape = frame.shape
         yield frame

@@ -34,7 +34,9 @@ def examine(source: Frames, settings: Settings) -> Clip:
         DataError: no frames, or none between start and end.
     """
     if not source.files:
-        raise DataError(f'{source.folder}: found no frames; wanted images ({", ".join(IMAGE_SUFFIXES)}) or a video file')
+        raise DataError(
+            f'{source.folder}: got no frames, expected images ({", ".join(IMAGE_SUFFIXES)}) or a video file'
+        )
     height, width = image_size(source.files[0])
     unit = 1 / settings.fps
     begin = 0 if settings.start is None else -(-settings.start // unit)
@@ -43,7 +45,8 @@ def examine(source: Frames, settings: Settings) -> Clip:
         stop = min(stop, int(begin) + settings.preview)
     if begin >= stop:
         raise DataError(
-            f'{source.folder}: found no frames between --start and --end; {len(source.files)} frames last {len(source.files) * unit} s'
+            f'{source.folder}: got no frames between --start and --end; {len(source.files)} frames last '
+            f'{len(source.files) * unit} s'
         )
     return Clip(
         file=source.folder,
@@ -72,5 +75,7 @@ def read(source: Frames, clip: Clip) -> Iterator[Shown]:
         pixels = read_image(file)
         if pixels.shape[:2] != (clip.height, clip.width):
             found = f'{pixels.shape[1]}×{pixels.shape[0]}'
-            raise DataError(f'{file}: found {found} pixels; wanted {clip.width}×{clip.height} as in {source.files[0].name}')
+            raise DataError(
+                f'{file}: got {found} pixels, expected {clip.width}×{clip.height} as in {source.files[0].name}'
+            )
         yield Shown(Still(pixels), number, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from iart import __version__, log
+from iart import log
 from iart.errors import DataError, UserError
 from iart.inference.options import EXACT, PlanOptions
 from iart.upscaling import sources
@@ -18,6 +18,7 @@ from iart.upscaling.partial import Partial
 from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
 from iart.upscaling.upscaler import Upscaler, cut
+from iart.version import __version__
 from iart.video.encode import Encoding, choose_encoding
 from iart.video.facts import HDR, Clip
 from iart.video.mux import Companions, can_rotate, companions
@@ -40,9 +41,14 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     Raises:
         UserError: an input, the output or an option is at fault. Finished segments and outputs stay.
     """
-    upscaler = Upscaler(loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare)
+    upscaler = Upscaler(
+        loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare
+    )
     if scale is not None and scale != upscaler.scale:
-        raise UserError(f'--scale {scale}: this network enlarges by {upscaler.scale}; wanted --scale {upscaler.scale} or other --weights')
+        raise UserError(
+            f'--scale {scale}: this network enlarges by {upscaler.scale}, expected --scale {upscaler.scale} or '
+            'other --weights'
+        )
     if len(jobs) > 1 and not settings.overwrite:
         for job in (job for job in jobs if job.output.exists()):
             log.logger.info(f'{job.output}: is there already and stays as it is')
@@ -57,14 +63,18 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
             if isinstance(error, UserError):
                 raise
             reason = error.strerror or error
-            raise DataError(f'{job.output}: cannot be written ({reason}); make room, then run the same command again') from error
+            raise DataError(
+                f'{job.output}: cannot be written ({reason}); make room, then run the same command again'
+            ) from error
 
 
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Encoding | None, Companions]:
     check_free(job.output, overwrite=settings.overwrite)
     clip = sources.examine(job.source, settings)
     if clip.display_matrix is not None and job.is_video and not can_rotate():
-        raise UserError(f'{clip.file}: is shown rotated, and this PyAV cannot write that; wanted  pip install "av>=18"')
+        raise UserError(
+            f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=18"'
+        )
     if not job.is_video:
         return clip, None, Companions((), ())
     size = (clip.height * scale, clip.width * scale * (2 if settings.compare else 1))
@@ -86,11 +96,14 @@ def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companion
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
     if clip.tags.transfer in HDR:
         log.logger.info(
-            f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing is tone-mapped, '
+            f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '
+            'is tone-mapped, '
             'and the network was trained on other pictures'
         )
     if clip.bits > 8 and encoding is not None and encoding.coding.bits < clip.bits:
-        log.logger.info(f'{clip.file}: {clip.bits} bits become {encoding.coding.bits}: {encoding.codec} has no more for such chroma')
+        log.logger.info(
+            f'{clip.file}: {clip.bits} bits become {encoding.coding.bits}: {encoding.codec} has no more for such chroma'
+        )
     for text in beside.left_out:
         log.logger.warning(f'{clip.file}: {text}; it is left out of {job.output} (.mkv takes most streams)')
 
@@ -147,7 +160,9 @@ def _rgb(shown: Shown) -> Tensor:
 
 
 def _follow_plan(partial: Partial, upscaler: Upscaler, clip: Clip, settings: Settings) -> None:
-    """One memory plan for the whole output, kept with it: which bits come out must not depend on the memory that was free."""
+    """One memory plan for the whole output, kept with it: which bits come out must not depend on the memory that was
+    free.
+    """
     held = partial.noted(_PLAN)
     if held is not None and not (held['kind'] in EXACT and settings.plan.kind in EXACT):
         options = replace(settings.plan, **held)
@@ -158,7 +173,9 @@ def _follow_plan(partial: Partial, upscaler: Upscaler, clip: Clip, settings: Set
     upscaler.follow(options)
 
 
-def _identity(job: Job, clip: Clip, encoding: Encoding | None, loaded: Loaded, device: torch.device, settings: Settings) -> dict[str, Any]:
+def _identity(
+    job: Job, clip: Clip, encoding: Encoding | None, loaded: Loaded, device: torch.device, settings: Settings
+) -> dict[str, Any]:
     """Everything that the bytes of the output depend on."""
     import av
 
@@ -181,4 +198,10 @@ def _identity(job: Job, clip: Clip, encoding: Encoding | None, loaded: Loaded, d
 
 def _cutting(plan: PlanOptions) -> list[Any]:
     """What of a plan changes bits: where features are kept does not."""
-    return ['whole' if plan.kind in (*EXACT, 'auto') else plan.kind, plan.chunk, plan.tile, plan.tile_overlap, plan.half]
+    return [
+        'whole' if plan.kind in (*EXACT, 'auto') else plan.kind,
+        plan.chunk,
+        plan.tile,
+        plan.tile_overlap,
+        plan.half,
+    ]

@@ -35,7 +35,13 @@ class Upscaler:
     """
 
     def __init__(
-        self, network: nn.Module, device: torch.device, *, precision: str = 'fp32', plan: PlanOptions, compare: bool = False
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        precision: str = 'fp32',
+        plan: PlanOptions,
+        compare: bool = False,
     ) -> None:
         self._restorer: PlannedRestorer = plan_restorer(network, device, precision, plan)
         self._smallest = 1 if streams(network) else _SMALLEST_WHOLE
@@ -47,10 +53,11 @@ class Upscaler:
         return self._restorer.costs.scale
 
     def decide(self, frames: int, height: int, width: int) -> PlanOptions:
-        """Plan once for the largest segment, so that all segments are restored by one plan whatever memory is free when their turn comes.
+        """Plan once for the largest segment, so that all segments are restored by one plan whatever memory is free when
+        their turn comes.
 
         Returns:
-            Wishes that leave no choice any more that could change a bit.
+            EncodingOptions that leave no choice any more that could change a bit.
         """
         height, width = max(height, self._smallest), max(width, self._smallest)
         plan = self._restorer.plan(Size(frames, height, width))
@@ -58,15 +65,20 @@ class Upscaler:
         options = self._restorer.options
         if plan.kind in EXACT:
             return replace(options, kind=plan.kind)
-        # A tile plan without chunks and one whose only chunk is the whole clip give the same; only the second can be asked for.
-        return replace(options, kind=plan.kind, chunk=plan.chunk or frames, tile=plan.tile or None, tile_overlap=plan.tile_overlap)
+        # A tile plan without chunks and one whose only chunk is the whole clip give the same; only the second can be
+        # asked for.
+        return replace(
+            options, kind=plan.kind, chunk=plan.chunk or frames, tile=plan.tile or None, tile_overlap=plan.tile_overlap
+        )
 
     def follow(self, options: PlanOptions) -> None:
         """Use what :meth:`decide` has returned, now or in a former run."""
         self._restorer.options = options
 
     def restore(self, segment: Segment[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, Tensor]]:
-        """The segment's own frames, each with what it has become: (3, s·h, s·w), or twice as wide to compare, in [0, 1], on the CPU."""
+        """The segment's own frames, each with what it has become: (3, s·h, s·w), or twice as wide to compare, in [0,
+        1], on the CPU.
+        """
         clip = _Clip(segment.frames, rgb, self._smallest)
         height, width = rgb(segment.frames[0]).shape[-2:]
         scale = self.scale
@@ -84,7 +96,9 @@ class Upscaler:
 
 
 class _Clip:
-    """The frames of a segment as (1, 3, h, w), converted when they are read, and padded where the network wants larger ones."""
+    """The frames of a segment as (1, 3, h, w), converted when they are read, and padded where the network wants larger
+    ones.
+    """
 
     def __init__(self, frames: Sequence[T], rgb: Callable[[T], Tensor], smallest: int) -> None:
         self._frames, self._rgb, self._smallest = frames, rgb, smallest
@@ -96,7 +110,9 @@ class _Clip:
         return pad_to(self._rgb(self._frames[index])[None, None], self._smallest)[0]
 
 
-def cut(frames: Iterable[T], rgb: Callable[[T], Tensor], *, scene_cuts: bool, length: int, overlap: int) -> Iterator[Segment[T]]:
+def cut(
+    frames: Iterable[T], rgb: Callable[[T], Tensor], *, scene_cuts: bool, length: int, overlap: int
+) -> Iterator[Segment[T]]:
     """Segments of a clip of any length; see :mod:`iart.upscaling.segments` and :mod:`iart.upscaling.scene_cuts`."""
     marked = mark_shots(frames, rgb) if scene_cuts else ((frame, number == 0) for number, frame in enumerate(frames))
     return segments(marked, length, overlap)

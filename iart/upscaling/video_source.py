@@ -33,10 +33,11 @@ def examine(file: Path, settings: Settings) -> Clip:
         aspect = stream.sample_aspect_ratio
     where = f'{file}: '
     if count.packets == 0:
-        raise DataError(f'{where}found no frames; wanted a video')
+        raise DataError(f'{where}found no frames, expected a video')
     if count.missing > _CUT_SHORT and settings.end is None and settings.preview is None:
         raise DataError(
-            f'{where}is cut short: its frames end {count.missing:.1f} s before its header says; copy or download it again, '
+            f'{where}is cut short: its frames end {count.missing:.1f} s before its header says; copy or download '
+            'it again, '
             f'or upscale what is there with  --end {count.ends:.3f}'
         )
     if count.wanted == 0:
@@ -87,7 +88,9 @@ class _Count:
 def _part(container: Any, stream: Any, settings: Settings) -> _Part:
     unit = Fraction(stream.time_base)
     zero = Fraction(container.start_time or 0, _SECOND)
-    begin = -(1 << 62) if settings.start is None else -((-(zero + settings.start)) // unit)  # the first time stamp not before it
+    begin = (
+        -(1 << 62) if settings.start is None else -((-(zero + settings.start)) // unit)
+    )  # the first time stamp not before it
     stop = (1 << 62) if settings.end is None else -((-(zero + settings.end)) // unit)
     return _Part(int(begin), int(stop), unit)
 
@@ -98,7 +101,7 @@ def _first_frame(file: Path, settings: Settings) -> Any:
         order = int(stream.codec_context.field_order)
         frame = next(container.decode(stream), None)
         if frame is None:
-            raise DataError(f'{file}: found no frames; wanted a video')
+            raise DataError(f'{file}: got no frames, expected a video')
         if (order in _INTERLACED or frame.interlaced_frame) and not settings.progressive:
             raise _interlaced(file)
         return frame
@@ -106,7 +109,8 @@ def _first_frame(file: Path, settings: Settings) -> Any:
 
 def _interlaced(file: Path) -> DataError:
     return DataError(
-        f'{file}: is interlaced; wanted whole frames: deinterlace it first, for example  ffmpeg -i {file.name} -vf bwdif=mode=send_field '
+        f'{file}: is interlaced, expected whole frames: deinterlace it first, for example  ffmpeg -i {file.name} '
+        '-vf bwdif=mode=send_field '
         '-c:v ffv1 -c:a copy OUT.mkv ; or give --progressive if it is only tagged so'
     )
 
@@ -121,7 +125,9 @@ def _count(container: Any, stream: Any, part: _Part, preview: int | None) -> _Co
             continue
         found.packets += 1
         if packet.pts is None:
-            raise DataError(f'{container.name}: its frames have no times of their own; copy it to another container, such as .mkv')
+            raise DataError(
+                f'{container.name}: its frames have no times of their own; copy it to another container, such as .mkv'
+            )
         newest = max(newest, packet.pts + (packet.duration or 0))
         if not part.begin <= packet.pts < part.stop:
             continue
@@ -177,7 +183,8 @@ def read(clip: Clip, settings: Settings) -> Iterator[Shown]:
             yield Shown(Decoded(frame, clip.coding), frame.pts - clip.shift, frame.duration or 0)
     if given < clip.frames:
         log.logger.warning(
-            f'{clip.file}: {clip.frames - given} of its {clip.frames} frames could not be decoded; the ones before them are shown longer'
+            f'{clip.file}: {clip.frames - given} of its {clip.frames} frames could not be decoded; the ones before '
+            'them are shown longer'
         )
 
 
@@ -187,8 +194,10 @@ def _check(frame: Any, clip: Clip, last: int | None, settings: Settings) -> None
         raise _interlaced(clip.file)
     if (frame.height, frame.width, frame.format.name) != (clip.height, clip.width, clip.pix_fmt):
         raise DataError(
-            f'{clip.file}: found {frame.width}×{frame.height} {frame.format.name} at {seconds:.3f} s; wanted '
+            f'{clip.file}: got {frame.width}×{frame.height} {frame.format.name} at {seconds:.3f} s, expected '
             f'{clip.width}×{clip.height} {clip.pix_fmt} as at the beginning: upscale the parts with --start and --end'
         )
     if last is not None and frame.pts <= last:
-        raise DataError(f'{clip.file}: two frames are to be shown at {seconds:.3f} s; copy it to another container, such as .mkv')
+        raise DataError(
+            f'{clip.file}: two frames are to be shown at {seconds:.3f} s; copy it to another container, such as .mkv'
+        )

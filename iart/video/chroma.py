@@ -1,6 +1,7 @@
 """Resampling of colour planes by two, with the sample positions of MPEG-2, H.264 and HEVC.
 
-Across, a chroma sample lies on the even luma sample ("left"); down, halfway between two luma rows. Libraries that take it to lie
+Across, a chroma sample lies on the even luma sample ("left"); down, halfway between two luma rows. Libraries that take
+it to lie
 in the middle both ways move colour by half a pixel, which would stay visible when a frame is enlarged after it.
 """
 
@@ -17,7 +18,8 @@ _ACROSS, _DOWN = -1, -2
 
 
 def enlarge(plane: Tensor, size: tuple[int, int]) -> Tensor:
-    """A chroma plane (ceil(h/2) or h, ceil(w/2) or w) on the luma grid ``size`` (h, w); the inverse of :func:`reduce`."""
+    """A chroma plane (ceil(h/2) or h, ceil(w/2) or w) on the luma grid ``size`` (h, w); the inverse of
+    :func:`reduce`."""
     h, w = size
     if plane.shape[_ACROSS] != w:
         plane = _interleave(plane, _filter(plane, _ACROSS, -1, _HALFWAY), _ACROSS, w)

@@ -1,9 +1,11 @@
 """R'G'B' from Y'CbCr and back, at any depth: a pair of pure functions.
 
-Nothing is tone-mapped and no primaries are changed: values coded for HDR (PQ, HLG) go through the network as they are coded.
+Nothing is tone-mapped and no primaries are changed: values coded for HDR (PQ, HLG) go through the network as they are
+coded.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +18,12 @@ KR_KB = {
     'BT.2020': (0.2627, 0.0593),
 }
 """Weights of red and blue in luma, by matrix."""
+
+
+# Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
+_MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
+_FULL = 2  # FFmpeg's number of the range
+_HD_LINES = 720
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,11 @@ def ycbcr_to_rgb(ycbcr: Tensor, coding: Coding) -> Tensor:
     """(3, h, w) float, in levels, to R'G'B'; values outside [0, 1] are kept."""
     kr, kb = KR_KB[coding.matrix]
     zero, luma, middle, chroma = coding.scales
-    y, b_y, r_y = (ycbcr[0] - zero) / luma, (ycbcr[1] - middle) / chroma * (2 - 2 * kb), (ycbcr[2] - middle) / chroma * (2 - 2 * kr)
+    y, b_y, r_y = (
+        (ycbcr[0] - zero) / luma,
+        (ycbcr[1] - middle) / chroma * (2 - 2 * kb),
+        (ycbcr[2] - middle) / chroma * (2 - 2 * kr),
+    )
     red, blue = y + r_y, y + b_y
     return torch.stack([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue])
 
@@ -59,3 +71,11 @@ def rgb_to_ycbcr(rgb: Tensor, coding: Coding) -> Tensor:
     return torch.stack(
         [y * luma + zero, (blue - y) / (2 - 2 * kb) * chroma + middle, (red - y) / (2 - 2 * kr) * chroma + middle],
     )
+
+
+def colour_of(frame: Any) -> tuple[str, str, str]:
+    """Matrix and range by which a decoded frame becomes RGB, and whether that is ``tagged`` or ``assumed``."""
+    tagged = int(frame.colorspace) in _MATRICES
+    matrix = _MATRICES.get(int(frame.colorspace), 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
+    full = int(frame.color_range) == _FULL or frame.format.name.startswith('yuvj')
+    return matrix, 'full' if full else 'limited', 'tagged' if tagged else 'assumed'

@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iart.errors import UserError, listing, nearest
-from iart.upscaling.settings import Wishes
 from iart.video.color import Coding
 from iart.video.facts import UNSPECIFIED, Clip, Tags
+from iart.video.options import EncodingOptions
 from iart.video.packets import Encoded
 from iart.video.pictures import depth, is_rgb, subsampling
 
-CODECS = {'h264': 'libx264', 'hevc': 'libx265', 'av1': 'libsvtav1', 'vp9': 'libvpx-vp9', 'ffv1': 'ffv1', 'prores': 'prores_ks'}
+CODECS = {
+    'h264': 'libx264',
+    'hevc': 'libx265',
+    'av1': 'libsvtav1',
+    'vp9': 'libvpx-vp9',
+    'ffv1': 'ffv1',
+    'prores': 'prores_ks',
+}
 _CRF = {'libx264': 16.0, 'libx265': 18.0, 'libsvtav1': 24.0, 'libvpx-vp9': 22.0}
 _PRESET = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
 _LOSSLESS: dict[str, dict[str, str]] = {
@@ -57,7 +64,7 @@ class Encoding:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_encoding(wishes: Wishes, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
+def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
     """What suits the clip: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder has them.
 
     Args:
@@ -73,11 +80,12 @@ def choose_encoding(wishes: Wishes, clip: Clip, size: tuple[int, int], suffix: s
     options = {**_fixed(codec), **_quality(codec, wishes)}
     pix_fmt = wishes.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
     if pix_fmt not in _formats(codec):
-        raise UserError(f'--pix-fmt: {codec} has no {pix_fmt!r}; wanted one of {listing(_formats(codec))}')
+        raise UserError(f'--pix-fmt: {codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
     if is_rgb(pix_fmt):
         coding, matrix, full = Coding(clip.coding.matrix, True, depth(pix_fmt)), 0, True
     else:
-        # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger frame.
+        # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger
+        # frame.
         was_rgb = is_rgb(clip.pix_fmt)
         full = clip.coding.full and not was_rgb
         coding = Coding(clip.coding.matrix, full, depth(pix_fmt))
@@ -94,10 +102,10 @@ def _codec(name: str) -> str:
         found = av.codec.Codec(codec, 'w')
     except ValueError as error:  # PyAV's UnknownCodecError
         raise UserError(
-            f'--codec: this FFmpeg has no encoder {name!r}; wanted one of {listing(CODECS)}. {nearest(name, CODECS)}'
+            f'--codec: this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
         ) from error
     if found.type != 'video':
-        raise UserError(f'--codec: {name!r} encodes {found.type}; wanted one of {listing(CODECS)}')
+        raise UserError(f'--codec: {name!r} encodes {found.type}, expected one of {listing(CODECS)}')
     return codec
 
 
@@ -106,26 +114,27 @@ def _fixed(codec: str) -> dict[str, str]:
     import torch
 
     if codec.startswith('libx264') and torch.backends.cpu.get_cpu_capability() == 'AVX512':
-        # Measured: x264's AVX-512 code gives up to four different results in 60 runs on small frames, the rest of it one in 150.
+        # Measured: x264's AVX-512 code gives up to four different results in 60 runs on small frames, the rest of it
+        # one in 150.
         return {'x264-params': 'asm=AVX2,FMA3,LZCNT,BMI1,BMI2'}
     return _FIXED.get(codec, {})
 
 
-def _quality(codec: str, wishes: Wishes) -> dict[str, str]:
+def _quality(codec: str, wishes: EncodingOptions) -> dict[str, str]:
     options = {}
     if wishes.lossless:
         if codec not in _LOSSLESS:
             known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
-            raise UserError(f'--lossless: {codec} cannot; wanted --codec {known}')
+            raise UserError(f'--lossless: {codec} cannot, expected --codec {known}')
         options.update(_LOSSLESS[codec])
         if 'x265-params' in options:
             options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
     elif wishes.crf is not None and codec not in _CRF:
-        raise UserError(f'--crf: {codec} has no constant quality; wanted one of {listing(_CRF)}')
+        raise UserError(f'--crf: {codec} has no constant quality, expected one of {listing(_CRF)}')
     elif codec in _CRF:
         options['crf'] = f'{_CRF[codec] if wishes.crf is None else wishes.crf:g}'
     if wishes.preset is not None and codec not in _PRESET:
-        raise UserError(f'--preset: {codec} has no presets; wanted one of {listing(_PRESET)}')
+        raise UserError(f'--preset: {codec} has no presets, expected one of {listing(_PRESET)}')
     if codec in _PRESET:
         options['preset'] = wishes.preset or _PRESET[codec]
     return options
@@ -136,7 +145,9 @@ def _formats(codec: str) -> list[str]:
     import av
 
     return [
-        f.name for f in av.codec.Codec(codec, 'w').video_formats or () if f.components and not f.name.endswith('be') and depth(f.name) >= 8
+        f.name
+        for f in av.codec.Codec(codec, 'w').video_formats or ()
+        if f.components and not f.name.endswith('be') and depth(f.name) >= 8
     ]
 
 

@@ -37,7 +37,8 @@ class Clip:
         first, last: time stamps of the first and the last of them.
         pixel_aspect: width of a pixel by its height; None: not said.
         display_matrix: FFmpeg's nine numbers; None: not rotated.
-        begin, stop: the time stamps that are wanted, and that ``begin`` becomes 0; None: everything, time stamps as they are.
+        begin, stop: the time stamps that are wanted, and that ``begin`` becomes 0; None: everything, time stamps as
+            they are.
     """
 
     file: Path

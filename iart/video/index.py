@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from iart.data.store import Size
 from iart.errors import DataError
+from iart.files import write_atomically
+from iart.image import Size
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.mov', '.avi', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.y4m', '.ogv')
 _WORTH_KEEPING = 1.0  # seconds that an index must have taken to be written to a hidden file beside the video
@@ -38,13 +39,16 @@ class VideoIndex:
     size: Size
 
     def key_before(self, moment: int, back: int = 0) -> int | None:
-        """The last place at or before ``moment`` where decoding can begin, or the one ``back`` places earlier; None: the beginning."""
+        """The last place at or before ``moment`` where decoding can begin, or the one ``back`` places earlier; None:
+        the beginning.
+        """
         at = bisect.bisect_right(self.keys, moment) - 1 - back
         return self.keys[at] if at >= 0 else None
 
 
 def index_of(file: Path) -> VideoIndex:
-    """A video's index: the one kept beside it, else made now, and kept beside it if that took long and can be written."""
+    """A video's index: the one kept beside it, else made now, and kept beside it if that took long and can be
+    written."""
     held = _load_index(file)
     if held is not None:
         return held
@@ -64,15 +68,19 @@ def make_index(file: Path) -> VideoIndex:
     with opened(file) as container:
         stream = container.streams.video[0]
         size = (stream.height, stream.width)
-        packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard and not p.is_corrupt]
+        packets = [
+            (p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard and not p.is_corrupt
+        ]
     times = [pts for pts, _ in packets]
     if None in times or len(set(times)) < len(times):
         with opened(file) as container:
             times = [frame.pts for frame in container.decode(container.streams.video[0])]
         if None in times or len(set(times)) < len(times):
-            raise DataError(f'{file}: its frames have no times of their own; copy it to another container, such as .mkv')
+            raise DataError(
+                f'{file}: its frames have no times of their own; copy it to another container, such as .mkv'
+            )
     if not times:
-        raise DataError(f'{file}: found no frames; wanted a video')
+        raise DataError(f'{file}: got no frames, expected a video')
     return VideoIndex(tuple(sorted(times)), tuple(sorted(pts for pts, key in packets if key and pts is not None)), size)
 
 
@@ -94,11 +102,9 @@ def _load_index(file: Path) -> VideoIndex | None:
 
 
 def _save_index(file: Path, index: VideoIndex) -> None:
-    target = _index_file(file)
-    temporary = target.with_name(f'{target.name}.{os.getpid()}.tmp')
+    text = json.dumps({'of': _fingerprint(file), **asdict(index)})
     with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time to make the index again
-        temporary.write_text(json.dumps({'of': _fingerprint(file), **asdict(index)}), encoding='utf-8')
-        os.replace(temporary, target)
+        write_atomically(_index_file(file), lambda name: Path(name).write_text(text, encoding='utf-8'))
 
 
 @contextlib.contextmanager
@@ -109,10 +115,12 @@ def opened(file: Path) -> Iterator[Any]:
     try:
         with av.open(str(file)) as container:
             if not container.streams.video:
-                raise DataError(f'{file}: found no video stream; wanted a video file')
+                raise DataError(f'{file}: got no video stream, expected a video file')
             yield container
     except EOFError as error:
-        raise DataError(f'{file}: found no frames, the file ends before the first; wanted a video') from error
+        raise DataError(f'{file}: got no frames, the file ends before the first, expected a video') from error
     except (av.error.FFmpegError, OSError) as error:
         reason = error.strerror or error
-        raise DataError(f'{file}: cannot be read as video ({reason}); it is none, or damaged: copy or download it again') from error
+        raise DataError(
+            f'{file}: cannot be read as video ({reason}); it is none, or damaged: copy or download it again'
+        ) from error

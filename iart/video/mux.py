@@ -15,7 +15,15 @@ from iart.video.index import opened
 from iart.video.packets import Encoded, read_packets
 
 _FORMATS = {'.mkv': 'matroska', '.mov': 'mov', '.webm': 'webm'}
-_OF_THE_CONTAINER = ('major_brand', 'minor_version', 'compatible_brands', 'encoder', 'duration', 'number_of_frames', 'number_of_bytes')
+_OF_THE_CONTAINER = (
+    'major_brand',
+    'minor_version',
+    'compatible_brands',
+    'encoder',
+    'duration',
+    'number_of_frames',
+    'number_of_bytes',
+)
 _BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no random numbers and no names of versions in the file
 _MILLISECONDS = ('.mkv', '.webm')  # containers that know no finer time
 
@@ -35,14 +43,18 @@ def companions(clip: Clip, encoding: Encoding, suffix: str) -> Companions:
     """
     if refused := _refusal(clip, encoding, suffix):
         what = f'{encoding.width}×{encoding.height} pixels of {encoding.pix_fmt} in {suffix}'
-        raise UserError(f'{encoding.codec} refuses {what} ({refused}); try another --codec, --pix-fmt, --preset or output')
+        raise UserError(
+            f'{encoding.codec} refuses {what} ({refused}); try another --codec, --pix-fmt, --preset or output'
+        )
     if not clip.file.is_file():
         return Companions((), ())
     kept, left_out = list[int](), list[str]()
     with opened(clip.file) as source:
         pictures = source.streams.video[0].index
         for stream in source.streams:
-            if stream.index == pictures or (stream.type == 'data' and source.chapters()):  # .mp4 keeps titles of chapters as a stream
+            if stream.index == pictures or (
+                stream.type == 'data' and source.chapters()
+            ):  # .mp4 keeps titles of chapters as a stream
                 continue
             if reason := _why_not(stream) or _refusal(clip, encoding, suffix, stream):
                 left_out.append(f'stream {stream.index} ({stream.type}): {reason}')
@@ -81,14 +93,18 @@ def _refusal(clip: Clip, encoding: Encoding, suffix: str, stream: Any = None) ->
 
 def _add_copy(container: Any, stream: Any) -> Any:
     if stream.type == 'attachment':
-        return container.add_attachment(stream.name or stream.metadata.get('filename', 'attachment'), stream.mimetype or '', stream.data)
+        return container.add_attachment(
+            stream.name or stream.metadata.get('filename', 'attachment'), stream.mimetype or '', stream.data
+        )
     copy = container.add_stream_from_template(stream, opaque=True)
     copy.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
     copy.disposition = stream.disposition
     return copy
 
 
-def mux(target: Path, suffix: str, segments: Sequence[Path], clip: Clip, encoding: Encoding, kept: Sequence[int]) -> int:
+def mux(
+    target: Path, suffix: str, segments: Sequence[Path], clip: Clip, encoding: Encoding, kept: Sequence[int]
+) -> int:
     """Write the whole video.
 
     Args:
@@ -108,7 +124,10 @@ def mux(target: Path, suffix: str, segments: Sequence[Path], clip: Clip, encodin
 
     order = _Order(segments)
     if suffix in _MILLISECONDS and not order.in_milliseconds(clip.time_base):
-        log.logger.info(f'{suffix} keeps time in milliseconds: time stamps are rounded to these; .mp4 and .mov keep them as they are')
+        log.logger.info(
+            f'{suffix} keeps time in milliseconds: time stamps are rounded to these; .mp4 and .mov keep them as '
+            'they are'
+        )
     with target.open('wb') as file:
         sink = _Sink(file)
         try:
@@ -182,7 +201,9 @@ def _cut(chapter: dict[str, Any], clip: Clip) -> dict[str, Any] | None:
 
 
 def _copied(source: Any, copies: dict[int, Any], clip: Clip) -> Iterator[tuple[float, int, Any]]:
-    """(seconds, 1, packet) of every stream that is copied; of those that are shown within the part, if only a part is wanted."""
+    """(seconds, 1, packet) of every stream that is copied; of those that are shown within the part, if only a part is
+    wanted.
+    """
     streams = [source.streams[index] for index in copies if source.streams[index].type != 'attachment']
     if not streams:
         return
@@ -199,15 +220,19 @@ def _copied(source: Any, copies: dict[int, Any], clip: Clip) -> Iterator[tuple[f
             packet.dts -= shift
         index = packet.stream.index
         packet.stream = copies[index]
-        last = max(last, float((packet.pts if packet.dts is None else packet.dts) * unit))  # streams may be interleaved loosely
+        last = max(
+            last, float((packet.pts if packet.dts is None else packet.dts) * unit)
+        )  # streams may be interleaved loosely
         yield last, 1, packet
 
 
 class _Order:
     """Decoding times for packets of segments that were encoded apart.
 
-    Each encoder began to count anew; put together, their decoding times would go back at borders when the frame rate varies. So they
-    are given anew: the n-th packet is decoded when the (n − delay)-th frame is shown, where ``delay`` is as small as the order of
+    Each encoder began to count anew; put together, their decoding times would go back at borders when the frame rate
+    varies. So they
+    are given anew: the n-th packet is decoded when the (n − delay)-th frame is shown, where ``delay`` is as small as
+        the order of
     the packets allows.
     """
 
@@ -231,7 +256,9 @@ class _Order:
     def packets(self, stream: Any, time_base: Fraction) -> Iterator[Any]:
         """All packets, ready for a container."""
         for number, packet in enumerate(self._all()):
-            yield _packet(packet, self._decoded_at(number), stream, time_base, packet.duration or self._lasts(packet.pts))
+            yield _packet(
+                packet, self._decoded_at(number), stream, time_base, packet.duration or self._lasts(packet.pts)
+            )
 
     def _all(self) -> Iterable[Encoded]:
         for file in self._files:

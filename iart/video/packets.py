@@ -1,7 +1,9 @@
 """Encoded frames in a file of their own: what a finished segment leaves until all are put into one video.
 
-A plain list, not a container: packets come back with exactly the bytes, time stamps and order they went in with, whatever the
-codec. Per packet: pts and duration (units of the stream, int64), number of bytes (uint32), whether decoding can begin here
+A plain list, not a container: packets come back with exactly the bytes, time stamps and order they went in with,
+    whatever the
+codec. Per packet: pts and duration (units of the stream, int64), number of bytes (uint32), whether decoding can begin
+    here
 (uint8); then the bytes.
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from iart.errors import DataError
-from iart.weights import write_atomically
+from iart.files import write_atomically
 
 _HEAD = struct.Struct('<qqIB')
 

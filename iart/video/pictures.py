@@ -17,11 +17,12 @@ from torch import Tensor
 from iart import image
 from iart.errors import DataError
 from iart.video.chroma import enlarge, reduce
-from iart.video.color import Coding, rgb_to_ycbcr, ycbcr_to_rgb
+from iart.video.color import Coding, colour_of, rgb_to_ycbcr, ycbcr_to_rgb
 
 _PLANAR = re.compile(r'yuv[aj]?(420|422|444)p(\d\d)?(le)?')
 _UNSPECIFIED = 2
-# Called alike on both sides, matrix and range change nothing: numbers are moved, and shifted to another depth, never scaled.
+# Called alike on both sides, matrix and range change nothing: numbers are moved, and shifted to another depth, never
+# scaled.
 _SHIFT = {'src_colorspace': 1, 'dst_colorspace': 1, 'src_color_range': 1, 'dst_color_range': 1}
 
 
@@ -88,7 +89,9 @@ def depth(pix_fmt: str) -> int:
 
 
 def subsampling(pix_fmt: str) -> str:
-    """``420``, ``422`` or ``444``: the one of these that loses no chroma of a pixel format; ``420`` for grey, ``444`` for RGB."""
+    """``420``, ``422`` or ``444``: the one of these that loses no chroma of a pixel format; ``420`` for grey, ``444``
+    for RGB.
+    """
     import av
 
     name = av.VideoFormat(pix_fmt, 16, 16)
@@ -103,7 +106,9 @@ def _rgb_of(frame: Any) -> Tensor:
     bits = depth(frame.format.name)
     if bits <= 8:
         return image.to_tensor(frame.to_ndarray(format='rgb24'))
-    pixels = frame.to_ndarray(format=f'gbrp{bits}le').astype(np.float32)  # (h, w, 3): PyAV puts the planes into the order R, G, B
+    pixels = frame.to_ndarray(format=f'gbrp{bits}le').astype(
+        np.float32
+    )  # (h, w, 3): PyAV puts the planes into the order R, G, B
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0))).div_((1 << bits) - 1)
 
 
@@ -169,17 +174,17 @@ def _fill(plane: Any, values: Tensor, bits: int) -> None:
 
 
 def coding_of(frame: Any, file: Path) -> Coding:
-    """How a decoded frame's numbers mean colours: as tagged, else BT.709 from 720 lines up and BT.601 below, limited range.
+    """How a decoded frame's numbers mean colours: as tagged, else BT.709 from 720 lines up and BT.601 below, limited
+    range.
 
     Raises:
         DataError: a matrix that is not a matrix of R'G'B', such as ICtCp.
     """
-    from iart.data.videos import colour_of
-
     tag = int(frame.colorspace)
     if tag not in (0, 1, 3, 4, 5, 6, 7, 9, _UNSPECIFIED):
         raise DataError(
-            f'{file}: found colour matrix {tag} (ITU-T H.273); wanted BT.601, BT.709, BT.2020 or another plain one: convert it first, '
+            f'{file}: got colour matrix {tag} (ITU-T H.273), expected BT.601, BT.709, BT.2020 or another plain '
+            'one: convert it first, '
             f'for example  ffmpeg -i {file.name} -vf zscale=matrix=709 OUT'
         )
     matrix, extent, _ = colour_of(frame)

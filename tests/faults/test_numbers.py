@@ -52,7 +52,7 @@ def train(root, **changes):
     try:
         trainer.fit()
     finally:
-        trainer.experiment._lock.close()
+        trainer.experiment._lock.release()
     return trainer
 
 
@@ -152,7 +152,9 @@ def test_weights_that_are_not_finite_are_not_saved(root, monkeypatch):
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])
 def test_half_precision_learns_as_full_precision_does(root, precision):
     def losses(name, precision):
-        trainer = train(root, name=name, train__precision=precision, train__total_iter=20, logger__save_checkpoint_freq=100)
+        trainer = train(
+            root, name=name, train__precision=precision, train__total_iter=20, logger__save_checkpoint_freq=100
+        )
         lines = (trainer.experiment.folder / 'metrics.csv').read_text().splitlines()
         return [float(line.split(',')[2]) for line in lines if ',train/loss,' in line]
 
@@ -191,7 +193,7 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
         half = trainer.model.network.conv_first(lq[0])
         trainer.model.network(lq)
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))
-    trainer.experiment._lock.close()
+    trainer.experiment._lock.release()
     assert half.dtype != torch.float32, 'autocast is at work'
     wanted = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
     assert seen == {name: {torch.float32} for name in wanted}

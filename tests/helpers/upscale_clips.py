@@ -42,7 +42,11 @@ def texture(number: int, height: int = 18, width: int = 22, *, seed: int = 0) ->
     """(h, w, 3) uint8: smooth, moving with ``number``; another ``seed`` is another scene."""
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin((x + 0.4 * number) / (3 + k + seed) + y / (4 + seed) + 7 * seed + k) for k in range(3)]
-    return np.stack([127 + 60 * (-1) ** seed + 60 * wave * (1 - 0.5 * (seed % 2)) for wave in waves], -1).clip(0, 255).astype(np.uint8)
+    return (
+        np.stack([127 + 60 * (-1) ** seed + 60 * wave * (1 - 0.5 * (seed % 2)) for wave in waves], -1)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def write(
@@ -72,7 +76,11 @@ def write(
         context.time_base = stream.time_base = time_base
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = tags
         if codec == 'libx264':
-            context.options = {'crf': '1', 'preset': 'ultrafast', **({'x264-params': 'interlaced=1'} if interlaced else {})}
+            context.options = {
+                'crf': '1',
+                'preset': 'ultrafast',
+                **({'x264-params': 'interlaced=1'} if interlaced else {}),
+            }
         if aspect:
             context.sample_aspect_ratio = aspect
         if rotated:
@@ -82,7 +90,13 @@ def write(
         sound = _add_sound(container) if audio else None
         text = container.add_mux_stream('mov_text' if path.suffix == '.mp4' else 'subrip') if subtitles else None
         if chapters:
-            chapter = {'id': 1, 'start': 100, 'end': 400, 'time_base': Fraction(1, 1000), 'metadata': {'title': 'the middle'}}
+            chapter = {
+                'id': 1,
+                'start': 100,
+                'end': 400,
+                'time_base': Fraction(1, 1000),
+                'metadata': {'title': 'the middle'},
+            }
             container.set_chapters([chapter])
         for number, pixels in enumerate(frames):
             frame = to_frame(to_tensor(pixels), pix_fmt, coding, times[number] if times else number, 0, time_base)
@@ -127,7 +141,10 @@ def look(path: Path) -> Clip:
         first = frames[0]
         tags = (int(first.colorspace), int(first.color_primaries), int(first.color_trc), int(first.color_range))
         kinds = [f'{s.type}:{s.metadata.get("language", "")}' for s in container.streams]
-        chapters = [(c['start'] * c['time_base'], c['end'] * c['time_base'], c['metadata'].get('title', '')) for c in container.chapters()]
+        chapters = [
+            (c['start'] * c['time_base'], c['end'] * c['time_base'], c['metadata'].get('title', ''))
+            for c in container.chapters()
+        ]
         metadata, aspect = dict(container.metadata), stream.sample_aspect_ratio
         base = stream.time_base
     packets: dict[str, list[tuple[Fraction, bytes]]] = {}

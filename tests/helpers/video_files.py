@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 
-def write_video(path: Path, frames: list, *, colorspace: int | None = 1, color_range: int | None = 1, gop=4, b_frames=2) -> Path:
-    """An H.264 file whose key frames are ``gop`` apart; frames are (h, w, 3) uint8 RGB, or (Y, Cb, Cr) for one flat colour."""
+def write_video(
+    path: Path, frames: list, *, colorspace: int | None = 1, color_range: int | None = 1, gop=4, b_frames=2
+) -> Path:
+    """An H.264 file whose key frames are ``gop`` apart; frames are (h, w, 3) uint8 RGB, or (Y, Cb, Cr) for one flat
+    colour.
+    """
     if 'libx264' not in av.codecs_available:
         pytest.skip('this FFmpeg cannot write H.264')
     flat = isinstance(frames[0], tuple)
@@ -24,7 +28,9 @@ def write_video(path: Path, frames: list, *, colorspace: int | None = 1, color_r
             context.color_range = color_range
         for number, content in enumerate(frames):
             frame = (
-                _flat(content, height, width) if flat else av.VideoFrame.from_ndarray(content, format='rgb24').reformat(format='yuv420p')
+                _flat(content, height, width)
+                if flat
+                else av.VideoFrame.from_ndarray(content, format='rgb24').reformat(format='yuv420p')
             )
             frame.pts = number
             container.mux(stream.encode(frame))
