@@ -28,7 +28,7 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
         key: which weights of a ``.pth``.
 
     Returns:
-        ``{'type': 'IART', ...}`` or ``{'type': 'BasicVSR', ...}``, without the path of a flow network, whose weights are in the file;
+        ``{'type': 'IART', ...}``, ``BasicVSR`` or ``IABasicVSR``, without the path of a flow network, whose weights are in the file;
         None: not recognised.
 
     Raises:
@@ -42,18 +42,31 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
 def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     """Name and sizes of the network that a state dict belongs to; None for one that is not known.
 
-    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps.
+    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps; 8 heads in an IABasicVSR's alignment.
     """
     for backbone, section in ((_IART, _iart), (_PSRT, _iart), (_STUDY, _study)):
         if f'{_BLOCKS.format(backbone, 0)}.0.attn.qkv.weight' in state and 'conv_before_upsample.weight' in state:
             return section(state, backbone)
     if 'backward_trunk.main.0.weight' in state and 'fusion.weight' in state:
-        return {
-            'type': 'BasicVSR',
-            'num_feat': len(state['backward_trunk.main.0.weight']),
-            'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.'),
-        }
+        return _basicvsr(state)
     return None
+
+
+def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """BasicVSR itself, or IABasicVSR where there is more, or less, than BasicVSR has."""
+    width, inputs = state['backward_trunk.main.0.weight'].shape[:2]
+    section = {'type': 'BasicVSR', 'num_feat': width, 'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.')}
+    extractor, implicit, upconv = (name in state for name in ('extractor.main.0.weight', 'alignment.q.weight', 'upconv1.weight'))
+    if upconv and not extractor and not implicit:
+        return section
+    return {
+        **section,
+        'type': 'IABasicVSR',
+        'num_extract_block': _count(state, r'extractor\.main\.2\.(\d+)\.'),
+        'trunk_input': 'image' if inputs == width + 3 else 'feature',
+        'head': 'basicvsr' if upconv else 'pixelshuffle4',
+        'alignment': {'type': 'ImplicitAlignment' if implicit else 'FlowWarpAlignment'},
+    }
 
 
 def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
