@@ -6,7 +6,7 @@ Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': 
 
 import json
 import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def load_weights(
     """Load a weight file into a network, accounting for every name.
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
-    network: dead weights, constant tables) are accepted. The network is changed only if everything fits, or if
+    network: dead weights, constant tables) are accepted, and renamed where the released code has other names
+    (``from_released_name()``). The network is changed only if everything fits, or if
     ``strict`` is off; then each name that was skipped is listed in the log.
 
     Args:
@@ -52,6 +53,8 @@ def load_weights(
     found = read_weights(path, key)
     if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
         found = inner
+    rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
+    found = {rename(name): tensor for name, tensor in found.items()}
     own = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     problems = []

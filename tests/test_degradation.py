@@ -6,7 +6,7 @@ import torch
 
 from iart.errors import UserError
 from iart.image import read_image
-from iart.ops.degradation import _exact, degrade, degrade_uint8, recognise, taps, upsample
+from iart.ops.degradation import _exact, degrade, degrade_uint8, recognize, taps, upsample
 from iart.registry import matlab_imresize
 
 
@@ -42,7 +42,7 @@ def test_bicubic_frames_are_the_published_ones(shared):
         difference = np.abs(degrade_uint8(gt).astype(int) - lq)
         assert difference.max() <= 1
         assert (difference > 0).mean() < 1e-3
-        assert recognise(gt, lq) == 'BI'
+        assert recognize(gt, lq) == 'BI'
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_weights():
     assert len(taps('BD').weights) == 12
 
 
-def test_impostors_are_recognised():
+def test_impostors_are_recognized():
     image = np.clip(np.cumsum(noise(96, 96, 3).astype(float) - 127.5, 1) / 3 + 128, 0, 255).astype(np.uint8)
-    assert recognise(image, degrade_uint8(image, 'BI')) == 'BI'
-    assert recognise(image, degrade_uint8(image, 'BD')) == 'BD'
-    assert recognise(image, image[::4, ::4]) is None
-    assert recognise(image, np.roll(degrade_uint8(image, 'BD'), 1, 1)) is None
-    assert recognise(image, image[:20, :20]) is None
+    assert recognize(image, degrade_uint8(image, 'BI')) == 'BI'
+    assert recognize(image, degrade_uint8(image, 'BD')) == 'BD'
+    assert recognize(image, image[::4, ::4]) is None
+    assert recognize(image, np.roll(degrade_uint8(image, 'BD'), 1, 1)) is None
+    assert recognize(image, image[:20, :20]) is None
 
 
 def test_mistakes():

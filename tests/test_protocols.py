@@ -83,7 +83,7 @@ def test_vimeo():
     assert match(get('Vimeo-90K-T-BI'), {'00001/0001': 5}).kind == 'mismatch'
 
 
-def test_recognised():
+def test_recognized():
     assert [m.label for m in candidates(VID4, VID4_SIZES)] == ['Vid4-BD', 'Vid4-BI']
     assert [m.label for m in candidates({'city': 34})] == ['Vid4-BD, 1 of 4 clips', 'Vid4-BI, 1 of 4 clips']
     assert [m.label for m in candidates(REDS4)] == ['REDS4']

@@ -58,7 +58,7 @@ class Vid4:
         return self.lq
 
 
-def test_protocol_named_or_recognised():
+def test_protocol_named_or_recognized():
     settings = Settings(Y)
     for kind in ('BI', 'BD'):
         for named in (f'Vid4-{kind}', None):

@@ -182,7 +182,7 @@ def test_a_state_of_another_network_is_refused(root):
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flipped', 'empty'])
-def test_damaged_states_are_recognised_and_an_older_one_is_used(tmp_path, damage, caplog, monkeypatch):
+def test_damaged_states_are_recognized_and_an_older_one_is_used(tmp_path, damage, caplog, monkeypatch):
     monkeypatch.setattr(log.logger, 'propagate', True)
     for step in (9, 10):
         save_state(tmp_path / f'{step}.state', {'step': step, 'params': {'w': torch.rand(1000)}, 'facts': {}})

@@ -19,7 +19,7 @@ from helpers.upscale_clips import Enlarge, look, texture, tiny_weights, write
 import iart
 from iart import pretrained
 from iart.archs.builder import build_network
-from iart.archs.recognize import network_section, recognise
+from iart.archs.recognize import network_section, recognize
 from iart.cli import main
 from iart.errors import DataError, UserError
 from iart.image import read_image, write_png
@@ -309,14 +309,14 @@ def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
         {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 3},
     ],
 )
-def test_networks_are_recognised(tmp_path, section):
+def test_networks_are_recognized(tmp_path, section):
     network = build_network(section)
     write_weights(tmp_path / 'w.pth', network, section)
     found = network_section(tmp_path / 'w.pth')
     assert found is not None
     assert {k: found[k] for k in section} == section
     build_network(found).load_state_dict(network.state_dict())
-    assert recognise({'other': torch.zeros(1)}) is None
+    assert recognize({'other': torch.zeros(1)}) is None
 
 
 def test_python_takes_and_gives_frames_as_they_are_needed():

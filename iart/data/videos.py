@@ -16,6 +16,7 @@ from iart import log
 from iart.data.store import Box, Size, check_size
 from iart.errors import DataError
 from iart.image import Frame, natural_key
+from iart.video import pyav
 from iart.video.color import colour_of
 from iart.video.index import VideoIndex, index_of, is_video, opened
 
@@ -25,7 +26,7 @@ _DECODED_KEPT = (
 _READERS = 4  # videos held open at once
 
 _SWSCALE = {'BT.709': 1, 'FCC': 4, 'BT.601': 5, 'SMPTE 240M': 7, 'BT.2020': 9}
-_LIMITED, _FULL = 1, 2
+_FULL = 2
 
 
 class VideoStore:
@@ -187,17 +188,4 @@ def to_rgb(frame: Any, file: Path) -> Frame:
         return frame.to_ndarray(format='rgb24').astype(np.uint8, copy=False)
     matrix, extent, source = colour_of(frame)
     log.once(f'{file}: colours converted by {matrix}, {extent} range ({source})')
-    from av.video.reformatter import Interpolation
-
-    number = _SWSCALE[matrix]
-    rounding = getattr(Interpolation, 'ACCURATE_RND', None)
-    bicubic = Interpolation.BICUBIC
-    rgb = frame.reformat(
-        format='rgb24',
-        src_colorspace=number,
-        dst_colorspace=number,
-        src_color_range=_FULL if extent == 'full' else _LIMITED,
-        dst_color_range=_FULL,
-        interpolation=bicubic if rounding is None else bicubic | rounding,
-    )
-    return rgb.to_ndarray()
+    return pyav.to_rgb24(frame, _SWSCALE[matrix], full=extent == 'full').to_ndarray()

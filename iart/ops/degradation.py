@@ -128,7 +128,7 @@ def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
     return x.contiguous().to(frames.dtype)
 
 
-def recognise(gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], *, tolerance: float = 1.0) -> str | None:
+def recognize(gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], *, tolerance: float = 1.0) -> str | None:
     """Which degradation made ``lq`` (h, w, 3) out of ``gt`` (s*h, s*w, 3), both uint8.
 
     Args:

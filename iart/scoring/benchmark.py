@@ -18,7 +18,7 @@ from iart import distributed, log
 from iart.data.loaders import build_dataset
 from iart.files import to_json, write_text
 from iart.inference.restorer import Restore
-from iart.ops.degradation import recognise
+from iart.ops.degradation import recognize
 from iart.protocols import Match, candidates, get, match, metric_differences
 from iart.scoring.evaluator import ClipSet, SetScores, build_metrics, score_set
 from iart.scoring.report import Material, NetworkFacts, SetReport, Settings, as_dict
@@ -118,7 +118,7 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 
 
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
-    """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognised.
+    """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognized.
 
     One frame is degraded anew to see whether the LR frames are what the protocol wants.
     """
@@ -131,7 +131,7 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     if not fitting or fitting[0].kind == 'mismatch':
         return fitting[0] if fitting else None
     frame = dataset.scored(0)[0]
-    degradation = recognise(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame))
+    degradation = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame))
     found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
     wrong = metric_differences(found.protocol, settings.metrics)
     if found.protocol.degradation != degradation:

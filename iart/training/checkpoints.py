@@ -1,4 +1,4 @@
-"""Training states on disk: one file holds everything a run needs to go on, and it is either whole or recognised as not.
+"""Training states on disk: one file holds everything a run needs to go on, and it is either whole or recognized as not.
 
 A state is what ``torch.save`` writes, followed by a line with the SHA-256 of all that stands before it (torch reads
 such a file as if the line were not there). It is written under a temporary name, flushed, then renamed.

@@ -71,6 +71,17 @@ def _clips(batches: list[Batch]) -> Iterator[str]:
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no tensor holds a NaN or an infinity."""
-    found = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
-    return not found or bool(torch.stack(found).all())
+    """Return whether no tensor holds a NaN or an infinity; tensors may be on different devices."""
+    return all(bool(flag) for flag in finite_by_device(tensors))
+
+
+def finite_by_device(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return one boolean scalar for each device that holds tensors: whether all of them there are finite.
+
+    One for each, because Adam keeps its step counts on the CPU when everything else is on a GPU.
+    """
+    flags: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            flags.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return [torch.stack(on_device).all() for on_device in flags.values()]

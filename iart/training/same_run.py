@@ -36,6 +36,7 @@ _HARMLESS = (
         'datasets.train.meta_info_file',
         'datasets.train.io_backend',
     ),
+    'datasets.train.flow_cache.folder',
     *('datasets.train.protocol', 'datasets.train.published', 'datasets.train.unreadable'),
 )
 

@@ -20,6 +20,7 @@ from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
 from iart.training.checkpoints import load_state
 from iart.training.console import Reporter
 from iart.training.experiment import Experiment
+from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.optimizers import build_optimizer
 from iart.training.progress import Progress
@@ -64,6 +65,7 @@ class Trainer:
         self.dataset = build_dataset(
             train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed
         )
+        fill_flow_cache(self.dataset, device)
         self.facts = run_facts(options, self.dataset, distributed.world_size())
         state = self._state_to_go_on_from(force_resume)
         self.validator = Validator(options, device, self.experiment.folder)

@@ -19,9 +19,10 @@ from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
 from iart.upscaling.upscaler import Upscaler, cut
 from iart.version import __version__
+from iart.video import pyav
 from iart.video.encode import Encoding, choose_encoding
 from iart.video.facts import HDR, Clip
-from iart.video.mux import Companions, can_rotate, companions
+from iart.video.mux import Companions, companions
 from iart.video.pictures import Shown
 
 _FORMAT = 1  # of what is kept beside an unfinished output
@@ -71,9 +72,9 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Encoding | None, Companions]:
     check_free(job.output, overwrite=settings.overwrite)
     clip = sources.examine(job.source, settings)
-    if clip.display_matrix is not None and job.is_video and not can_rotate():
+    if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
         raise UserError(
-            f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=18"'
+            f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=17"'
         )
     if not job.is_video:
         return clip, None, Companions((), ())

@@ -11,6 +11,7 @@ from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
 from iart.options import load
 from iart.training.checkpoints import load_state
+from iart.training.guard import all_finite, finite_by_device
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
@@ -146,6 +147,23 @@ def test_weights_that_are_not_finite_are_not_saved(root, monkeypatch):
     with pytest.raises(TrainingError, match='hold a NaN or an infinite number and were not saved'):
         train(root, train__total_iter=6)
     assert [p.name for p in (root / 'experiments' / 'tiny' / 'training_states').iterdir()] == ['2.state']
+
+
+def test_tensors_on_two_devices_are_checked_each_where_they_are():
+    """Adam's step counts stay on the CPU when weights are on a GPU; the meta device takes the GPU's place here."""
+    flags = finite_by_device(
+        [
+            torch.ones(2, device='meta'),
+            torch.tensor(3.0),
+            torch.zeros(2, dtype=torch.long),
+            torch.ones(3, device='meta'),
+        ]
+    )
+    assert [flag.device.type for flag in flags] == ['meta', 'cpu']
+    assert all_finite([])
+    assert all_finite([torch.zeros(2), torch.zeros(2, dtype=torch.bfloat16)])
+    assert not all_finite([torch.zeros(2), torch.tensor([0.0, math.nan]), torch.zeros(3)])
+    assert not all_finite([torch.tensor(math.inf)])
 
 
 @pytest.mark.long
