@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from iart.archs.recomputing import Policy, recompute
+from iart.archs.recompute_policy import Policy, recompute
 from iart.archs.swin import SwinBlock
 from iart.ops.windows import WindowLayout, change, enter, leave, window_layout
 
@@ -62,8 +62,12 @@ class ResidualGroup(nn.Module):
         frames = rows.view(n * d, h, w, c).permute(0, 3, 1, 2)
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
 
-    def _run(self, rows: Tensor, numbers: range, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool) -> Tensor:
-        """Some of the blocks; (tokens, C) in the order that the block before left them in, or that of the grid before the first."""
+    def _run(
+        self, rows: Tensor, numbers: range, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool
+    ) -> Tensor:
+        """Some of the blocks; (tokens, C) in the order that the block before left them in, or that of the grid before
+        the first.
+        """
         blocks = list(self.blocks())
         layout = prepared.layouts[blocks[numbers.start - 1].shift] if numbers.start else None
         for number in numbers:
@@ -117,10 +121,11 @@ class FusionBackbone(nn.Module):
         super().__init__()
         if len(depths) != len(num_heads):
             raise ValueError(
-                f'depths {list(depths)} and num_heads {list(num_heads)} differ in length; wanted one number of heads per group'
+                f'depths {list(depths)} and num_heads {list(num_heads)} differ in length, expected one number of '
+                'heads per group'
             )
         if wrong := [heads for heads in num_heads if channels % heads]:
-            raise ValueError(f'num_heads: found {wrong}; wanted divisors of embed_dim {channels}')
+            raise ValueError(f'num_heads: got {wrong}, expected divisors of embed_dim {channels}')
         self.window = window
         half = (window[1] // 2, window[2] // 2)
         rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
@@ -146,7 +151,9 @@ class FusionBackbone(nn.Module):
         self.apply(_initialise)
 
     def prepare(self, size: tuple[int, int, int], device: torch.device, policy: Policy = 'none') -> Prepared:
-        """What is the same for all features (n, C, h, w) of one ``size`` (n, h, w), as long as the weights do not change."""
+        """What is the same for all features (n, C, h, w) of one ``size`` (n, h, w), as long as the weights do not
+        change.
+        """
         n, h, w = size
         shifts = {block.shift for group in self._groups() for block in group.blocks()}
         grid = (n, self.window[0], h, w)
@@ -166,7 +173,7 @@ class FusionBackbone(nn.Module):
         """
         n, d, _, h, w = x.shape
         if d != self.window[0]:
-            raise ValueError(f'fusion backbone: found {d} frames in {tuple(x.shape)}; wanted {self.window[0]}')
+            raise ValueError(f'fusion backbone: got {d} frames in {tuple(x.shape)}, expected {self.window[0]}')
         prepared = prepared or self.prepare((n, h, w), x.device)
         return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
 

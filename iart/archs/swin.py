@@ -5,7 +5,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.ops.attention import biased_attention
 from iart.ops.dense import Dense, dense
 from iart.ops.windows import WindowLayout, relative_position_index
@@ -40,7 +40,9 @@ class WindowAttention(nn.Module):
         flat = self.relative_position_bias_table.index_select(0, self.relative_position_index.view(-1))
         return flat.view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
 
-    def forward(self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, queries: slice | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, queries: slice | None = None
+    ) -> Tensor:
         """Attend within windows.
 
         Args:
@@ -71,7 +73,10 @@ class WindowAttention(nn.Module):
         c, weight, bias = x.shape[2], self.qkv.weight, self.qkv.bias
         few = dense(x[:, queries], weight[:c], None if bias is None else bias[:c])
         k, v = rearrange(
-            dense(x, weight[c:], None if bias is None else bias[c:]), 'w t (kv heads c) -> kv w heads t c', kv=2, heads=self.num_heads
+            dense(x, weight[c:], None if bias is None else bias[c:]),
+            'w t (kv heads c) -> kv w heads t c',
+            kv=2,
+            heads=self.num_heads,
         )
         return rearrange(few, 'w t (heads c) -> w heads t c', heads=self.num_heads), k, v
 
@@ -118,7 +123,13 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(channels, int(channels * mlp_ratio))
 
     def forward(
-        self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, *, middle_only: bool = False, recompute_mlp: bool = False
+        self,
+        x: Tensor,
+        layout: WindowLayout,
+        bias: Tensor | None = None,
+        *,
+        middle_only: bool = False,
+        recompute_mlp: bool = False,
     ) -> Tensor:
         """Transform tokens.
 

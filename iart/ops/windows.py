@@ -61,7 +61,9 @@ class WindowLayout:
         return slice(d // 2 * h * w, (d // 2 + 1) * h * w)
 
 
-def window_layout(size: tuple[int, int, int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device) -> WindowLayout:
+def window_layout(
+    size: tuple[int, int, int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
+) -> WindowLayout:
     """Lay out a grid in windows that span all its frames.
 
     Args:
@@ -99,7 +101,9 @@ def window_layout(size: tuple[int, int, int, int], window: tuple[int, int], shif
     )
 
 
-def _group(windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]) -> tuple[list[Tensor], tuple[WindowGroup, ...]]:
+def _group(
+    windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]
+) -> tuple[list[Tensor], tuple[WindowGroup, ...]]:
     """Sort (n, rows, columns, tokens) windows by the mask they need: none, right edge, bottom edge, corner."""
     rows = slice(0, -1) if shift[0] else slice(None)
     columns = slice(0, -1) if shift[1] else slice(None)
@@ -114,7 +118,11 @@ def _group(windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]
     for piece, bottom, right in kinds:
         count = piece.shape[0] * piece.shape[1] * piece.shape[2]
         if count:
-            mask = _mask(window, (shift[0] if bottom else 0, shift[1] if right else 0), windows.device) if bottom or right else None
+            mask = (
+                _mask(window, (shift[0] if bottom else 0, shift[1] if right else 0), windows.device)
+                if bottom or right
+                else None
+            )
             pieces.append(piece.reshape(-1))
             groups.append(WindowGroup(start, start + count, mask))
             start += count
