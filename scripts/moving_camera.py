@@ -37,8 +37,13 @@ def film(picture: Frame, frames: int, rng: np.random.Generator) -> Iterator[Fram
     down = (np.sin(heading) * speed * (times - 0.5) + shake[1]) * zoom
     angle = _wave(rng, times) * rng.uniform(0, np.radians(4)) + rng.uniform(-0.2, 0.2)
     scale = zoom * np.exp(_wave(rng, times) * rng.uniform(0, 0.12))
-    reach = [min(0.5 * side, 0.6 * size * zoom + 0.5 * speed * zoom) for side, size in zip(picture.shape[:2], (HEIGHT, WIDTH), strict=True)]
-    centre = [rng.uniform(r, side - r) if side > 2 * r else side / 2 for r, side in zip(reach, picture.shape[:2], strict=True)]
+    reach = [
+        min(0.5 * side, 0.6 * size * zoom + 0.5 * speed * zoom)
+        for side, size in zip(picture.shape[:2], (HEIGHT, WIDTH), strict=True)
+    ]
+    centre = [
+        rng.uniform(r, side - r) if side > 2 * r else side / 2 for r, side in zip(reach, picture.shape[:2], strict=True)
+    ]
     for i in range(frames):
         cos, sin = np.cos(angle[i]) * scale[i] / _FINER, np.sin(angle[i]) * scale[i] / _FINER
         middle = np.array([WIDTH * _FINER / 2 - 0.5, HEIGHT * _FINER / 2 - 0.5])
@@ -52,7 +57,7 @@ def film(picture: Frame, frames: int, rng: np.random.Generator) -> Iterator[Fram
 
 
 def page(rng: np.random.Generator) -> Frame:
-    """Draw a picture of straight edges and small print, (900, 1500, 3) uint8: one of text, bricks, a facade, or gratings."""
+    """Draw text, bricks, a facade or gratings: straight edges and small print, (900, 1500, 3) uint8."""
     height, width = (side * _PAGE_FINER for side in _PAGE)
     dark, light = sorted(rng.integers(0, 256, (2, 3)).tolist(), key=sum)
     if sum(light) - sum(dark) < 200:
@@ -64,7 +69,9 @@ def page(rng: np.random.Generator) -> Frame:
     [_text, _bricks, _facade, _gratings][int(rng.integers(4))](draw, rng, (height, width), tuple(dark))
     picture = cv2.resize(np.asarray(canvas), (_PAGE[1], _PAGE[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
     # Nothing in the world is lit evenly or without grain.
-    light_map = cv2.resize(rng.uniform(0.7, 1.1, (4, 6)).astype(np.float32), (_PAGE[1], _PAGE[0]), interpolation=cv2.INTER_CUBIC)
+    light_map = cv2.resize(
+        rng.uniform(0.7, 1.1, (4, 6)).astype(np.float32), (_PAGE[1], _PAGE[0]), interpolation=cv2.INTER_CUBIC
+    )
     grain = cv2.resize(rng.normal(0, 6, (_PAGE[0] // 2, _PAGE[1] // 2)).astype(np.float32), (_PAGE[1], _PAGE[0]))
     return np.clip(picture * light_map[..., None] + grain[..., None], 0, 255).astype(np.uint8)
 

@@ -2,12 +2,13 @@
 
 python scripts/prepare_training_frames.py --data FOLDER [--out datasets/shipped_model]
 
-FOLDER holds GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/. scripts/training_frames.json
-lists what must lie there, where it comes from and under which licence, with hashes that are checked.
-Written are OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames to train with are made while training
-(``degradation: BI``):
+FOLDER holds GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/.
+scripts/training_frames.json lists what must lie there, where it comes from and under which licence, with hashes that
+are checked. Written are OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames to train with are
+made while training (``degradation: BI``):
 
-- frames of DAVIS at half size, which removes most of what JPEG has done to them; where their first quality is there, at full size, too;
+- frames of DAVIS at half size, which removes most of what JPEG has done to them; at full size, too, where they are
+  there in their first quality;
 - videos at half size, every frame;
 - photographs under a smooth random camera;
 - pages of text, brick walls, facades and gratings under the same camera: what the other material has little of.
@@ -67,10 +68,14 @@ def check(data: Path, listed: Sequence[Mapping[str, Any]]) -> None:
         files = sorted(path.iterdir(), key=image.natural_key) if path.is_dir() else [path] if path.is_file() else []
         digest = hashlib.sha256(b''.join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
         if len(files) != entry['files'] or digest != entry['sha256']:
-            wrong.append(f'{path}: got {len(files)} files, SHA-256 {digest[:16]}; expected {entry["files"]}, {entry["sha256"][:16]}')
+            both = (len(files), digest), (entry['files'], entry['sha256'])
+            got, expected = (f'{count} files, SHA-256 {text[:16]}' for count, text in both)
+            wrong.append(f'{path}: got {got}, expected {expected}')
     if wrong:
         shown = '\n  '.join(wrong[:10])
-        raise DataError(f'{len(wrong)} of {len(listed)} are not as {LISTING.name} lists them, with their sources:\n  {shown}')
+        raise DataError(
+            f'{len(wrong)} of {len(listed)} are not as {LISTING.name} lists them, with their sources:\n  {shown}'
+        )
 
 
 def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
@@ -91,7 +96,11 @@ def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
     for number, path in enumerate(sorted((data / 'stills').iterdir())):
         photograph = image.read_image(path)
         for take in range(CAMERA_CLIPS):
-            yield 'train', f'still_{number:02d}_{take}', film(photograph, CAMERA_FRAMES, np.random.default_rng([SEED, number, take]))
+            yield (
+                'train',
+                f'still_{number:02d}_{take}',
+                film(photograph, CAMERA_FRAMES, np.random.default_rng([SEED, number, take])),
+            )
     for number in range(PAGES):
         rng = np.random.default_rng([SEED, 1000, number])
         yield 'train', f'page_{number:02d}', film(page(rng), CAMERA_FRAMES, rng)

@@ -1,4 +1,4 @@
-"""Frames for the shipped model: every kind of material, the held-out clips apart, a camera that moves smoothly, files as listed."""
+"""Frames for the shipped model: every kind of material, held-out clips apart, a smooth camera, files as listed."""
 
 import hashlib
 import json
@@ -18,7 +18,13 @@ def material(tmp_path, monkeypatch):
     """A folder as the real one, with tiny clips; videos are not decoded."""
     random = np.random.default_rng(0)
     data = tmp_path / 'data'
-    clips = {'GT/goat': (720, 16), 'GT/cows': (720, 16), 'GT/swan': (720, 16), 'GT/dog': (64, 36), 'GT/flower': (66, 37)}
+    clips = {
+        'GT/goat': (720, 16),
+        'GT/cows': (720, 16),
+        'GT/swan': (720, 16),
+        'GT/dog': (64, 36),
+        'GT/flower': (66, 37),
+    }
     for clip, (width, height) in {**clips, 'GT_original/swan': (720, 16)}.items():
         for number in range(2):
             frame = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
