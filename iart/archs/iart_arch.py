@@ -17,6 +17,7 @@ from iart.archs.propagation import PASSES, propagate
 from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
+from iart.ops.windows import WindowLayouts
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
@@ -145,11 +146,13 @@ class IART(nn.Module):
         size = clip.padded_size
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
+        layouts: WindowLayouts | None = None
         for name in PASSES:
             towards_next = name.startswith('backward')
             flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
-            fuse = partial(backbone, prepared=backbone.prepare(size, self.conv_first.weight.device, policy))
+            layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)
+            fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
             for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next, again):
                 if name != PASSES[-1]:
                     features[i] = feature

@@ -155,7 +155,8 @@ def test_tensors_on_two_devices_are_checked_each_where_they_are():
         [torch.ones(2, device='meta'), torch.tensor(3.0), torch.zeros(2, dtype=torch.long), torch.ones(3, device='meta')]
     )
     assert [flag.device.type for flag in flags] == ['meta', 'cpu']
-    assert all_finite([]) and all_finite([torch.zeros(2), torch.zeros(2, dtype=torch.bfloat16)])
+    assert all_finite([])
+    assert all_finite([torch.zeros(2), torch.zeros(2, dtype=torch.bfloat16)])
     assert not all_finite([torch.zeros(2), torch.tensor([0.0, math.nan]), torch.zeros(3)])
     assert not all_finite([torch.tensor(math.inf)])
 
