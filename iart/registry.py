@@ -4,6 +4,7 @@ Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` fir
 means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
 """
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -46,12 +47,14 @@ MODEL_REGISTRY = _basicsr.MODEL_REGISTRY
 LOSS_REGISTRY = _basicsr.LOSS_REGISTRY
 METRIC_REGISTRY = _basicsr.METRIC_REGISTRY
 ALIGNMENT_REGISTRY = _basicsr.Registry('alignment')
+FLOW_REGISTRY = _basicsr.Registry('flow')
 
 # Where each registry's components live and how their files are named: dropping a file there registers it.
 _HOMES = {
     'alignment': ('iart.alignments', '_alignment'),
     'arch': ('iart.archs', '_arch'),
     'dataset': ('iart.data', '_dataset'),
+    'flow': ('iart.archs', '_flow'),
     'loss': ('iart.losses', '_loss'),
     'metric': ('iart.metrics', '_metric'),
     'model': ('iart.models', '_model'),
@@ -97,6 +100,13 @@ def fit_to_signature(
                 Problem(f'{key}.{argument}', repr(value), f'an argument of {name}: {listing(allowed)}', nearest(argument, allowed))
             )
             continue
+        nested = _nested(hints.get(argument))
+        if nested is not None and isinstance(value, Mapping):
+            inner, mistakes = fit_to_signature(nested, value, key=f'{key}.{argument}')
+            problems += mistakes
+            if not mistakes:
+                fitted[argument] = nested(**inner)
+            continue
         try:
             fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
         except ValidationError as error:
@@ -105,6 +115,11 @@ def fit_to_signature(
         if parameter.default is parameter.empty and argument not in arguments and argument not in given:
             problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
     return fitted, problems
+
+
+def _nested(hint: Any) -> type | None:
+    """The dataclass that an argument's annotation names, alone or beside None: in the YAML a section of its own."""
+    return next((part for part in (hint, *typing.get_args(hint)) if inspect.isclass(part) and dataclasses.is_dataclass(part)), None)
 
 
 def _type_hints(component: Callable[..., Any]) -> dict[str, Any]:

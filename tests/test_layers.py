@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
 FILES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = (
     {'errors', 'registry', 'device', 'distributed', 'image', 'log'},
-    {'options', 'ops', 'weights', 'pretrained', 'protocols'},
+    {'options', 'ops', 'weights', 'pretrained', 'protocols', 'video'},
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},

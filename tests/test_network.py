@@ -5,7 +5,6 @@ import torch
 from rebuilt import fill
 
 import iart
-from iart import registry
 from iart.archs.flow import is_mirrored, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.iart_arch import IART
@@ -69,26 +68,6 @@ def test_upstream_names_are_taken():
 def test_a_typing_error_in_the_options_is_named():
     with pytest.raises(OptionsError, match=r"network_g\.embed_dims.*did you mean 'embed_dim'"):
         iart.build_network({'type': 'IART', 'embed_dims': 8})
-
-
-@pytest.mark.parametrize('name', registry.ours(registry.ALIGNMENT_REGISTRY))
-def test_every_alignment_works_in_the_network_and_learns(name):
-    network = IART(**SMALL, alignment={'type': name})
-    network(torch.rand(1, 3, 3, 16, 16)).square().mean().backward()
-    without = [n for n, p in network.named_parameters() if p.grad is None]
-    assert not without, f'no gradient: {without}'
-
-
-@torch.no_grad()
-@pytest.mark.parametrize('name', registry.ours(registry.ALIGNMENT_REGISTRY))
-def test_every_alignment_follows_the_flow(name):
-    """Moving source and flow together by whole pixels changes nothing where the image border is far."""
-    align = registry.build(registry.ALIGNMENT_REGISTRY, {'type': name}, channels=8, num_heads=2)
-    source, current = torch.rand(1, 8, 12, 12), torch.rand(1, 8, 12, 12)
-    flow = torch.rand(1, 2, 12, 12) * 0.9
-    moved = align(source.roll((2, 1), (2, 3)), current, flow + torch.tensor([1.0, 2.0]).view(1, 2, 1, 1))
-    inner = (slice(None), slice(None), slice(1, 8), slice(1, 8))
-    torch.testing.assert_close(moved[inner], align(source, current, flow)[inner], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize('window', [2, 3, 4])

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from upscale_clips import IRREGULAR, Enlarge, look, texture, tiny_weights, write
+from upscale_clips import IRREGULAR, WRITES_SUBTITLES, Enlarge, look, texture, tiny_weights, write
 
 from iart.cli import main
 from iart.errors import DataError, UserError
@@ -52,7 +52,7 @@ def test_what_is_kept(rich, tmp_path, ending):
         assert getattr(after, what) == getattr(before, what), what
     assert after.metadata['title'] == 'a title'
     assert before.times[1] - before.times[0] != before.times[2] - before.times[1]
-    assert sorted(before.packets) == ['audio', 'subtitle']
+    assert sorted(before.packets) == (['audio', 'subtitle'] if WRITES_SUBTITLES else ['audio'])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,8 @@ def test_other_codecs(rich, tmp_path, codec):
     before = look(rich).times[:7]
     # sound begins before 0, which Matroska cannot say: everything is shown that much later
     assert [round((t - after.times[0]) * 1000) for t in after.times] == pytest.approx([t * 1000 for t in before], abs=1)
-    assert after.tags[0] == (2 if codec == 'prores' else 5)  # which knows BT.601 by another number only
+    # ProRes knows BT.601 by another number only; FFmpeg 8.0, which comes with PyAV 16, takes the container's all the same
+    assert after.tags[0] in ((2, 5) if codec == 'prores' else (5,))
 
 
 def test_scale_is_checked_against_the_network(rich, tmp_path):

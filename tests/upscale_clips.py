@@ -15,11 +15,14 @@ from iart.archs.building import build_network
 from iart.image import to_tensor
 from iart.upscaling.colours import Coding
 from iart.upscaling.pictures import depth, is_rgb, plane_array, to_frame
+from iart.video import pyav
 from iart.weights import write_weights
 
 IRREGULAR = (0, 3, 4, 9, 30, 31, 33, 40, 60, 61, 80, 82, 100, 101, 130, 133)
 """Time stamps of a variable frame rate."""
 DISPLAY_MATRIX = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)  # a quarter turn
+WRITES_SUBTITLES = hasattr(av.container.OutputContainer, 'add_mux_stream')
+"""Whether this PyAV can make a video with subtitles (from version 17 on); copying them it always can."""
 
 
 class Clip(NamedTuple):
@@ -61,7 +64,7 @@ def write(
     subtitles: bool = False,
     chapters: bool = False,
 ) -> Path:
-    """Write a video; ``tags`` are matrix, primaries, transfer, range."""
+    """Write a video; ``tags`` are matrix, primaries, transfer, range. PyAV 16 leaves out the rotation and the subtitles."""
     if codec not in av.codecs_available:
         pytest.skip(f'this FFmpeg has no {codec}')
     with av.open(str(path), 'w') as container:
@@ -75,12 +78,12 @@ def write(
             context.options = {'crf': '1', 'preset': 'ultrafast', **({'x264-params': 'interlaced=1'} if interlaced else {})}
         if aspect:
             context.sample_aspect_ratio = aspect
-        if rotated:
+        if rotated and pyav.can_write_display_matrix():
             stream.set_display_matrix(DISPLAY_MATRIX)
         matrix = {5: 'BT.601', 9: 'BT.2020'}.get(tags[0], 'BT.709')
         coding = Coding(matrix, tags[3] == 2 or is_rgb(pix_fmt), depth(pix_fmt))
         sound = _add_sound(container) if audio else None
-        text = container.add_mux_stream('mov_text' if path.suffix == '.mp4' else 'subrip') if subtitles else None
+        text = container.add_mux_stream('mov_text' if path.suffix == '.mp4' else 'subrip') if subtitles and WRITES_SUBTITLES else None
         if chapters:
             chapter = {'id': 1, 'start': 100, 'end': 400, 'time_base': Fraction(1, 1000), 'metadata': {'title': 'the middle'}}
             container.set_chapters([chapter])
@@ -125,7 +128,7 @@ def look(path: Path) -> Clip:
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         first = frames[0]
-        tags = (int(first.colorspace), int(first.color_primaries), int(first.color_trc), int(first.color_range))
+        tags = pyav.color_tags(stream, first)
         kinds = [f'{s.type}:{s.metadata.get("language", "")}' for s in container.streams]
         chapters = [(c['start'] * c['time_base'], c['end'] * c['time_base'], c['metadata'].get('title', '')) for c in container.chapters()]
         metadata, aspect = dict(container.metadata), stream.sample_aspect_ratio

@@ -1,4 +1,4 @@
-"""Plain warping with a fixed kernel: the paper's baseline (table 1), and the smallest example of an alignment."""
+"""Warping with a fixed kernel: the paper's baseline (table 1), and the smallest example of an alignment."""
 
 from typing import Literal
 
@@ -10,17 +10,34 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class FlowWarpAlignment(nn.Module):
-    """Warp the source with the flow; no weights.
+    """Warp the source with the flow: ``aligned(p) = Σ_k w_k(d) · source(floor(s) + k)`` with s = p + flow(p), d = s − floor(s).
+
+    No parameters. Paper, section 3.3 and table 1.
 
     Args:
-        channels, num_heads: taken because every alignment gets them; without effect here.
-        resampling: the interpolation kernel.
+        channels, num_heads: every alignment gets them; no effect here.
+        resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). Through ``nearest`` the flow gets no
+            gradient.
+        padding: what is outside the image: ``zeros``, as in all published runs (a pixel half outside is darkened), or ``border``,
+            the nearest pixel of the edge.
     """
 
-    def __init__(self, *, channels: int, num_heads: int, resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'bilinear') -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        num_heads: int,
+        resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'bilinear',
+        padding: Literal['zeros', 'border'] = 'zeros',
+    ) -> None:
         super().__init__()
-        self.resampling = resampling
+        self.resampling, self.padding = resampling, padding
+
+    @property
+    def trains_flow(self) -> bool:
+        """Whether the flow gets a gradient."""
+        return self.resampling != 'nearest'
 
     def forward(self, source: Tensor, current: Tensor, flow: Tensor) -> Tensor:
-        """(n, c, h, w) source, moved by the (n, 2, h, w) flow; zeros come in from outside."""
-        return flow_warp(source, flow, mode=self.resampling)
+        """Return the (n, c, h, w) source, moved by the (n, 2, h, w) flow in pixels."""
+        return flow_warp(source, flow, mode=self.resampling, padding=self.padding)

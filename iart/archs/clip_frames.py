@@ -81,17 +81,38 @@ class _Reversed:
         return self._store[len(self._store) - 1 - index]
 
 
-def clip_flows(spynet: nn.Module, clip: ClipFrames, store: StoreFactory) -> tuple[Store | _Reversed | Sequence[Tensor], ...]:
+Flows = tuple[Tensor, Tensor]
+"""Flows that are known before: (backward, forward), (n, t-1, 2, h, w) each, as :func:`clip_flows` orders them."""
+
+
+def clip_flows(
+    spynet: nn.Module, clip: ClipFrames, store: StoreFactory, given: Flows | None = None
+) -> tuple[Store | _Reversed | Sequence[Tensor], ...]:
     """Flows to the next and to the previous frame, in float32 under any autocast.
 
     Without gradients they are computed in batches whose size depends on the frame's size alone, so that they have the same bits
     wherever they are kept.
 
+    Args:
+        spynet: the flow network.
+        clip: the frames.
+        store: makes the place where flows wait.
+        given: take these flows; the flow network is not asked.
+
     Returns:
         backward: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1;
         forward: the same; entry i leads from frame i+1 to i.
+
+    Raises:
+        ValueError: the given flows are not of the clip's size.
     """
     pairs = len(clip) - 1
+    if given is not None:
+        n, h, w = clip.padded_size
+        for flow in given:
+            if flow.shape != (n, pairs, 2, h, w):
+                raise ValueError(f'flows: got shape {tuple(flow.shape)}, expected {(n, pairs, 2, h, w)}')
+        return given[0].float().unbind(1), given[1].float().unbind(1)
     if not pairs:
         return (), ()
     if torch.is_grad_enabled():

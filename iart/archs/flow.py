@@ -1,12 +1,15 @@
-"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, and the mirror short cut."""
+"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, other estimators, and the mirror short cut."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.registry import spynet_class
+from iart import log
+from iart.registry import FLOW_REGISTRY, build, spynet_class
 from iart.weights import load_weights
 
 _SMALLEST_SIDE = 64  # SPyNet's six levels have nothing left of less than 33 pixels
@@ -30,6 +33,38 @@ def build_spynet(path: str | Path | None) -> nn.Module:
         nn.init.zeros_(level.basic_module[-1].weight)
         nn.init.zeros_(level.basic_module[-1].bias)
     return spynet
+
+
+def build_flow(section: Mapping[str, Any] | None, spynet_path: str | None) -> nn.Module:
+    """Build what a network gets its flow from: called with (b, 3, h, w) frames (from, to), it returns (b, 2, h, w) pixels.
+
+    Args:
+        section: ``network_g.flow``: ``{'type': name, ...}`` of :mod:`iart.archs.optical_flow`; None for SPyNet.
+        spynet_path: weights of SPyNet; no effect on other types.
+
+    Raises:
+        OptionsError: no such type, or arguments that do not fit it.
+        WeightsError: weights are missing or do not fit.
+    """
+    section = dict(section or {'type': 'spynet'})
+    if section.get('type') == 'spynet':
+        section.setdefault('path', spynet_path)
+    elif spynet_path is not None:
+        log.once(f'network_g.spynet_path has no effect with network_g.flow.type {section.get("type")}')
+    return build(FLOW_REGISTRY, section, key='network_g.flow')
+
+
+def freeze_unreached(flow: nn.Module, align: nn.Module) -> None:
+    """Freeze a flow estimator that gets no gradient: it cannot be trained, and data parallel training would wait for its gradients.
+
+    Args:
+        flow: the estimator.
+        align: the network's alignment, or several in one module; whether one passes a gradient to the flow is its ``trains_flow``,
+            which is true where an alignment does not say.
+    """
+    aligns = align.values() if isinstance(align, nn.ModuleDict) else [align]
+    if not any(getattr(module, 'trains_flow', True) for module in aligns):
+        flow.requires_grad_(False)
 
 
 def is_mirrored(lq: Tensor) -> bool:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart import log
-from iart.archs.clip_frames import Clip, ClipFrames, clip_flows
-from iart.archs.flow import build_spynet, upsample
+from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
+from iart.archs.flow import build_flow, freeze_unreached, pad_to, upsample
 from iart.archs.fusion_backbone import FusionBackbone
-from iart.archs.propagation import PASSES, propagate
+from iart.archs.propagation import Propagation, propagate
 from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
@@ -37,7 +37,8 @@ class IART(nn.Module):
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
         window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
-        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour; 3.
+        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour: 3; with first-order propagation, or
+            an alignment that takes both neighbours at once, 2.
         img_size, patch_size: upstream's names; without effect, any frame size is taken.
         mlp_ratio, qkv_bias: of the Swin blocks.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
@@ -47,6 +48,10 @@ class IART(nn.Module):
             ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
+        shared_alignment: use one alignment in all passes, as published; false gives each pass its own.
+        flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by the data set) or
+            ``raft``: see :mod:`iart.archs.optical_flow`.
+        propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
 
     Raises:
         ValueError: a size that does not fit, naming the argument.
@@ -62,7 +67,7 @@ class IART(nn.Module):
         depths: Sequence[int] = (6, 6, 6),
         num_heads: Sequence[int] = (6, 6, 6),
         window_size: tuple[int, int, int] = (3, 8, 8),
-        num_frames: int = 3,
+        num_frames: int | None = None,
         img_size: int | Sequence[int] = 64,
         patch_size: int | Sequence[int] = 1,
         mlp_ratio: float = 2.0,
@@ -73,24 +78,36 @@ class IART(nn.Module):
         use_checkpoint: UseCheckpoint = False,
         spynet_path: str | None = None,
         alignment: Mapping[str, Any] | None = None,
+        shared_alignment: bool = True,
+        flow: Mapping[str, Any] | None = None,
+        propagation: Propagation | None = None,
     ) -> None:
         super().__init__()
-        _check(in_channels, num_frames, window_size, is_low_res_input)
+        self.propagation = propagation or Propagation()
+        _check(in_channels, is_low_res_input)
         if img_size != 64 or patch_size != 1:
             log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
         self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
-        self.spynet = build_spynet(spynet_path)
+        # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the passes.
+        self.spynet = build_flow(flow, spynet_path)
         self.conv_first = nn.Conv2d(in_channels, embed_dim, 3, padding=1)
-        # The released name; whichever alignment the options ask for stands here.
-        self.implicit_warp = build(
+        new_alignment = partial(
+            build,
             ALIGNMENT_REGISTRY,
             alignment or {'type': 'ImplicitAlignment'},
             key='network_g.alignment',
             channels=embed_dim,
             num_heads=num_heads[0],
         )
+        first = new_alignment()
+        rest = () if shared_alignment else self.propagation.passes[1:]
+        self.implicit_warp = (
+            nn.ModuleDict({self.propagation.passes[0]: first, **{name: new_alignment() for name in rest}}) if rest else first
+        )
+        freeze_unreached(self.spynet, self.implicit_warp)
+        _check_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
         self.swin_backbone = nn.ModuleDict(
             {
                 name: FusionBackbone(
@@ -102,7 +119,7 @@ class IART(nn.Module):
                     qkv_bias=qkv_bias,
                     drop_path_rate=drop_path_rate,
                 )
-                for name in PASSES
+                for name in self.propagation.passes
             }
         )
         self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
@@ -111,17 +128,23 @@ class IART(nn.Module):
         self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
         self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
 
-    def forward(self, lq: Tensor) -> Tensor:
-        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w)."""
-        return torch.stack(list(self.frames(lq)), dim=1)
+    def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
+        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w).
 
-    def frames(self, lq: Clip, store: StoreFactory | None = None) -> Iterator[Tensor]:
+        Args:
+            lq: the clip.
+            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's; see :func:`clip_flows`.
+        """
+        return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
+
+    def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
         """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need not be held.
 
         Args:
             lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie anywhere.
             store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
                 or in host memory for a clip longer than ``cpu_cache_length``.
+            flows: as for :meth:`forward`.
 
         Yields:
             t times (n, 3, 4h, 4w).
@@ -130,31 +153,35 @@ class IART(nn.Module):
             ValueError: ``lq`` is neither.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
+        if flows is not None:
+            flows = pad_to(flows[0], SMALLEST_SIDE), pad_to(flows[1], SMALLEST_SIDE)
         if store is not None:
-            yield from self._stream(clip, store)
+            yield from self._stream(clip, store, flows)
             return
         place: Place = 'host' if len(clip) > self.cpu_cache_length and not torch.is_grad_enabled() else 'device'
         with stores(place, self.conv_first.weight.device) as store:
-            yield from self._stream(clip, store)
+            yield from self._stream(clip, store, flows)
 
-    def _stream(self, clip: ClipFrames, store: StoreFactory) -> Iterator[Tensor]:
+    def _stream(self, clip: ClipFrames, store: StoreFactory, known: Flows | None) -> Iterator[Tensor]:
         height, width = (SCALE * side for side in clip.size)
         features = store(len(clip))
         for i, frame in enumerate(clip):
             features[i] = self.conv_first(frame.contiguous(memory_format=torch.channels_last))
-        backward, forward = clip_flows(self.spynet, clip, store)
+        backward, forward = clip_flows(self.spynet, clip, store, known)
         size = clip.padded_size
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
+        passes, shared = self.propagation.passes, self.implicit_warp
         layouts: WindowLayouts | None = None
-        for name in PASSES:
+        for name in passes:
             towards_next = name.startswith('backward')
             flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
-            layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)
+            layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
             fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
-            for i, feature in propagate(features, flows, self.implicit_warp, fuse, towards_next, again):
-                if name != PASSES[-1]:
+            align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
+            for i, feature in propagate(features, flows, align, fuse, towards_next, again, self.propagation.order):
+                if name != passes[-1]:
                     features[i] = feature
                     continue
                 features.free(i)
@@ -167,7 +194,7 @@ class IART(nn.Module):
             self.conv_first.weight.device,
             tokens=3 * math.prod(size),
             channels=self.embed_dim,
-            calls=frames * len(PASSES),
+            calls=frames * len(self.propagation.passes),
             blocks=self.blocks,
             mlp_ratio=self.mlp_ratio,
         )
@@ -185,12 +212,19 @@ class IART(nn.Module):
         return released_extras(self)
 
 
-def _check(in_channels: int, num_frames: int, window_size: Sequence[int], is_low_res_input: bool) -> None:
+def _check(in_channels: int, is_low_res_input: bool) -> None:
     if in_channels != 3:
         raise ValueError(f'in_channels: found {in_channels}; wanted 3 (the flow network takes RGB)')
-    if num_frames != 3:
-        raise ValueError(f'num_frames: found {num_frames}; wanted 3 (first-order neighbour, current frame, second-order neighbour)')
-    if len(window_size) != 3 or window_size[0] != num_frames:
-        raise ValueError(f'window_size: found {list(window_size)}; wanted [{num_frames}, height, width]')
     if not is_low_res_input:
-        raise ValueError('is_low_res_input: found false; wanted true: this network enlarges its input by 4')
+        raise ValueError(f'is_low_res_input: got false, expected true: this network enlarges its input by {SCALE}')
+
+
+def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
+    if joint and order == 1:
+        raise ValueError('alignment: got one that takes both neighbours (order 2), expected order 1 with propagation.order 1')
+    frames = 2 if joint or order == 1 else 3
+    if num_frames not in (None, frames):
+        fused = 'aligned neighbour, current frame' if frames == 2 else 'first-order neighbour, current frame, second-order neighbour'
+        raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
+    if len(window_size) != 3 or window_size[0] != frames:
+        raise ValueError(f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)')

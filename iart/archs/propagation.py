@@ -1,7 +1,8 @@
-"""Second-order propagation of features through a clip (paper, section 3.1; after BasicVSR++)."""
+"""Propagation of features through a clip, first or second order (paper, section 3.1; after BasicVSR++)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,31 @@ from iart.archs.recomputing import recompute
 from iart.ops.warp import flow_warp
 
 PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Which passes there are, and how far back each looks.
+
+    Args:
+        order: neighbours that a frame is fused with: 1, or 2 as published.
+        passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and reads what the pass
+            before wrote.
+
+    Raises:
+        ValueError: a name is of neither kind, or appears twice.
+    """
+
+    order: Literal[1, 2] = 2
+    passes: Sequence[str] = PASSES
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in self.passes if not name.startswith(('backward', 'forward')) or '.' in name]
+        if wrong or not self.passes or len(set(self.passes)) < len(self.passes):
+            raise ValueError(
+                f'propagation.passes: got {list(self.passes)}, expected different names that begin with backward or forward, '
+                f'such as {list(PASSES)}'
+            )
 
 
 class _Readable(Protocol):
@@ -24,6 +50,7 @@ def propagate(
     fuse: Callable[[Tensor], Tensor],
     backward: bool,
     recompute_align: bool = False,
+    order: int = 2,
 ) -> Iterator[tuple[int, Tensor]]:
     """Run one pass; each frame's feature is read once, and then no more, before what the pass makes of it comes out.
 
@@ -32,30 +59,38 @@ def propagate(
         flows: t-1 flows (n, 2, h, w); entry i leads from frame i to i+1 for a backward pass, from frame i+1 to i for
             a forward pass.
         align: see :mod:`iart.alignments`.
-        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w).
+        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1, and with an
+            alignment that takes both neighbours at once (``joint``), (n, 2, C, h, w) of aligned, current.
         backward: from the last frame to the first.
         recompute_align: keep nothing of an alignment for the backward pass of training.
+        order: neighbours that a frame is fused with, 1 or 2.
 
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.
     """
     prepare = getattr(align, 'prepare', _as_it_is)
     t = len(features)
+    joint = getattr(align, 'joint', False)
     sources: list[Any] = []  # the last two outputs of this pass, newest first, ready to be aligned
     flow_before = None
     for i in range(t - 1, -1, -1) if backward else range(t):
         x = features[i]
         if not sources:
-            first = second = x
+            aligned = [x] * (order if not joint else 1)
         else:
             flow = flows[i] if backward else flows[i - 1]
-            first = recompute(recompute_align, align, sources[0], x, flow)
-            if flow_before is None:
-                second = torch.zeros_like(x)
+            farther = None if flow_before is None or order == 1 else flow + flow_warp(flow_before, flow)
+            if joint:
+                both = (torch.zeros_like(x), torch.zeros_like(flow)) if farther is None else (sources[1], farther)
+                aligned = [recompute(recompute_align, align, sources[0], x, flow, *both)]
             else:
-                second = recompute(recompute_align, align, sources[1], x, flow + flow_warp(flow_before, flow))
+                aligned = [recompute(recompute_align, align, sources[0], x, flow)]
+                if farther is not None:
+                    aligned.append(recompute(recompute_align, align, sources[1], x, farther))
+                elif order == 2:
+                    aligned.append(torch.zeros_like(x))
             flow_before = flow
-        z = fuse(torch.stack((first, x, second), dim=1))
+        z = fuse(torch.stack((aligned[0], x, *aligned[1:]), dim=1))
         yield i, z
         if t > 1:
             sources = [prepare(z), *sources[:1]]

@@ -17,6 +17,7 @@ from iart.data.store import Box, Size, check_size
 from iart.data.video_index import VideoIndex, index_of, is_video, opened
 from iart.errors import DataError
 from iart.image import Frame, natural_key
+from iart.video import pyav
 
 _DECODED_KEPT = 24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
 _READERS = 4  # videos held open at once
@@ -24,7 +25,7 @@ _READERS = 4  # videos held open at once
 # Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
 _MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
 _SWSCALE = {'BT.709': 1, 'FCC': 4, 'BT.601': 5, 'SMPTE 240M': 7, 'BT.2020': 9}
-_LIMITED, _FULL = 1, 2
+_FULL = 2
 _HD_LINES = 720
 
 
@@ -190,17 +191,4 @@ def to_rgb(frame: Any, file: Path) -> Frame:
         return frame.to_ndarray(format='rgb24').astype(np.uint8, copy=False)
     matrix, extent, source = colour_of(frame)
     log.once(f'{file}: colours converted by {matrix}, {extent} range ({source})')
-    from av.video.reformatter import Interpolation
-
-    number = _SWSCALE[matrix]
-    rounding = getattr(Interpolation, 'ACCURATE_RND', None)
-    bicubic = Interpolation.BICUBIC
-    rgb = frame.reformat(
-        format='rgb24',
-        src_colorspace=number,
-        dst_colorspace=number,
-        src_color_range=_FULL if extent == 'full' else _LIMITED,
-        dst_color_range=_FULL,
-        interpolation=bicubic if rounding is None else bicubic | rounding,
-    )
-    return rgb.to_ndarray()
+    return pyav.to_rgb24(frame, _SWSCALE[matrix], full=extent == 'full').to_ndarray()

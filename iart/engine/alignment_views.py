@@ -29,7 +29,7 @@ from iart.data.building import build_part
 from iart.engine.score_report import SetReport
 from iart.engine.tables import to_json, write_text
 from iart.image import Frame, to_tensor, write_png
-from iart.ops.taps import sampling_taps
+from iart.ops.taps import first_tap, sampling_taps
 
 FRAMES = 3  # enough for a second-order neighbour
 _LARGEST = 256  # LR pixels a side; a larger frame is cut around its middle
@@ -94,9 +94,9 @@ def watch(network: nn.Module, lq: Tensor) -> list[Call]:
     return list(calls)
 
 
-def bilinear_weights(offset: Tensor, window: int) -> Tensor:
-    """(..., 2) sub-pixel offsets → (..., window²) weights that bilinear interpolation gives the taps."""
-    first = -((window - 1) // 2)
+def bilinear_weights(offset: Tensor, window: int, first: int | None = None) -> Tensor:
+    """(..., 2) sub-pixel offsets → (..., window²) weights that bilinear interpolation gives the taps, which begin at ``first``."""
+    first = first_tap(window, 'centred') if first is None else first
     places = torch.arange(first, first + window, device=offset.device)
     row, column = (1 - (places - offset[..., i, None]).abs() for i in (0, 1))
     return (row.clamp(min=0).unsqueeze(-1) * column.clamp(min=0).unsqueeze(-2)).flatten(-2)
@@ -131,7 +131,7 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
     with torch.inference_mode():
         shares = align.tap_weights(call.source, call.current, call.flow)[0]
         offset = sampling_taps(call.flow[:1], window)[1].unflatten(0, call.flow.shape[-2:])
-        plain = bilinear_weights(offset, window).permute(2, 0, 1)
+        plain = bilinear_weights(offset, window, getattr(align, 'first', None)).permute(2, 0, 1)
     height, width = size
     flow, heads, bilinear = (x[..., :height, :width].float().cpu().numpy() for x in (call.flow[0], shares, plain))
     attention = heads.mean(0)

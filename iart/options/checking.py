@@ -17,6 +17,7 @@ from iart.registry import (
     ALIGNMENT_REGISTRY,
     ARCH_REGISTRY,
     DATASET_REGISTRY,
+    FLOW_REGISTRY,
     LOSS_REGISTRY,
     METRIC_REGISTRY,
     MODEL_REGISTRY,
@@ -62,6 +63,7 @@ def _components(raw: dict[str, Any]) -> list[Problem]:
     network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
     problems = _misfits(raw.get('network_g'), 'network_g', usable(ARCH_REGISTRY))
     problems += _misfits(network.get('alignment'), 'network_g.alignment', usable(ALIGNMENT_REGISTRY), {'channels', 'num_heads'})
+    problems += _misfits(network.get('flow'), 'network_g.flow', usable(FLOW_REGISTRY))
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
     for key in ('pixel_opt', 'perceptual_opt'):

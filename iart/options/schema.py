@@ -162,7 +162,8 @@ class Options(Section):
     datasets: dict[str, DatasetOptions] = Field(default_factory=dict)
     """`train`, and any number of sets to score whose keys start with `val` or `test`."""
     network_g: Component
-    """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that have one."""
+    """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that have one,
+    `flow: {type: ...}` where their optical flow comes from."""
     path: PathOptions = PathOptions()
     """Weights and folders."""
     train: TrainOptions | None = None

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from iart.upscaling.colours import Coding
 
@@ -72,14 +71,3 @@ class Clip:
             return None
         end = (self.stop if self.stop is not None else self.last + 1) * self.time_base
         return (self.first * self.time_base if self.begin is not None else Fraction(-1 << 40)), end
-
-
-def rotation_of(frame: Any) -> tuple[int, ...] | None:
-    """The display matrix of a decoded frame, if it has one that does anything."""
-    import struct
-
-    for data in frame.side_data:
-        if data.type.name == 'DISPLAYMATRIX':
-            numbers = struct.unpack('9i', bytes(data)[:36])
-            return None if numbers == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30) else numbers
-    return None

@@ -13,6 +13,7 @@ from iart.errors import UserError
 from iart.upscaling.clip import Clip
 from iart.upscaling.encoding import Encoding, add_video_stream
 from iart.upscaling.packets import Encoded, read_packets
+from iart.video import pyav
 
 _FORMATS = {'.mkv': 'matroska', '.mov': 'mov', '.webm': 'webm'}
 _OF_THE_CONTAINER = ('major_brand', 'minor_version', 'compatible_brands', 'encoder', 'duration', 'number_of_frames', 'number_of_bytes')
@@ -51,15 +52,8 @@ def companions(clip: Clip, encoding: Encoding, suffix: str) -> Companions:
     return Companions(tuple(kept), tuple(left_out))
 
 
-def can_rotate() -> bool:
-    """Whether this PyAV writes display matrices."""
-    import av
-
-    return hasattr(av.VideoStream, 'set_display_matrix')
-
-
 def _why_not(stream: Any) -> str:
-    if stream.type == 'video' and 'attached_pic' not in str(stream.disposition):
+    if stream.type == 'video' and not pyav.is_attached_picture(stream):
         return 'only the first stream of pictures is upscaled'
     return '' if stream.type in ('audio', 'subtitle', 'attachment', 'video') else 'such streams cannot be copied'
 
@@ -84,7 +78,7 @@ def _add_copy(container: Any, stream: Any) -> Any:
         return container.add_attachment(stream.name or stream.metadata.get('filename', 'attachment'), stream.mimetype or '', stream.data)
     copy = container.add_stream_from_template(stream, opaque=True)
     copy.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
-    copy.disposition = stream.disposition
+    copy.disposition = pyav.disposition(stream)
     return copy
 
 
@@ -163,8 +157,8 @@ def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
     ours = source.streams.video[0]
     video.metadata.update({k: v for k, v in ours.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
-    video.disposition = ours.disposition
-    chapters = [dict(chapter) for chapter in source.chapters()]
+    video.disposition = pyav.disposition(ours)
+    chapters = pyav.chapters(source)
     if clip.span is not None:
         chapters = [moved for chapter in chapters if (moved := _cut(chapter, clip))]
     if chapters:
@@ -190,7 +184,7 @@ def _copied(source: Any, copies: dict[int, Any], clip: Clip) -> Iterator[tuple[f
     for packet in source.demux(*streams):
         if not packet.size or packet.pts is None:
             continue
-        unit = Fraction(packet.time_base)
+        unit = pyav.unit(packet)
         if clip.span is not None and not clip.span[0] <= packet.pts * unit < clip.span[1]:
             continue
         shift = round(clip.shift * clip.time_base / unit)

@@ -14,7 +14,7 @@ from iart.inference.plan_options import EXACT, PlanOptions
 from iart.upscaling import sources
 from iart.upscaling.clip import HDR, Clip
 from iart.upscaling.encoding import Encoding, choose_encoding
-from iart.upscaling.muxing import Companions, can_rotate, companions
+from iart.upscaling.muxing import Companions, companions
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free
 from iart.upscaling.partial import Partial
@@ -22,6 +22,7 @@ from iart.upscaling.pictures import Shown
 from iart.upscaling.restoring import Upscaler, cut
 from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
+from iart.video import pyav
 
 _FORMAT = 1  # of what is kept beside an unfinished output
 _PLAN = 'plan.json'
@@ -63,8 +64,8 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Encoding | None, Companions]:
     check_free(job.output, overwrite=settings.overwrite)
     clip = sources.examine(job.source, settings)
-    if clip.display_matrix is not None and job.is_video and not can_rotate():
-        raise UserError(f'{clip.file}: is shown rotated, and this PyAV cannot write that; wanted  pip install "av>=18"')
+    if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
+        raise UserError(f'{clip.file}: is shown rotated, and this PyAV cannot write that; wanted  pip install "av>=17"')
     if not job.is_video:
         return clip, None, Companions((), ())
     size = (clip.height * scale, clip.width * scale * (2 if settings.compare else 1))

@@ -9,11 +9,11 @@ from typing import Any
 from iart import log
 from iart.data.video_index import opened
 from iart.errors import DataError
-from iart.upscaling.clip import Clip, Tags, rotation_of
+from iart.upscaling.clip import Clip, Tags
 from iart.upscaling.pictures import Decoded, Shown, coding_of
 from iart.upscaling.settings import Settings
+from iart.video import pyav
 
-_INTERLACED = (2, 3, 4, 5)  # FFmpeg's field orders
 _SECOND = 1_000_000  # FFmpeg's own unit of time
 _CUT_SHORT = 1.5  # seconds that may be missing at the end: containers round, and audio may last longer
 
@@ -29,8 +29,9 @@ def examine(file: Path, settings: Settings) -> Clip:
         stream = container.streams.video[0]
         part = _part(container, stream, settings)
         count = _count(container, stream, part, settings.preview)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        aspect = stream.sample_aspect_ratio
+        rate = pyav.fraction(stream.average_rate) or pyav.fraction(stream.guessed_rate) or Fraction(25)
+        aspect = pyav.fraction(stream.sample_aspect_ratio)
+        tags = Tags(*pyav.color_tags(stream, frame))
     where = f'{file}: '
     if count.packets == 0:
         raise DataError(f'{where}found no frames; wanted a video')
@@ -49,14 +50,14 @@ def examine(file: Path, settings: Settings) -> Clip:
         width=frame.width,
         pix_fmt=frame.format.name,
         coding=coding_of(frame, file),
-        tags=Tags(int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), int(frame.color_range)),
+        tags=tags,
         time_base=part.unit,
         rate=rate,
         frames=settings.preview if cut and settings.preview else count.wanted,
         first=count.first,
         last=count.last,
-        pixel_aspect=aspect or None,
-        display_matrix=rotation_of(frame),
+        pixel_aspect=aspect,
+        display_matrix=pyav.display_matrix(frame),
         begin=begin,
         stop=count.stop if cut else (part.stop if settings.end is not None else None),
     )
@@ -85,7 +86,7 @@ class _Count:
 
 
 def _part(container: Any, stream: Any, settings: Settings) -> _Part:
-    unit = Fraction(stream.time_base)
+    unit = pyav.unit(stream)
     zero = Fraction(container.start_time or 0, _SECOND)
     begin = -(1 << 62) if settings.start is None else -((-(zero + settings.start)) // unit)  # the first time stamp not before it
     stop = (1 << 62) if settings.end is None else -((-(zero + settings.end)) // unit)
@@ -95,11 +96,10 @@ def _part(container: Any, stream: Any, settings: Settings) -> _Part:
 def _first_frame(file: Path, settings: Settings) -> Any:
     with opened(file) as container:
         stream = container.streams.video[0]
-        order = int(stream.codec_context.field_order)
         frame = next(container.decode(stream), None)
         if frame is None:
             raise DataError(f'{file}: found no frames; wanted a video')
-        if (order in _INTERLACED or frame.interlaced_frame) and not settings.progressive:
+        if pyav.is_interlaced(stream, frame) and not settings.progressive:
             raise _interlaced(file)
         return frame
 
@@ -145,7 +145,7 @@ def _promised(container: Any, stream: Any) -> float:
     """Seconds that the pictures last by the container's header; 0: it does not say."""
     if stream.duration:
         start = Fraction(container.start_time or 0, _SECOND)
-        return float((stream.duration + (stream.start_time or 0)) * stream.time_base - start)
+        return float((stream.duration + (stream.start_time or 0)) * pyav.unit(stream) - start)
     tag = stream.metadata.get('DURATION', '')  # Matroska's
     if tag.count(':') == 2:
         hours, minutes, seconds = tag.split(':')

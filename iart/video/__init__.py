@@ -1,0 +1,1 @@
+"""Videos: from a file to RGB frames and back, with times, colors, sound and subtitles."""

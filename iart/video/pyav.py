@@ -1,0 +1,105 @@
+"""What differs between the versions of PyAV, 16 to 19, in one place: all other code uses what they have in common.
+
+Arguments are PyAV's objects. ``scripts/check_pyav.py`` runs the tests of video code against each of these versions.
+"""
+
+import struct
+from fractions import Fraction
+from typing import Any
+
+_LIMITED, _FULL = 1, 2  # FFmpeg's numbers of ranges
+_INTERLACED = (2, 3, 4, 5)  # FFmpeg's field orders with two fields to a frame
+# SWS_BICUBIC | SWS_ACCURATE_RND. As numbers, which every version takes: PyAV names the second one from 18 on only.
+_BICUBIC_ACCURATE = 0x4 | 0x40000
+_UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+
+
+def is_interlaced(stream: Any, frame: Any) -> bool:
+    """Return whether a video stream, or a frame decoded from it, is made of two fields.
+
+    Before version 18 PyAV does not show the field order that a stream declares; then the frame's own flag decides.
+    """
+    declared = getattr(stream.codec_context, 'field_order', None)
+    return bool(frame.interlaced_frame) or (declared is not None and int(declared) in _INTERLACED)
+
+
+def color_tags(stream: Any, frame: Any) -> tuple[int, int, int, int]:
+    """Return the matrix, primaries and transfer (numbers of ITU-T H.273) and range (FFmpeg's number) of a frame.
+
+    Version 16 shows primaries and transfer only of the stream.
+    """
+    source = frame if hasattr(frame, 'color_primaries') else stream.codec_context
+    return int(frame.colorspace), int(source.color_primaries), int(source.color_trc), int(frame.color_range)
+
+
+def display_matrix(frame: Any) -> tuple[int, ...] | None:
+    """Return FFmpeg's nine numbers that say how to rotate a decoded frame; None where there is nothing to rotate."""
+    # Not by a loop: iterating over side data gives the entries up to version 18, and their types from 19 on.
+    entry = frame.side_data.get('DISPLAYMATRIX')
+    if entry is None:
+        return None
+    numbers = struct.unpack('9i', bytes(entry)[:36])
+    return None if numbers == _UPRIGHT else numbers
+
+
+def can_write_display_matrix() -> bool:
+    """Return whether this PyAV writes display matrices (from version 17 on)."""
+    import av
+
+    return hasattr(av.VideoStream, 'set_display_matrix')
+
+
+def disposition(stream: Any) -> int:
+    """Return a stream's flags, such as "default" and "attached picture", as FFmpeg's number.
+
+    Version 16 gives an enumeration, which its own setter does not take.
+    """
+    return int(getattr(stream.disposition, 'value', stream.disposition))
+
+
+def is_attached_picture(stream: Any) -> bool:
+    """Return whether a stream is a single picture, such as a cover, and not the video."""
+    from av.stream import Disposition
+
+    return bool(disposition(stream) & Disposition.attached_pic.value)
+
+
+def fraction(value: Any) -> Fraction | None:
+    """Return a rate or a ratio as a Fraction; None where the file does not state it.
+
+    From version 19 on PyAV has rational numbers of its own: they round to 32 bits, and 0/1 and 1/0 stand for "not stated".
+    """
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def unit(timed: Any) -> Fraction:
+    """Return the unit of the time stamps of a stream, a packet or a frame, in seconds."""
+    return Fraction(timed.time_base.numerator, timed.time_base.denominator)
+
+
+def chapters(container: Any) -> list[dict[str, Any]]:
+    """Return an input's chapters: ``id``, ``start``, ``end``, ``time_base`` (a Fraction), ``metadata``."""
+    return [{**chapter, 'time_base': fraction(chapter['time_base'])} for chapter in container.chapters()]
+
+
+def to_rgb24(frame: Any, matrix: int, *, full: bool) -> Any:
+    """Convert a Y'CbCr frame to R'G'B' of 8 bits, with bicubic chroma and exact rounding.
+
+    Args:
+        frame: decoded. Before version 18 ``matrix`` 9 (BT.2020) takes effect only where the frame is tagged so.
+        matrix: swscale's number.
+        full: the numbers span the whole range.
+
+    Returns:
+        A frame of format ``rgb24``: the same pixels from every version.
+    """
+    # RGB has no range, and swscale ignores the one of the target; but version 16 applies neither matrix nor range
+    # where source and target are called alike.
+    return frame.reformat(
+        format='rgb24',
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=_FULL if full else _LIMITED,
+        dst_color_range=_LIMITED if full else _FULL,
+        interpolation=_BICUBIC_ACCURATE,
+    )
