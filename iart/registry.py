@@ -66,6 +66,11 @@ def spynet_class() -> type:
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
 
 
+def residual_blocks_class() -> type:
+    """BasicSR's trunk of BasicVSR: a convolution, then residual blocks without normalization."""
+    return importlib.import_module('basicsr.archs.basicvsr_arch').ConvResidualBlocks
+
+
 def matlab_imresize(image: Any, scale: float) -> Any:
     """BasicSR's reading of MATLAB's antialiased bicubic ``imresize`` on one (h, w, c) image in [0, 1]."""
     return importlib.import_module('basicsr.utils.matlab_functions').imresize(image, scale, antialiasing=True)

@@ -30,7 +30,8 @@ def load_weights(
     """Load a weight file into a network, accounting for every name.
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
-    network: dead weights, constant tables) are accepted. The network is changed only if everything fits, or if
+    network: dead weights, constant tables) are accepted, and renamed where the released code has other names
+    (``from_released_name()``). The network is changed only if everything fits, or if
     ``strict`` is off; then each name that was skipped is listed in the log.
 
     Args:
@@ -47,6 +48,8 @@ def load_weights(
     found = read_weights(path, key)
     if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
         found = inner
+    rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
+    found = {rename(name): tensor for name, tensor in found.items()}
     own = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     problems = []

@@ -9,8 +9,15 @@ from torch import Tensor
 
 from iart.weights import read_weights, stored_options
 
-_BACKBONE = 'swin_backbone.backward_1'
-_FIRST_BLOCK = f'{_BACKBONE}.layers.0.residual_group.blocks.0'
+_BLOCKS = '{}.layers.{}.residual_group.blocks'
+_IART, _PSRT, _STUDY = 'swin_backbone.backward_1', 'patch_align.backward_1', 'swin_backbone_1'
+_STUDY_ALIGNMENTS = {
+    'implicit_warp.q.weight': 'ImplicitAlignment',
+    'deform_align.proj_q.1.weight': 'DeformableAttentionAlignment',
+    'deform_align.weight': 'DeformableConvAlignment',
+    'aggregation.weight': 'Nearest4Alignment',
+    'implicit_warp.aggregation.weight': 'Nearest4Alignment',
+}
 
 
 def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | None:
@@ -21,7 +28,7 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
         key: which weights of a ``.pth``.
 
     Returns:
-        ``{'type': 'IART', ...}`` or ``{'type': 'BasicVSR', ...}``, without the path of a flow network, whose weights are in the file;
+        ``{'type': 'IART', ...}``, ``BasicVSR`` or ``IABasicVSR``, without the path of a flow network, whose weights are in the file;
         None: not recognised.
 
     Raises:
@@ -35,38 +42,68 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
 def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     """Name and sizes of the network that a state dict belongs to; None for one that is not known.
 
-    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps.
+    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps; 8 heads in an IABasicVSR's alignment.
     """
-    if f'{_FIRST_BLOCK}.attn.qkv.weight' in state and 'conv_before_upsample.weight' in state:
-        return _iart(state)
+    for backbone, section in ((_IART, _iart), (_PSRT, _iart), (_STUDY, _study)):
+        if f'{_BLOCKS.format(backbone, 0)}.0.attn.qkv.weight' in state and 'conv_before_upsample.weight' in state:
+            return section(state, backbone)
     if 'backward_trunk.main.0.weight' in state and 'fusion.weight' in state:
-        return {
-            'type': 'BasicVSR',
-            'num_feat': len(state['backward_trunk.main.0.weight']),
-            'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.'),
-        }
+        return _basicvsr(state)
     return None
 
 
-def _iart(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    groups = range(_count(state, rf'{re.escape(_BACKBONE)}\.layers\.(\d+)\.'))
-    group = f'{_BACKBONE}.layers.{{}}.residual_group.blocks'
-    tables = [state[f'{group.format(g)}.0.attn.relative_position_bias_table'] for g in groups]
-    mid_channels, embed_dim = state['conv_before_upsample.weight'].shape[:2]
-    side = (round((len(tables[0]) / 5) ** 0.5) + 1) // 2  # a table has (2·3−1)·(2·side−1)² rows
-    section: dict[str, Any] = {
-        'type': 'IART',
-        'mid_channels': mid_channels,
-        'embed_dim': embed_dim,
-        'depths': [_count(state, rf'{re.escape(group.format(g))}\.(\d+)\.') for g in groups],
-        'num_heads': [table.shape[1] for table in tables],
-        'window_size': [3, side, side],
-        'mlp_ratio': len(state[f'{_FIRST_BLOCK}.mlp.fc1.weight']) / embed_dim,
-        'qkv_bias': f'{_FIRST_BLOCK}.attn.qkv.bias' in state,
+def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """BasicVSR itself, or IABasicVSR where there is more, or less, than BasicVSR has."""
+    width, inputs = state['backward_trunk.main.0.weight'].shape[:2]
+    section = {'type': 'BasicVSR', 'num_feat': width, 'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.')}
+    extractor, implicit, upconv = (name in state for name in ('extractor.main.0.weight', 'alignment.q.weight', 'upconv1.weight'))
+    if upconv and not extractor and not implicit:
+        return section
+    return {
+        **section,
+        'type': 'IABasicVSR',
+        'num_extract_block': _count(state, r'extractor\.main\.2\.(\d+)\.'),
+        'trunk_input': 'image' if inputs == width + 3 else 'feature',
+        'head': 'basicvsr' if upconv else 'pixelshuffle4',
+        'alignment': {'type': 'ImplicitAlignment' if implicit else 'FlowWarpAlignment'},
     }
-    if 'implicit_warp.q.weight' not in state:
+
+
+def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
+    """IART, or PSRT-recurrent: IART with patch alignment, under other names."""
+    section, rows = _sizes(state, backbone)
+    side = (round((rows / 5) ** 0.5) + 1) // 2  # a table has (2·3−1)·(2·side−1)² rows
+    section = {'type': 'IART', **section, 'window_size': [3, side, side]}
+    if backbone == _PSRT:
+        section['alignment'] = {'type': 'PatchAlignment'}
+    elif 'implicit_warp.q.weight' not in state:
         section['alignment'] = {'type': 'FlowWarpAlignment'}
     return section
+
+
+def _study(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
+    """The network of the alignment study. An alignment without weights is not told: a bilinear flow warp is taken."""
+    section, rows = _sizes(state, backbone)
+    side = (round(rows**0.5) + 1) // 2
+    name = next((align for key, align in _STUDY_ALIGNMENTS.items() if key in state), 'FlowWarpAlignment')
+    return {'type': 'AlignmentStudyNet', **section, 'window_size': [side, side], 'alignment': {'type': name}}
+
+
+def _sizes(state: Mapping[str, Tensor], backbone: str) -> tuple[dict[str, Any], int]:
+    """What the shapes of a backbone and of the reconstruction tell, and the rows of a table of position biases."""
+    groups = range(_count(state, rf'{re.escape(backbone)}\.layers\.(\d+)\.'))
+    tables = [state[f'{_BLOCKS.format(backbone, g)}.0.attn.relative_position_bias_table'] for g in groups]
+    first = f'{_BLOCKS.format(backbone, 0)}.0'
+    mid_channels, embed_dim = state['conv_before_upsample.weight'].shape[:2]
+    section: dict[str, Any] = {
+        'mid_channels': mid_channels,
+        'embed_dim': embed_dim,
+        'depths': [_count(state, rf'{re.escape(_BLOCKS.format(backbone, g))}\.(\d+)\.') for g in groups],
+        'num_heads': [table.shape[1] for table in tables],
+        'mlp_ratio': len(state[f'{first}.mlp.fc1.weight']) / embed_dim,
+        'qkv_bias': f'{first}.attn.qkv.bias' in state,
+    }
+    return section, len(tables[0])
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

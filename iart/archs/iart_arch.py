@@ -211,6 +211,10 @@ class IART(nn.Module):
         """What a released checkpoint holds beyond this network's weights: see :mod:`iart.archs.released`."""
         return released_extras(self)
 
+    def from_released_name(self, name: str) -> str:
+        """Return the name here of what a released checkpoint calls ``name``: PSRT-recurrent names its backbones otherwise."""
+        return f'swin_backbone.{name.removeprefix("patch_align.")}' if name.startswith('patch_align.') else name
+
 
 def _check(in_channels: int, is_low_res_input: bool) -> None:
     if in_channels != 3:

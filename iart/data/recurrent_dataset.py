@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from iart.data import transforms
 from iart.data.degraded import DegradedStore, TrimmedStore
+from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
 from iart.data.pairing import ClipInfo, choose_clips, pair_clips
@@ -48,6 +50,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         use_rot: flip up-down, and swap height and width, every second time each.
         flip_sequence: append the window backwards, which doubles its length.
         cache_data: keep the encoded frames in the memory of each worker.
+        flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by the flow network with
+            these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and given to the network,
+            cropped and turned with the frames. Its own flow network then takes no part in training.
         scale: GT size divided by LR size.
         seed: see above.
 
@@ -75,6 +80,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         use_rot: bool = False,
         flip_sequence: bool = False,
         cache_data: bool = False,
+        flow_cache: FlowCacheOptions | None = None,
         scale: int = 4,
         seed: int = 0,
     ) -> None:
@@ -90,6 +96,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
         self.num_frame, self.gt_size, self.scale, self.seed = num_frame, gt_size, scale, seed
         self.interval_list = tuple(interval_list)
+        self.flow_cache = flow_cache
+        self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
         self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = random_reverse, use_hflip, use_rot, flip_sequence
         self._check_clips()
         self._items = [(index, start) for index, clip in enumerate(self.clips) for start in self._windows(clip)]
@@ -128,17 +136,21 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         count, length = len(clip.frames), self._length(clip)
         first = count if start is None else start  # past every window's last place: drawn
         chosen = transforms.pick_frames(rng, count, first, length, self.interval_list, self.random_reverse)
-        pair = self._read(rng, clip, chosen)
-        lq, gt = transforms.turn_or_flip(rng, pair, hflip=self.use_hflip, rotate=self.use_rot)
+        side = self.gt_size // self.scale
+        box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
+        turn = transforms.draw_turn(rng, hflip=self.use_hflip, rotate=self.use_rot)
+        lq, gt = (transforms.turn_frames(frames, turn) for frames in self._read(clip, chosen, box))
         names = [clip.frames[i] for i in chosen]
         if self.flip_sequence:
             lq, gt, names = transforms.mirror(lq), transforms.mirror(gt), names + names[::-1]
-        return {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'clip': clip.name, 'frames': names}
+        item = {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'clip': clip.name, 'frames': names}
+        if self.flows is not None:
+            flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
+            item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
+        return item
 
-    def _read(self, rng: np.random.Generator, clip: ClipInfo, chosen: Sequence[int]) -> tuple[Frame, Frame]:
-        """Squares at one place of the chosen frames: (t, gt_size / scale, .., 3) and (t, gt_size, .., 3) uint8."""
-        side = self.gt_size // self.scale
-        box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
+    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:
+        """Squares at one place of the chosen frames: (t, height, width, 3) and (t, scale * height, .., 3) uint8."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
             return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])

@@ -17,6 +17,7 @@ _HARMLESS = (
     *('datasets.train.name', 'datasets.train.num_worker_per_gpu', 'datasets.train.pin_memory', 'datasets.train.cache_data'),
     # where the frames lie; whether they are the same ones is seen from their listing
     *('datasets.train.dataroot_gt', 'datasets.train.dataroot_lq', 'datasets.train.meta_info_file', 'datasets.train.io_backend'),
+    'datasets.train.flow_cache.folder',
     *('datasets.train.protocol', 'datasets.train.published', 'datasets.train.unreadable'),
 )
 

@@ -15,6 +15,7 @@ from iart.archs.building import build_network
 from iart.data.building import Batch, build_dataset, build_train_loader
 from iart.engine.checkpoints import load_state
 from iart.engine.experiment import Experiment
+from iart.engine.flow_filling import fill_flow_cache
 from iart.engine.guarding import Guard
 from iart.engine.optimizers import build_optimizer
 from iart.engine.progress import Progress
@@ -58,6 +59,7 @@ class Trainer:
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed)
+        fill_flow_cache(self.dataset, device)
         self.facts = run_facts(options, self.dataset, distributed.world_size())
         state = self._state_to_go_on_from(force_resume)
         self.validator = Validator(options, device, self.experiment.folder)

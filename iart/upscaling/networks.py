@@ -47,7 +47,7 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
     section = network_section(file, key)
     if section is None:
         raise WeightsError(
-            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR); '
+            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR, IABasicVSR); '
             'iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
         )
     network = build_network(section)
