@@ -96,11 +96,13 @@ class WindowAttention(nn.Module):
 
     def prepare(self, layout: WindowLayout) -> PreparedAttention:
         """Return what :meth:`forward` needs for inputs of one layout, as long as the weights do not change."""
-        weight, own = self.qkv.weight, self.qkv.weight.shape[1] // self.num_heads
+        weight: Tensor = self.qkv.weight
+        own = weight.shape[1] // self.num_heads
         dtype = devices.compute_dtype(weight.device, weight.dtype)
         multiple = devices.head_multiple(weight.device, dtype)
         width = -(-own // multiple) * multiple
-        qkv_bias, proj = self.qkv.bias, self.proj.weight
+        qkv_bias: Tensor | None = self.qkv.bias
+        proj: Tensor = self.proj.weight
         if width > own:
             heads, c, more = self.num_heads, weight.shape[1], width - own
             weight = F.pad(weight.view(3 * heads, own, c), (0, 0, 0, more)).view(3 * heads * width, c)

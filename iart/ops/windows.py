@@ -7,7 +7,6 @@ partitioning, reversing the partition and rolling back would take four copies.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +14,11 @@ from torch import Tensor
 MASKED = -100.0  # added to the logit of two tokens that are neighbors only because the image was rolled
 
 
-class Reordering(NamedTuple):
-    """A permutation of rows and its inverse, (rows,) int64 each: ``new[i] = old[index[i]]``."""
+@dataclass(frozen=True)
+class Reordering:
+    """A permutation of rows and its inverse, (rows,) int64 each: ``new[i] = old[forward[i]]``."""
 
-    index: Tensor
+    forward: Tensor
     inverse: Tensor
 
 
@@ -208,7 +208,7 @@ def reordering(old: WindowLayout, new: WindowLayout) -> Reordering:
 
 def change(rows: Tensor, how: Reordering) -> Tensor:
     """Reorder (tokens, c) from one layout to another."""
-    return _Reorder.apply(rows, how.index, how.inverse)
+    return _Reorder.apply(rows, how.forward, how.inverse)
 
 
 def leave(rows: Tensor, layout: WindowLayout) -> Tensor:
