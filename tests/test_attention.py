@@ -1,8 +1,10 @@
-"""Window attention: its formula and gradients, heads padded for a GPU's kernels, and windows at the border in one call."""
+"""Window attention: its formula and gradients, heads padded for a GPU's kernels, and windows at the border in one
+call.
+"""
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 
 from iart.archs import swin
 from iart.archs.fusion_backbone import FusionBackbone
@@ -21,14 +23,23 @@ def test_attention_has_the_gradients_of_its_formula(per_window, padding):
     out = biased_attention(*padded, bias, 3**-0.5)[..., :3]
     torch.testing.assert_close(out, plain)
     weight = torch.rand_like(out)
-    for ours, expected in zip(torch.autograd.grad(out, inputs, weight), torch.autograd.grad(plain, inputs, weight), strict=True):
+    for ours, expected in zip(
+        torch.autograd.grad(out, inputs, weight), torch.autograd.grad(plain, inputs, weight), strict=True
+    ):
         torch.testing.assert_close(ours, expected)
 
 
 def run_backbone(size, *, dtype=torch.float32):
     """Return output and gradients of a backbone with the heads of the published network, 20 channels each."""
-    backbone = fill(FusionBackbone(channels=40, depths=[2, 2], num_heads=[2, 2], window=(3, 4, 4), drop_path_rate=0), 'small')
-    x = torch.linspace(-1, 1, size[0] * 3 * 40 * size[1] * size[2]).sin().view(size[0], 3, 40, *size[1:]).requires_grad_()
+    backbone = fill(
+        FusionBackbone(channels=40, depths=[2, 2], num_heads=[2, 2], window=(3, 4, 4), drop_path_rate=0), 'small'
+    )
+    x = (
+        torch.linspace(-1, 1, size[0] * 3 * 40 * size[1] * size[2])
+        .sin()
+        .view(size[0], 3, 40, *size[1:])
+        .requires_grad_()
+    )
     with torch.autocast('cpu', torch.bfloat16, enabled=dtype != torch.float32):
         out = backbone(x)
         with torch.no_grad():
@@ -65,7 +76,9 @@ def test_border_windows_in_one_call_give_the_same_bits(monkeypatch, size):
     monkeypatch.setattr(swin, 'biased_attention', lambda *args: calls.append(1) or attention(*args))
     merged, merged_gradients = run_backbone(size)
     plain, shifted = 2, 2 if size != (1, 4, 4) else 1
-    assert len(calls) <= 2 * (plain * 1 + 2 * shifted), 'at most two calls for the windows of a block, with and without gradients'
+    assert len(calls) <= 2 * (plain * 1 + 2 * shifted), (
+        'at most two calls for the windows of a block, with and without gradients'
+    )
     assert torch.equal(merged, out)
     assert_close_gradients(merged_gradients, gradients, 1e-6)
 

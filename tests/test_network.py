@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 
 import iart
 from iart.archs.flow import is_mirrored, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.iart_arch import IART
-from iart.archs.recomputing import choose_policy
+from iart.archs.recompute_policy import choose_policy
 from iart.errors import OptionsError, UserError
 from iart.ops.dense import dense
 from iart.ops.taps import sampling_taps
@@ -47,13 +47,19 @@ def test_a_clip_does_not_depend_on_its_batch(network):
 
 
 def test_wrong_shapes_are_named(network):
-    with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\).*wanted \(n, t, 3, h, w\)'):
+    with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\).*expected \(n, t, 3, h, w\)'):
         network(torch.rand(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
     ('argument', 'value'),
-    [('num_frames', 5), ('window_size', (1, 8, 8)), ('is_low_res_input', False), ('in_channels', 1), ('num_heads', [7])],
+    [
+        ('num_frames', 5),
+        ('window_size', (1, 8, 8)),
+        ('is_low_res_input', False),
+        ('in_channels', 1),
+        ('num_heads', [7]),
+    ],
 )
 def test_sizes_that_do_not_fit_are_named(argument, value):
     with pytest.raises((ValueError, UserError), match=argument):
@@ -61,7 +67,14 @@ def test_sizes_that_do_not_fit_are_named(argument, value):
 
 
 def test_upstream_names_are_taken():
-    section = {**SMALL, 'type': 'IART', 'img_size': [64, 64], 'patch_size': 1, 'cpu_cache_length': 100, 'is_low_res_input': True}
+    section = {
+        **SMALL,
+        'type': 'IART',
+        'img_size': [64, 64],
+        'patch_size': 1,
+        'cpu_cache_length': 100,
+        'is_low_res_input': True,
+    }
     assert isinstance(iart.build_network({'network_g': section}), IART)
 
 
@@ -145,10 +158,11 @@ def test_checkpointing_keeps_less():
 
 
 @pytest.mark.parametrize(
-    ('free_mb', 'frames', 'policy'), [(1e6, 6, 'none'), (32_000, 6, 'mlp'), (8_000, 6, 'backbones'), (8_000, 1, 'none'), (500, 2, 'blocks')]
+    ('free_mb', 'frames', 'policy'),
+    [(1e6, 6, 'none'), (32_000, 6, 'mlp'), (8_000, 6, 'backbones'), (8_000, 1, 'none'), (500, 2, 'blocks')],
 )
 def test_auto_takes_the_fastest_policy_that_fits(monkeypatch, free_mb, frames, policy):
-    monkeypatch.setattr('iart.archs.recomputing.devices.free_memory', lambda device: free_mb * 2**20)
+    monkeypatch.setattr('iart.archs.recompute_policy.devices.free_memory', lambda device: free_mb * 2**20)
     sizes = {'tokens': 3 * 64 * 64, 'channels': 120, 'calls': 4 * frames, 'blocks': 18, 'mlp_ratio': 2.0}
     assert choose_policy('auto', torch.device('cpu'), **sizes) == policy
 

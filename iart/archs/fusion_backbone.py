@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from iart.archs.recomputing import Policy, recompute
+from iart.archs.recompute_policy import Policy, recompute
 from iart.archs.swin import PreparedBlock, SwinBlock
 from iart.ops.windows import WindowLayouts, change, enter, leave, window_layouts
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a backbone needs beside its input: computed once for all frames of a pass, from the weights of that moment."""
+    """What a backbone needs beside its input: computed once for all frames of a pass, from the weights of that
+    moment.
+    """
 
     layouts: WindowLayouts
     blocks: tuple[tuple[PreparedBlock, ...], ...]
@@ -69,7 +71,9 @@ class ResidualGroup(nn.Module):
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
 
     def _run(self, rows: Tensor, numbers: range, prepared: Prepared, group: int, *, middle_only: bool) -> Tensor:
-        """Run some of the blocks on (tokens, C) in the order of the block before them, or of the grid before the first block."""
+        """Run some of the blocks on (tokens, C) in the order of the block before them, or of the grid before the
+        first block.
+        """
         blocks = list(self.blocks())
         before = blocks[numbers.start - 1].shift if numbers.start else None
         for number in numbers:
@@ -132,10 +136,11 @@ class FusionBackbone(nn.Module):
         super().__init__()
         if len(depths) != len(num_heads):
             raise ValueError(
-                f'depths {list(depths)} and num_heads {list(num_heads)} differ in length; wanted one number of heads per group'
+                f'depths {list(depths)} and num_heads {list(num_heads)} differ in length, expected one number of '
+                'heads per group'
             )
         if wrong := [heads for heads in num_heads if channels % heads]:
-            raise ValueError(f'num_heads: found {wrong}; wanted divisors of embed_dim {channels}')
+            raise ValueError(f'num_heads: got {wrong}, expected divisors of embed_dim {channels}')
         self.window = window
         half = (window[1] // 2, window[2] // 2)
         rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
@@ -173,7 +178,9 @@ class FusionBackbone(nn.Module):
             layouts: from :meth:`layouts`, of this backbone or one with the same windows.
             policy: what the backward pass computes again.
         """
-        blocks = (tuple(block.prepare(layouts.by_shift[block.shift]) for block in group.blocks()) for group in self._groups())
+        blocks = (
+            tuple(block.prepare(layouts.by_shift[block.shift]) for block in group.blocks()) for group in self._groups()
+        )
         return Prepared(layouts, tuple(blocks), policy)
 
     def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:

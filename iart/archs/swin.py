@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart import device as devices
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.ops.attention import biased_attention
 from iart.ops.dense import Dense, dense
 from iart.ops.windows import WindowLayout, relative_position_index
@@ -17,11 +17,15 @@ from iart.ops.windows import WindowLayout, relative_position_index
 
 @dataclass(frozen=True)
 class BiasedRun:
-    """Consecutive windows that attend in one call, and their bias: position bias plus mask, in the dtype of the computation."""
+    """Consecutive windows that attend in one call, and their bias: position bias plus mask, in the dtype of the
+    computation.
+    """
 
     windows: slice
     bias: Tensor
-    """(heads, tokens, tokens) for all of them, or (kinds, heads, tokens, tokens), of which ``kind`` picks one for each window."""
+    """(heads, tokens, tokens) for all of them, or (kinds, heads, tokens, tokens), of which ``kind`` picks one for
+    each window.
+    """
     kind: Tensor | None = None
     """(windows,) int64."""
 
@@ -36,9 +40,9 @@ class BiasedRun:
 class PreparedAttention:
     """What an attention needs beside its input: the same for all frames of a pass, since weights and sizes are.
 
-    Weights are in the dtype of the computation, which saves a cast per call. Where the fused kernels of the device ask for it,
-    heads are padded with zeros to ``width`` channels: rows of zeros in ``qkv_weight`` add zeros to every q·k and give zeros
-    as further channels of v, which meet columns of zeros in ``proj_weight``.
+    Weights are in the dtype of the computation, which saves a cast per call. Where the fused kernels of the device
+    ask for it, heads are padded with zeros to ``width`` channels: rows of zeros in ``qkv_weight`` add zeros to every
+    q·k and give zeros as further channels of v, which meet columns of zeros in ``proj_weight``.
     """
 
     runs: tuple[BiasedRun, ...]
@@ -117,7 +121,9 @@ class WindowAttention(nn.Module):
             proj_bias=self.proj.bias.to(dtype),
         )
 
-    def forward(self, x: Tensor, layout: WindowLayout, prepared: PreparedAttention | None = None, queries: slice | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, prepared: PreparedAttention | None = None, queries: slice | None = None
+    ) -> Tensor:
         """Attend within windows.
 
         Args:
@@ -141,10 +147,14 @@ class WindowAttention(nn.Module):
         return dense(parts[0] if len(parts) == 1 else torch.cat(parts), prepared.proj_weight, prepared.proj_bias)
 
     def _project(self, x: Tensor, prepared: PreparedAttention, queries: slice | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Project (windows, tokens, C) to q, k, v of shape (windows, heads, tokens, width); views of one tensor, not copies."""
+        """Project (windows, tokens, C) to q, k, v of shape (windows, heads, tokens, width); views of one tensor, not
+        copies.
+        """
         weight, bias = prepared.qkv_weight, prepared.qkv_bias
         if queries is None:
-            q, k, v = rearrange(dense(x, weight, bias), 'w t (qkv heads c) -> qkv w heads t c', qkv=3, heads=self.num_heads)
+            q, k, v = rearrange(
+                dense(x, weight, bias), 'w t (qkv heads c) -> qkv w heads t c', qkv=3, heads=self.num_heads
+            )
             return q, k, v
         third = len(weight) // 3
         few = dense(x[:, queries], weight[:third], None if bias is None else bias[:third])
@@ -156,17 +166,29 @@ class WindowAttention(nn.Module):
 def _runs(bias: Tensor, layout: WindowLayout) -> tuple[BiasedRun, ...]:
     """Add the masks of a layout to the (heads, tokens, tokens) position bias.
 
-    One call of the attention for each kind of window. Where a call costs more than the copies of a bias, all windows at the border
-    share one, with a bias for each of them.
+    One call of the attention for each kind of window. Where a call costs more than the copies of a bias, all windows
+    at the border share one, with a bias for each of them.
     """
-    runs = [BiasedRun(slice(g.start, g.stop), bias if g.mask is None else bias + g.mask.to(bias.dtype)) for g in layout.groups]
-    border = [(run, number) for number, run in enumerate(r for r, g in zip(runs, layout.groups, strict=True) if g.mask is not None)]
+    runs = [
+        BiasedRun(slice(g.start, g.stop), bias if g.mask is None else bias + g.mask.to(bias.dtype))
+        for g in layout.groups
+    ]
+    border = [
+        (run, number)
+        for number, run in enumerate(r for r, g in zip(runs, layout.groups, strict=True) if g.mask is not None)
+    ]
     if len(border) < 2 or devices.shares_host_memory(bias.device):
         return tuple(runs)
-    kind = torch.cat([torch.full((run.windows.stop - run.windows.start,), number, device=bias.device) for run, number in border])
+    kind = torch.cat(
+        [torch.full((run.windows.stop - run.windows.start,), number, device=bias.device) for run, number in border]
+    )
     windows = slice(border[0][0].windows.start, border[-1][0].windows.stop)
     biases = torch.stack([run.bias for run, _ in border])
-    last = BiasedRun(windows, biases.index_select(0, kind)) if torch.is_grad_enabled() else BiasedRun(windows, biases, kind)
+    last = (
+        BiasedRun(windows, biases.index_select(0, kind))
+        if torch.is_grad_enabled()
+        else BiasedRun(windows, biases, kind)
+    )
     return (*runs[: len(runs) - len(border)], last)
 
 

@@ -34,8 +34,9 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float
 class _RecomputingAttention(torch.autograd.Function):
     """Fused forward, and a backward that computes the probabilities again, a few elements of the batch at a time.
 
-    For devices whose fused kernel has no gradient for the bias (CPU), or none that gives the same bits twice (CUDA). What torch
-    falls back to keeps the probabilities of the whole batch, (b, heads, queries, keys): most of the memory of training.
+    For devices whose fused kernel has no gradient for the bias (CPU), or none that gives the same bits twice (CUDA).
+    What torch falls back to keeps the probabilities of the whole batch, (b, heads, queries, keys): most of the
+    memory of training.
     """
 
     @staticmethod
@@ -56,7 +57,9 @@ class _RecomputingAttention(torch.autograd.Function):
         for start in range(0, len(q), ctx.at_once):
             run = slice(start, start + ctx.at_once)
             q_, k_, v_, out_, g_ = (x[run].float() for x in (q, k, v, out, gradient))
-            p = (torch.matmul(q_ * scale, k_.transpose(-1, -2)).add_(bias32 if len(bias) == 1 else bias32[run])).softmax(-1)
+            p = (
+                torch.matmul(q_ * scale, k_.transpose(-1, -2)).add_(bias32 if len(bias) == 1 else bias32[run])
+            ).softmax(-1)
             dv[run] = torch.matmul(p.transpose(-1, -2), g_)
             # Gradient of the logits: p · (dp − Σ p·dp), where the sum over the keys equals Σ g·out over the channels.
             ds = torch.matmul(g_, v_.transpose(-1, -2))

@@ -1,8 +1,8 @@
 """Tokens of a frame triple listed window by window, plain and shifted.
 
-A Swin block is pointwise except for its attention, so the tokens of the residual stream may be in any order. They stay in
-the order of the windows and are reordered from one block's windows to the next block's: one gather per block, where rolling,
-partitioning, reversing the partition and rolling back would take four copies.
+A Swin block is pointwise except for its attention, so the tokens of the residual stream may be in any order. They
+stay in the order of the windows and are reordered from one block's windows to the next block's: one gather per
+block, where rolling, partitioning, reversing the partition and rolling back would take four copies.
 """
 
 from collections.abc import Iterable
@@ -36,8 +36,8 @@ class WindowGroup:
 class WindowLayout:
     """The order of the tokens of an (n, d, h, w) grid when they are listed window by window.
 
-    h and w are padded at the bottom and right to whole windows: "tokens" counts the padding, "rows" does not. Windows at the
-    border come last, by kind, so that those inside the image need no mask. All index tensors are int64.
+    h and w are padded at the bottom and right to whole windows: "tokens" counts the padding, "rows" does not.
+    Windows at the border come last, by kind, so that those inside the image need no mask. All index tensors are int64.
     """
 
     order: Tensor
@@ -45,7 +45,9 @@ class WindowLayout:
     place: Tensor
     """(tokens,) inverse of ``order``: where each position of the padded grid is listed."""
     from_grid: Tensor
-    """(tokens,) row of the (n·d·h·w, c) grid that each token comes from; padding names row 0 and must be overwritten."""
+    """(tokens,) row of the (n·d·h·w, c) grid that each token comes from; padding names row 0 and must be
+    overwritten.
+    """
     to_grid: Tensor
     """(n·d·h·w,) token of each row of the grid."""
     to_middle: Tensor
@@ -72,7 +74,9 @@ class WindowLayout:
         return slice(d // 2 * h * w, (d // 2 + 1) * h * w)
 
 
-def window_layout(size: tuple[int, int, int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device) -> WindowLayout:
+def window_layout(
+    size: tuple[int, int, int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
+) -> WindowLayout:
     """Partition a grid into windows that span all its frames.
 
     Args:
@@ -98,8 +102,9 @@ def window_layout(size: tuple[int, int, int, int], window: tuple[int, int], shif
     inside = (row < h) & (column < w)
     from_grid = torch.where(inside, ((sample * d + frame) * h + row) * w + column, 0)
     to_grid = place.view(n, d, high, wide)[:, :, :h, :w]
-    # A window lists its frames one after another, so the middle frame's tokens are a run in each window. Listed without the
-    # other frames, token t of window v is number v · (tokens of a frame) + (t − tokens of the frames before the middle one).
+    # A window lists its frames one after another, so the middle frame's tokens are a run in each window. Listed
+    # without the other frames, token t of window v is number v · (tokens of a frame) + (t − tokens of the frames
+    # before the middle one).
     tokens, middle = d * wh * ww, wh * ww
     among_middle = to_grid[:, d // 2] // tokens * middle + to_grid[:, d // 2] % tokens - d // 2 * middle
     return WindowLayout(
@@ -118,7 +123,9 @@ def window_layout(size: tuple[int, int, int, int], window: tuple[int, int], shif
 
 @dataclass(frozen=True)
 class WindowLayouts:
-    """The layouts of one grid for every shift of its windows, and the ways between them: the same for all frames and all passes."""
+    """The layouts of one grid for every shift of its windows, and the ways between them: the same for all frames and
+    all passes.
+    """
 
     by_shift: dict[tuple[int, int], WindowLayout]
     reorderings: dict[tuple[tuple[int, int], tuple[int, int]], Reordering]
@@ -135,11 +142,15 @@ def window_layouts(
 
 
 def _padding(place: Tensor, h: int, w: int) -> Tensor:
-    """Tokens below row h and right of column w, from the (n, d, high, wide) place of each position; counted without asking the device."""
+    """Tokens below row h and right of column w, from the (n, d, high, wide) place of each position; counted without
+    asking the device.
+    """
     return torch.cat((place[:, :, h:].reshape(-1), place[:, :, :h, w:].reshape(-1)))
 
 
-def _group(windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]) -> tuple[list[Tensor], tuple[WindowGroup, ...]]:
+def _group(
+    windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]
+) -> tuple[list[Tensor], tuple[WindowGroup, ...]]:
     """Sort (n, rows, columns, tokens) windows by the mask they need: none, right edge, bottom edge, corner."""
     rows = slice(0, -1) if shift[0] else slice(None)
     columns = slice(0, -1) if shift[1] else slice(None)
@@ -154,7 +165,11 @@ def _group(windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]
     for piece, bottom, right in kinds:
         count = piece.shape[0] * piece.shape[1] * piece.shape[2]
         if count:
-            mask = _mask(window, (shift[0] if bottom else 0, shift[1] if right else 0), windows.device) if bottom or right else None
+            mask = (
+                _mask(window, (shift[0] if bottom else 0, shift[1] if right else 0), windows.device)
+                if bottom or right
+                else None
+            )
             pieces.append(piece.reshape(-1))
             groups.append(WindowGroup(start, start + count, mask))
             start += count
@@ -162,7 +177,9 @@ def _group(windows: Tensor, window: tuple[int, int, int], shift: tuple[int, int]
 
 
 def _mask(window: tuple[int, int, int], shift: tuple[int, int], device: torch.device) -> Tensor:
-    """Mask of a window whose ``shift[0]`` last rows and ``shift[1]`` last columns come from the opposite side of the image."""
+    """Mask of a window whose ``shift[0]`` last rows and ``shift[1]`` last columns come from the opposite side of the
+    image.
+    """
     d, h, w = window
     wrapped_row = torch.arange(h, device=device) >= h - shift[0]
     wrapped_column = torch.arange(w, device=device) >= w - shift[1]
