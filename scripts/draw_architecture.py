@@ -27,7 +27,7 @@ LAYERS = (
     ('commands',),
     ('cli', '__main__'),
 )
-"""Floors from the ground up: a component imports lower floors or its own folder; the ground floor also its neighbors."""
+"""Floors from the ground up: a component imports lower floors or its own folder, the ground floor its neighbors."""
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 WAYS = {
@@ -145,7 +145,7 @@ def _top(number: int) -> int:
 
 
 def _boxes(floors: list[list[str]]) -> dict[str, tuple[float, float, float]]:
-    boxes = {}
+    boxes: dict[str, tuple[float, float, float]] = {}
     for number, names in enumerate(floors):
         room = (_WIDTH - 110 - _GAP * (len(names) - 1)) / max(len(names), 1)
         width = min(room, 190)
