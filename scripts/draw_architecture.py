@@ -118,9 +118,9 @@ def draw(imports: dict[str, set[str]]) -> str:
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
     ]
     for number in range(len(LAYERS)):
-        y = _top(number) - 22
-        parts.append(f'<rect x="8" y="{y}" width="{_WIDTH - 16}" height="{_ROW - 8}" rx="6" fill="#f6f7f9"/>')
-        parts.append(f'<text x="18" y="{y + 46}" font-size="12" fill="#6b7280">floor {number}</text>')
+        top = _top(number) - 22
+        parts.append(f'<rect x="8" y="{top}" width="{_WIDTH - 16}" height="{_ROW - 8}" rx="6" fill="#f6f7f9"/>')
+        parts.append(f'<text x="18" y="{top + 46}" font-size="12" fill="#6b7280">floor {number}</text>')
     parts += [_line(boxes[own], boxes[target], '#c7ccd4', 1, 0) for own, target in sorted(direct(imports))]
     for shift, (name, (color, stops)) in enumerate(WAYS.items()):
         for own, target in pairwise(stops):
