@@ -142,8 +142,10 @@ class AlignmentStudyNet(nn.Module):
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         height, width = (SCALE * side for side in clip.size)
-        single = self.swin_backbone_1.prepare(clip.padded_size, self.conv_first.weight.device)
-        pair = self.swin_backbone_2.prepare(clip.padded_size, self.conv_first.weight.device)
+        device = self.conv_first.weight.device
+        single, pair = (
+            b.prepare(b.layouts(clip.padded_size, device)) for b in (self.swin_backbone_1, self.swin_backbone_2)
+        )
         frame, feature = clip[0], self._feature(clip[0], single)
         for i in range(len(clip)):
             if i + 1 < len(clip):
