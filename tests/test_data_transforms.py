@@ -1,5 +1,7 @@
 """Window, crop, flips: what they draw, and that both sides of a pair get the same."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,8 @@ def test_flips_give_all_eight_positions_and_treat_the_pair_alike():
     gt = lq.repeat(2, 1).repeat(2, 2)
     seen = set()
     for seed in range(100):
-        low, high = transforms.turn_or_flip(rng(seed), [lq, gt], hflip=True, rotate=True)
+        turn = transforms.draw_turn(rng(seed), hflip=True, rotate=True)
+        low, high = transforms.turn_frames(lq, turn), transforms.turn_frames(gt, turn)
         assert np.array_equal(low.repeat(2, 1).repeat(2, 2), high)
         seen.add(low.tobytes())
     assert len(seen) == 8
@@ -54,8 +57,38 @@ def test_flips_give_all_eight_positions_and_treat_the_pair_alike():
 @pytest.mark.parametrize(('hflip', 'rotate', 'positions'), [(False, False, 1), (True, False, 2), (False, True, 4)])
 def test_flips_can_be_switched_off(hflip, rotate, positions):
     clip = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
-    seen = {transforms.turn_or_flip(rng(s), [clip], hflip=hflip, rotate=rotate)[0].tobytes() for s in range(60)}
+    seen = {
+        transforms.turn_frames(clip, transforms.draw_turn(rng(s), hflip=hflip, rotate=rotate)).tobytes()
+        for s in range(60)
+    }
     assert len(seen) == positions
+
+
+@pytest.mark.parametrize(
+    'turn', [transforms.Turn(*flags) for flags in itertools.product((False, True), repeat=3)], ids=str
+)
+def test_a_turned_flow_leads_where_the_turned_frames_moved(turn):
+    """Sampling a turned frame with the turned flow equals turning what the flow samples."""
+    random = rng(1)
+    frame, flow = (
+        random.integers(0, 256, (1, 5, 7, 3), dtype=np.uint8),
+        random.integers(-2, 3, (1, 2, 5, 7)).astype(np.float32),
+    )
+    turned_frame, turned_flow = transforms.turn_frames(frame, turn), transforms.turn_flows(flow, turn)
+    assert np.array_equal(sampled(turned_frame, turned_flow), transforms.turn_frames(sampled(frame, flow), turn))
+
+
+def sampled(frames, flows):
+    """Frames (t, h, w, 3) at the places that whole-pixel flows (t, 2, h, w) point to; black outside."""
+    _, h, w, _ = frames.shape
+    row, column = np.mgrid[:h, :w] + flows[0, ::-1].astype(int)
+    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    return (frames[0, row.clip(0, h - 1), column.clip(0, w - 1)] * inside[..., None])[None]
+
+
+def test_flows_of_a_mirrored_clip_lead_back():
+    flows = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1, 1) + 1  # to the next frame 1, 2; back 3, 4
+    assert transforms.mirror_flows(flows)[:, :, 0, 0, 0].tolist() == [[1, 2, 0, 4, 3], [3, 4, 0, 2, 1]]
 
 
 def test_mirror_appends_the_clip_backwards():

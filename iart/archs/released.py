@@ -1,19 +1,21 @@
-"""What released IART checkpoints hold beyond the weights that have an effect.
+"""What released checkpoints hold beyond the weights that have an effect.
 
 Two kinds: dead weights, parameters of the released code that never influence the output (and so would never get a
 gradient), and constant tables, which are rebuilt from the sizes of the network.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from iart.alignments.implicit_alignment import ImplicitAlignment
 from iart.ops.sine import tap_code
 
 
 def released_extras(network: Any) -> dict[str, Tensor]:
-    """Names of a released state dict that are not in ``network.state_dict()``.
+    """Return the names of a released state dict that are not in ``network.state_dict()``.
 
     Args:
         network: an :class:`~iart.archs.iart_arch.IART`.
@@ -21,10 +23,24 @@ def released_extras(network: Any) -> dict[str, Tensor]:
     Returns:
         Constant tables with their values; dead weights as zeros on the ``meta`` device (their values mean nothing).
     """
+    return _extras(network, [f'swin_backbone.{name}' for name in network.swin_backbone])
+
+
+def study_extras(network: Any) -> dict[str, Tensor]:
+    """Return the same for an :class:`~iart.archs.alignment_study_arch.AlignmentStudyNet`."""
+    return _extras(network, ['swin_backbone_1', 'swin_backbone_2'])
+
+
+def dead_parameters(network: nn.Module) -> int:
+    """Return the number of parameters that the released code has beyond ``network``'s, and that never run."""
+    extras: dict[str, Tensor] = getattr(network, 'released_extras', dict)()
+    return sum(tensor.numel() for tensor in extras.values() if tensor.is_meta)
+
+
+def _extras(network: Any, backbones: Iterable[str]) -> dict[str, Tensor]:
     c, mid = network.embed_dim, network.mid_channels
     extras: dict[str, Tensor] = {}
-    for name in network.swin_backbone:
-        prefix = f'swin_backbone.{name}'
+    for prefix in backbones:
         for layer, (outputs, inputs) in {
             'conv_first': (c, 3),
             'conv_first_feat': (c, mid),
@@ -35,10 +51,11 @@ def released_extras(network: Any) -> dict[str, Tensor]:
     for name, module in network.named_modules():
         if hasattr(module, 'relative_position_index'):
             extras[f'{name}.relative_position_index'] = module.relative_position_index
-    if hasattr(network.implicit_warp, 'q'):  # the released alignment; others have no released checkpoints
-        window = network.implicit_warp.window
-        cpu = torch.device('cpu')
-        extras['implicit_warp.position_bias'] = tap_code(window, c, cpu).unsqueeze(0)
-        index = torch.arange(window)
+    align = getattr(network, 'implicit_warp', None)
+    if isinstance(align, ImplicitAlignment):  # the other alignments have no tables
+        extras['implicit_warp.position_bias'] = tap_code(
+            align.window, c, torch.device('cpu'), align.temperature
+        ).unsqueeze(0)
+        index = torch.arange(align.window)
         extras['implicit_warp.window_idx_offset'] = torch.cartesian_prod(index, index)
     return extras

@@ -1,8 +1,10 @@
 """Pure functions that pick, crop and turn clips of uint8 frames; all chance comes from the generator passed in."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iart.image import Frame
 
@@ -34,23 +36,51 @@ def pick_corner(rng: np.random.Generator, height: int, width: int, size: int) ->
     return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
-def turn_or_flip(rng: np.random.Generator, clips: Sequence[Frame], *, hflip: bool, rotate: bool) -> list[Frame]:
-    """Flip left-right; flip up-down and swap height and width; each by chance, the same for all frames of all clips.
+class Turn(NamedTuple):
+    """A position of a square: flips first, then height and width are swapped."""
+
+    left_right: bool
+    up_down: bool
+    swap: bool
+
+
+def draw_turn(rng: np.random.Generator, *, hflip: bool, rotate: bool) -> Turn:
+    """Draw each of a left-right flip, an up-down flip, and a swap of height and width with a chance of one half.
 
     Args:
-        clips: arrays of shape (t, h, w, 3).
         hflip: allow the left-right flip.
         rotate: allow the up-down flip and the swap, which together with ``hflip`` give all 8 positions of a square.
     """
-    left_right, up_down, swap = (rng.random(3) < 0.5) & (hflip, rotate, rotate)
-    turned = []
-    for clip in clips:
-        if left_right:
-            clip = clip[:, :, ::-1]
-        if up_down:
-            clip = clip[:, ::-1]
-        turned.append(clip.transpose(0, 2, 1, 3) if swap else clip)
-    return turned
+    return Turn(*((rng.random(3) < 0.5) & (hflip, rotate, rotate)).tolist())
+
+
+def turn_frames(clip: Frame, turn: Turn) -> Frame:
+    """Turn all frames of (t, h, w, 3) alike."""
+    if turn.left_right:
+        clip = clip[:, :, ::-1]
+    if turn.up_down:
+        clip = clip[:, ::-1]
+    return clip.transpose(0, 2, 1, 3) if turn.swap else clip
+
+
+def turn_flows(flows: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
+    """Turn (..., 2, h, w) flows as :func:`turn_frames` turns their frames; x and y change with the pixels."""
+    x, y = flows[..., 0, :, :], flows[..., 1, :, :]
+    if turn.left_right:
+        x, y = -x[..., ::-1], y[..., ::-1]
+    if turn.up_down:
+        x, y = x[..., ::-1, :], -y[..., ::-1, :]
+    if turn.swap:
+        x, y = y.swapaxes(-1, -2), x.swapaxes(-1, -2)
+    return np.stack((x, y), axis=-3)
+
+
+def mirror_flows(flows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(2, t − 1, 2, h, w) to (2, 2t − 1, 2, h, w): the flows of what :func:`mirror` makes of the frames; none in the
+    middle.
+    """
+    still = np.zeros_like(flows, shape=(2, 1, *flows.shape[2:]))
+    return np.concatenate([flows, still, flows[::-1, ::-1]], axis=1)
 
 
 def mirror(clip: Frame) -> Frame:

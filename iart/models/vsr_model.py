@@ -1,10 +1,13 @@
-"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual losses."""
+"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual
+losses."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX
 
 FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
@@ -38,6 +41,7 @@ class VSRModel(nn.Module):
     def __init__(self, *, network: nn.Module, losses: Mapping[str, nn.Module], fix_flow: int = 0) -> None:
         super().__init__()
         self.network, self.fix_flow = network, fix_flow
+        self.takes_flows = 'flows' in inspect.signature(network.forward).parameters
         self.losses = nn.ModuleDict(losses)
         if fix_flow == -1:
             for parameter in self.flow_parameters():
@@ -47,12 +51,23 @@ class VSRModel(nn.Module):
         """Restore a batch and compare it with its ground truth.
 
         Args:
-            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1].
+            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; ``flows`` (n, 2, t-1, 2, h, w),
+                to the next
+                frame and back, where the data set has them: then the network's own flow network is not asked.
 
         Returns:
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
+
+        Raises:
+            OptionsError: the batch has flows and the network takes none.
         """
-        output = self.network(batch['lq'])
+        if 'flows' in batch and not self.takes_flows:
+            raise OptionsError(
+                f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
+                'leave the option out, or choose a network that does (IART, IABasicVSR)'
+            )
+        known = {'flows': batch['flows'].unbind(1)} if 'flows' in batch else {}
+        output = self.network(batch['lq'], **known)
         parts = {name: loss_of(loss, output, batch['gt']) for name, loss in self.losses.items()}
         total = sum(parts.values(), start=output.new_zeros(()))
         return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}

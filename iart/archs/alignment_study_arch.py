@@ -1,0 +1,216 @@
+"""The network of the paper's comparison of alignments: two backbones, one alignment between neighbouring frames, no
+recurrence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iart.archs.clip_frames import Clip, ClipFrames, Flows
+from iart.archs.flow import build_flow, pad_to, pair_flows, upsample
+from iart.archs.fusion_backbone import FusionBackbone, Prepared
+from iart.archs.released import study_extras
+from iart.archs.stores import StoreFactory
+from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
+
+SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
+SCALE = 4
+_RELEASED = {'DeformableConvAlignment': 'deform_align', 'DeformableAttentionAlignment': 'deform_align'}
+
+
+@ARCH_REGISTRY.register(suffix=SUFFIX)
+class AlignmentStudyNet(nn.Module):
+    """The study's network (paper, section 4.3 and table 1). (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w).
+
+    Frame i is restored from frames i and i+1 and nothing else, so that the alignment decides::
+
+        f_i = backbone_1(conv_first(lq_i))                      windows of 1×8×8
+        a_i = align(source=f_{i+1}, current=f_i, flow i → i+1)  the last frame: a = f
+        z_i = backbone_2([f_i, a_i])                            windows of 2×8×8, read out at the ALIGNED frame
+        sr_i = reconstruct(z_i) + bilinear ×4 of lq_i
+
+    With defaults and no weights in the alignment 1,209,427 parameters. The released code has 141,848 more that never
+    run (the
+    paper's 1.35 M); released checkpoints load nevertheless.
+
+    Args:
+        mid_channels: width of the reconstruction.
+        embed_dim: width C of features and backbones; a multiple of 4 and of every number of heads.
+        depths: Swin blocks in each residual group of a backbone.
+        num_heads: attention heads of each group; the first is the alignment's too.
+        window_size: (height, width) of an attention window.
+        mlp_ratio, qkv_bias: see :class:`iart.archs.swin.SwinBlock`.
+        drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
+        alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
+        domain: align the ``feature``, as the paper recommends and the released code does, or the ``image``, before any
+            feature is
+            made of it (ours); the latter only for alignments without parameters.
+        readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours),
+            which makes the
+            network far less sensitive to the alignment.
+        use_neighbour: false puts the current frame in the place of the aligned one: super-resolution of single images.
+        flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never
+            trained here.
+        spynet_path: weights of the flow network where ``flow`` is ``spynet``.
+
+    Raises:
+        ValueError: a size that does not fit, naming the argument.
+    """
+
+    def __init__(
+        self,
+        *,
+        mid_channels: int = 64,
+        embed_dim: int = 60,
+        depths: Sequence[int] = (3, 3, 3),
+        num_heads: Sequence[int] = (6, 6, 6),
+        window_size: tuple[int, int] = (8, 8),
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.1,
+        alignment: Mapping[str, Any] | None = None,
+        domain: Literal['feature', 'image'] = 'feature',
+        readout: Literal['aligned', 'current'] = 'aligned',
+        use_neighbour: bool = True,
+        flow: Mapping[str, Any] | None = None,
+        spynet_path: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.mid_channels, self.embed_dim = mid_channels, embed_dim
+        self.domain, self.readout, self.use_neighbour = domain, readout, use_neighbour
+        # VSRModel and weight files know the flow network by this name, whichever type it has.
+        self.spynet = build_flow(flow or {'type': 'gt'}, spynet_path).requires_grad_(False)
+        self.conv_first = nn.Conv2d(3, embed_dim, 3, padding=1)
+        backbone = partial(
+            FusionBackbone,
+            channels=embed_dim,
+            depths=depths,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            drop_path_rate=drop_path_rate,
+        )
+        self.swin_backbone_1 = backbone(window=(1, *window_size))
+        self.swin_backbone_2 = backbone(window=(2, *window_size))
+        self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
+        self.upconv1 = nn.Conv2d(mid_channels, mid_channels * 4, 3, padding=1)
+        self.upconv2 = nn.Conv2d(mid_channels, 64 * 4, 3, padding=1)
+        self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
+        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        # Last, so that with one seed every other weight begins the same whatever the alignment.
+        section = alignment or {'type': 'ImplicitAlignment'}
+        align = build(
+            ALIGNMENT_REGISTRY, section, key='network_g.alignment', channels=embed_dim, num_heads=num_heads[0]
+        )
+        self._align_name = _RELEASED.get(type(align).__name__, 'implicit_warp')
+        self.add_module(self._align_name, align)
+        _check(align, domain, use_neighbour)
+
+    @property
+    def align(self) -> nn.Module:
+        """The alignment."""
+        return self.get_submodule(self._align_name)
+
+    def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
+        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w).
+
+        Args:
+            lq: the clip.
+            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's. Only backward ones
+                count:
+                entry i leads from frame i to i+1.
+        """
+        return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
+
+    def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
+        """The same, frame by frame from the first; two frames' features are in memory at a time.
+
+        Args:
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one.
+            store: no effect; networks with a recurrence keep features there.
+            flows: as for :meth:`forward`.
+
+        Yields:
+            t times (n, 3, 4h, 4w).
+
+        Raises:
+            ValueError: ``lq`` is neither.
+        """
+        clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
+        height, width = (SCALE * side for side in clip.size)
+        device = self.conv_first.weight.device
+        single, pair = (
+            b.prepare(b.layouts(clip.padded_size, device)) for b in (self.swin_backbone_1, self.swin_backbone_2)
+        )
+        frame, feature = clip[0], self._feature(clip[0], single)
+        for i in range(len(clip)):
+            if i + 1 < len(clip):
+                following = clip[i + 1]
+                needed = self._feature(following, single)
+                aligned = self._aligned(
+                    frame, feature, following, needed, self._flow(flows, i, frame, following), single
+                )
+            else:
+                following, needed, aligned = frame, feature, feature
+            both = (feature, aligned) if self.readout == 'aligned' else (aligned, feature)
+            fused = self.swin_backbone_2(torch.stack(both, dim=1), pair)
+            yield self.reconstruct(fused, frame)[..., :height, :width]
+            frame, feature = following, needed
+
+    def _feature(self, frame: Tensor, prepared: Prepared) -> Tensor:
+        """(n, 3, h, w) → (n, C, h, w)."""
+        return self.swin_backbone_1(self.conv_first(frame).unsqueeze(1), prepared)
+
+    def _flow(self, flows: Flows | None, i: int, frame: Tensor, following: Tensor) -> Tensor:
+        """The (n, 2, h, w) flow from frame i to the next one."""
+        if not self.use_neighbour:
+            return frame.new_zeros(frame.shape[0], 2, *frame.shape[-2:])
+        if flows is not None:
+            return pad_to(flows[0][:, i : i + 1].to(frame.device), SMALLEST_SIDE).squeeze(1).float()
+        return pair_flows(self.spynet, frame.unsqueeze(1), following.unsqueeze(1)).squeeze(1)
+
+    def _aligned(
+        self, frame: Tensor, feature: Tensor, following: Tensor, its_feature: Tensor, flow: Tensor, prepared: Prepared
+    ) -> Tensor:
+        """The (n, C, h, w) feature of the following frame, aligned to this one."""
+        if not self.use_neighbour:
+            return feature
+        if self.domain == 'image':
+            return self._feature(self.align(following, frame, flow), prepared)
+        return self.align(its_feature, feature, flow)
+
+    def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
+        """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""
+        x = self.conv_before_upsample(feature)
+        x = F.leaky_relu(F.pixel_shuffle(self.upconv1(x), 2), 0.1)
+        x = F.leaky_relu(F.pixel_shuffle(self.upconv2(x), 2), 0.1)
+        x = F.leaky_relu(self.conv_hr(x), 0.1)
+        return self.conv_last(x) + upsample(frame, SCALE)
+
+    def released_extras(self) -> dict[str, Tensor]:
+        """Names and tensors of a released checkpoint beyond this network's: see :mod:`iart.archs.released`."""
+        return study_extras(self)
+
+    def from_released_name(self, name: str) -> str:
+        """Return the name here of what a released checkpoint calls ``name``."""
+        return f'{self._align_name}.{name}' if name.startswith('aggregation.') else name
+
+
+def _check(align: nn.Module, domain: str, use_neighbour: bool) -> None:
+    name = type(align).__name__
+    if getattr(align, 'joint', False):
+        raise ValueError(f'alignment: got {name} with order 2, expected order 1: this network has one neighbour')
+    weights = sum(p.numel() for p in align.parameters())
+    if domain == 'image' and weights:
+        raise ValueError(
+            f'domain: got image with {name}, expected feature: an image has 3 channels, which its {weights} '
+            'parameters do not fit'
+        )
+    if not use_neighbour and weights:
+        raise ValueError(
+            f'use_neighbour: got false with {name}, expected NoAlignment: its {weights} parameters would never be used'
+        )

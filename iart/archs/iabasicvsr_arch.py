@@ -1,0 +1,195 @@
+"""BasicSR's BasicVSR with any alignment: with the implicit one it is the paper's IA-CNN (table 2)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
+from iart.archs.flow import build_flow, freeze_unreached, upsample
+from iart.archs.recompute_policy import recompute
+from iart.archs.stores import StoreFactory, stores
+from iart.ops.warp import flow_warp
+from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build, residual_blocks_class
+
+SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet's input is padded on its own
+SCALE = 4
+
+
+@ARCH_REGISTRY.register(suffix=SUFFIX)
+class IABasicVSR(nn.Module):
+    """BasicVSR with an alignment of the registry in place of the flow warp. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3,
+    4h, 4w).
+
+    A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the
+    neighbour.
+    BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature extractor
+    makes one:
+    with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
+    the
+    neighbour's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
+
+    With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR, to the bit and by name.
+
+    Args:
+        num_feat: width C of the features.
+        num_block: residual blocks of each trunk.
+        num_extract_block: residual blocks of the feature extractor; 0: no extractor.
+        trunk_input: what of the current frame a trunk gets: the ``image`` itself, or the extracted ``feature``.
+        head: ``basicvsr``: two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle4``: all
+            convolutions at
+            the input's size, then one PixelShuffle by 4, which takes a fraction of the time.
+        alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2
+            taps.
+        num_heads: attention heads of the alignment.
+        use_checkpoint: compute trunks, alignment and head again in the backward pass of training: less memory, more
+            time.
+        flow: ``{'type': name, ...}``: where the flow comes from: see :mod:`iart.archs.optical_flow`; default SPyNet.
+        spynet_path: weights of SPyNet; None starts with zero flow.
+        cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
+
+    Raises:
+        ValueError: a size that does not fit, naming the argument.
+        WeightsError: ``spynet_path`` is missing or does not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_feat: int = 64,
+        num_block: int = 30,
+        num_extract_block: int = 30,
+        trunk_input: Literal['image', 'feature'] = 'image',
+        head: Literal['basicvsr', 'pixelshuffle4'] = 'basicvsr',
+        alignment: Mapping[str, Any] | None = None,
+        num_heads: int = 8,
+        use_checkpoint: bool = False,
+        flow: Mapping[str, Any] | None = None,
+        spynet_path: str | None = None,
+        cpu_cache_length: int = 100,
+    ) -> None:
+        super().__init__()
+        _check(num_feat, num_block, num_extract_block, trunk_input)
+        self.num_feat, self.head, self.trunk_input = num_feat, head, trunk_input
+        self.use_checkpoint, self.cpu_cache_length = use_checkpoint, cpu_cache_length
+        blocks = residual_blocks_class()
+        self.spynet = build_flow(flow, spynet_path)
+        self.extractor = blocks(3, num_feat, num_extract_block) if num_extract_block else None
+        self.alignment = build(
+            ALIGNMENT_REGISTRY,
+            alignment or {'type': 'ImplicitAlignment'},
+            key='network_g.alignment',
+            channels=num_feat,
+            num_heads=num_heads,
+        )
+        if getattr(self.alignment, 'joint', False):
+            raise ValueError(
+                'alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour'
+            )
+        freeze_unreached(self.spynet, self.alignment)
+        inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
+        self.backward_trunk = blocks(inputs, num_feat, num_block)
+        self.forward_trunk = blocks(inputs, num_feat, num_block)
+        self.fusion = nn.Conv2d(num_feat * 2, num_feat, 1)
+        if head == 'basicvsr':
+            self.upconv1 = nn.Conv2d(num_feat, num_feat * 4, 3, padding=1)
+            self.upconv2 = nn.Conv2d(num_feat, 64 * 4, 3, padding=1)
+            self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
+            self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        else:
+            self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+            self.conv_last = nn.Conv2d(num_feat, 3 * SCALE**2, 3, padding=1)
+
+    def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
+        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w).
+
+        Args:
+            lq: the clip.
+            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the flow network's; see
+                :func:`clip_flows`.
+        """
+        return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
+
+    def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
+        """The same, frame by frame from the first, as :meth:`iart.archs.iart_arch.IART.frames`.
+
+        Yields:
+            t times (n, 3, 4h, 4w).
+
+        Raises:
+            ValueError: ``lq`` is neither a clip nor frames.
+        """
+        device = self.fusion.weight.device
+        clip = ClipFrames(lq, device, SMALLEST_SIDE)
+        if store is not None:
+            yield from self._stream(clip, store, flows)
+            return
+        outside = len(clip) > self.cpu_cache_length and not torch.is_grad_enabled()
+        with stores('host' if outside else 'device', device) as store:
+            yield from self._stream(clip, store, flows)
+
+    def _stream(self, clip: ClipFrames, store: StoreFactory, flows: Flows | None) -> Iterator[Tensor]:
+        backward, forward = clip_flows(self.spynet, clip, store, flows)
+        t = len(clip)
+        features, extracted = store(t), store(t)
+        feature = None
+        for i in range(t - 1, -1, -1):
+            frame = clip[i]
+            own = self._extract(frame)
+            if own is not None:
+                extracted[i] = own
+            feature = self._propagate(self.backward_trunk, feature, frame, own, backward[i] if i < t - 1 else None)
+            features[i] = feature
+        feature = None
+        for i in range(t):
+            frame = clip[i]
+            own = None if self.extractor is None else extracted[i]
+            feature = self._propagate(self.forward_trunk, feature, frame, own, forward[i - 1] if i else None)
+            yield recompute(self.use_checkpoint, self.reconstruct, features[i], feature, frame)
+            features.free(i)
+            extracted.free(i)
+
+    def _extract(self, frame: Tensor) -> Tensor | None:
+        return None if self.extractor is None else recompute(self.use_checkpoint, self.extractor, frame)
+
+    def _propagate(
+        self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None
+    ) -> Tensor:
+        """The neighbour's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
+        n, _, h, w = frame.shape
+        if feature is None:
+            aligned = frame.new_zeros(n, self.num_feat, h, w)
+        else:
+            assert flow is not None
+            current = flow_warp(feature, flow) if own is None else own
+            aligned = recompute(self.use_checkpoint, self.alignment, feature, current, flow)
+        shown = frame if self.trunk_input == 'image' or own is None else own
+        return recompute(self.use_checkpoint, trunk, torch.cat([shown, aligned], dim=1))
+
+    def reconstruct(self, backward: Tensor, forward: Tensor, frame: Tensor) -> Tensor:
+        """The (n, C, h, w) features of both passes and the (n, 3, h, w) frame → (n, 3, 4h, 4w)."""
+        x = F.leaky_relu(self.fusion(torch.cat([backward, forward], dim=1)), 0.1)
+        if self.head == 'basicvsr':
+            x = F.leaky_relu(F.pixel_shuffle(self.upconv1(x), 2), 0.1)
+            x = F.leaky_relu(F.pixel_shuffle(self.upconv2(x), 2), 0.1)
+            x = self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1))
+        else:
+            x = F.pixel_shuffle(self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)), SCALE)
+        return x + upsample(frame, SCALE)
+
+
+def _check(num_feat: int, num_block: int, num_extract_block: int, trunk_input: str) -> None:
+    for name, value, least in (
+        ('num_feat', num_feat, 1),
+        ('num_block', num_block, 0),
+        ('num_extract_block', num_extract_block, 0),
+    ):
+        if value < least:
+            raise ValueError(f'{name}: got {value}, expected {least} or more')
+    if trunk_input == 'feature' and not num_extract_block:
+        raise ValueError(
+            'trunk_input: got feature with num_extract_block 0, expected image, or at least 1 block that extracts '
+            'a feature'
+        )
