@@ -42,7 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     """Check the versions named, or all; return 1 if a test failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('versions', nargs='*', metavar='VERSION', help=f'default: {", ".join(VERSIONS)}')
-    parser.add_argument('--all', action='store_true', help='also the version that the environment has, whose tests are the ordinary ones')
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='also the version that the environment has, whose tests are the ordinary ones',
+    )
     arguments = parser.parse_args(argv)
     unknown = set(arguments.versions) - set(VERSIONS)
     if unknown:
@@ -100,7 +104,9 @@ def _check_without_torch(version: str, python: str) -> Result:
     if not (folder / 'complete').is_file():
         made = subprocess.run([python, '-m', 'venv', '--clear', str(folder)], capture_output=True, text=True)
         if made.returncode != 0:
-            return Result(f'not checked: {python} cannot make an environment ({made.stderr.strip()[-200:]})', checked=False)
+            return Result(
+                f'not checked: {python} cannot make an environment ({made.stderr.strip()[-200:]})', checked=False
+            )
         failure = _install(environment, *_constraints(environment), f'av=={version}', 'numpy', 'pytest')
         if failure is not None:
             return failure
@@ -123,11 +129,23 @@ def _constraints(python: str) -> list[str]:
 
 
 def _install(python: str, *arguments: str) -> Result | None:
-    command = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--only-binary', ':all:']
+    command = [
+        python,
+        '-m',
+        'pip',
+        'install',
+        '--quiet',
+        '--disable-pip-version-check',
+        '--no-input',
+        '--only-binary',
+        ':all:',
+    ]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    last = next((line for line in reversed(done.stderr.splitlines()) if line.startswith('ERROR')), done.stderr.strip()[-200:])
+    last = next(
+        (line for line in reversed(done.stderr.splitlines()) if line.startswith('ERROR')), done.stderr.strip()[-200:]
+    )
     offline = _INDEX_UNREACHABLE in done.stderr or 'onnection' in done.stderr
     reason = 'the package index cannot be reached' if offline else last
     return Result(f'not checked: {reason}', checked=False)
