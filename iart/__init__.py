@@ -10,20 +10,19 @@ loaded when they are first used::
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = '0.1.0'
-VERSION = __version__
+from iart.version import __version__
 
 _PUBLIC = {
-    'build_network': 'iart.archs.building',
+    'build_network': 'iart.archs.builder',
     'load_weights': 'iart.weights',
-    'upscale': 'iart.upscaling.streaming',
+    'upscale': 'iart.upscaling.api',
 }
 
-__all__ = ['VERSION', 'build_network', 'load_weights', 'upscale']
+__all__ = ['__version__', 'build_network', 'load_weights', 'upscale']
 
 if TYPE_CHECKING:
-    from iart.archs.building import build_network
-    from iart.upscaling.streaming import upscale
+    from iart.archs.builder import build_network
+    from iart.upscaling.api import upscale
     from iart.weights import load_weights
 
 

@@ -1,17 +1,12 @@
-"""The command ``iart``: train, test, check, convert. The scripts at the top of the repository call the same functions.
-
-Heavy imports happen inside the commands, so that ``iart --help`` answers at once.
-"""
+"""The command ``iart``: picks one of :mod:`iart.commands` and turns what it raises into a message and an exit code."""
 
 import argparse
 import errno
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from iart import __version__
 from iart.errors import EXIT_USER_ERROR, UserError
-from iart.inference.plan_options import add_plan_arguments, plan_options
+from iart.version import __version__
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -61,125 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'iart {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    train = _command(commands, 'train', _train, 'train a network')
-    _common(train)
-    train.add_argument('--auto_resume', action='store_true', help='go on from the newest training state, if there is one')
-    train.add_argument('--force_resume', action='store_true', help='go on though network, data or number of processes changed')
-    train.add_argument('--debug', action='store_true', help='try a run: report every iteration, validate and save every 8')
-    train.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)  # old launchers pass it
+    from iart.commands import check, convert, data, estimate, report, test, train, upscale
 
-    test = _command(commands, 'test', _test, 'score weights on a benchmark')
-    _common(test)
-    test.add_argument('--weights', metavar='FILE', help='weight file instead of the one in the options')
-    test.add_argument('--lq', metavar='FOLDER', help='LR clips instead of the ones in the options')
-    test.add_argument('--gt', metavar='FOLDER', help='ground truth instead of the one in the options')
-    test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
-    test.add_argument('--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)')
-    test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
-    add_plan_arguments(test)
-    test.add_argument('--report', action='store_true', help='write a page to look at: report.html in the results folder')
-
-    check = _command(commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights')
-    check.add_argument('opt', metavar='YAML')
-    check.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
-
-    convert = _command(commands, 'convert', _convert, 'convert weights between .pth (released layout) and .safetensors')
-    convert.add_argument('source', metavar='IN')
-    convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
-    convert.add_argument(
-        '-opt', metavar='YAML', help='options of the network; default: the ones in the file, else told by its names and shapes'
-    )
-    convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
-
-    from iart.engine import estimate_command as estimating
-    from iart.preparing import commands as preparing
-    from iart.reporting import commands as reporting
-    from iart.upscaling import commands as upscaling
-
-    for part in (upscaling, estimating, preparing, reporting):
-        part.add_commands(commands)
+    for command in (train, test, check, convert, upscale, estimate, data, report):
+        command.add_commands(commands)
     return parser
-
-
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('-opt', required=True, metavar='YAML', help='options file')
-    parser.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options, e.g. train:total_iter=1000')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started the processes')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
-
-
-def _launch(arguments: argparse.Namespace, options: Any) -> Any:
-    """Join the process group, choose the device, start the log."""
-    from iart import device, distributed, log
-
-    given = options.dist_params
-    distributed.launch(arguments.launcher, backend=given.backend, port=given.port, timeout_minutes=given.timeout_minutes)
-    log.setup()
-    return device.choose(arguments.device, distributed.local_rank())
-
-
-_DEBUG = ('logger:print_freq=1', 'logger:save_checkpoint_freq=8', 'logger:use_tb_logger=false', 'val:val_freq=8')
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    from iart.options import load
-
-    overrides = [*arguments.force_yml, *(_DEBUG if arguments.debug else ())]
-    options = load(arguments.opt, overrides)
-    if arguments.debug:
-        options = load(arguments.opt, [*overrides, f'name=debug_{options.name}'])
-    device = _launch(arguments, options)
-    from iart import distributed
-    from iart.engine.trainer import Trainer
-
-    auto_resume = arguments.auto_resume or distributed.restarted()
-    Trainer(options, device=device, auto_resume=auto_resume, force_resume=arguments.force_resume).fit()
-
-
-def _test(arguments: argparse.Namespace) -> None:
-    from iart.options import load
-
-    options = load(arguments.opt, arguments.force_yml)
-    device = _launch(arguments, options)
-    from iart.engine.testing import results_folder, run_test
-
-    run_test(
-        options,
-        device=device,
-        precision=arguments.precision,
-        weights=arguments.weights,
-        lq=arguments.lq,
-        gt=arguments.gt,
-        save_frames=arguments.save_frames,
-        baseline=arguments.baseline,
-        plan=plan_options(arguments),
-        report=arguments.report,
-    )
-    if arguments.report:
-        from iart.reporting.commands import report_on
-
-        report_on([results_folder(options, arguments.baseline)])
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    from iart.options import dump, load
-
-    options = load(arguments.opt, arguments.force_yml)
-    print(dump(options), end='')
-    for note in options.notes:
-        print(f'note: {note}', file=sys.stderr)
-
-
-def _convert(arguments: argparse.Namespace) -> None:
-    from iart import log
-
-    log.setup()
-    from iart.engine.converting import convert
-
-    convert(arguments.source, arguments.target, options_file=arguments.opt, key=arguments.key)

@@ -5,8 +5,6 @@ import os
 import platform
 import random
 import re
-import resource
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from iart import memory
 from iart.errors import UserError
 
 PRECISIONS = ('fp32', 'fp16', 'bf16')
@@ -35,17 +34,22 @@ def choose(name: str = 'auto', local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f'--device: found {name!r}; wanted auto, cpu, cuda, cuda:N or mps') from error
+        raise UserError(f'--device: got {name!r}, expected auto, cpu, cuda, cuda:N or mps') from error
     if device.type == 'cuda':
         if not torch.cuda.is_available():
-            raise UserError(f'--device {name}: this torch ({torch.__version__}) sees no CUDA device; wanted one, or --device cpu')
+            raise UserError(
+                f'--device {name}: this torch ({torch.__version__}) sees no CUDA device, expected one, or --device cpu'
+            )
         index = local_rank if device.index is None else device.index
         if index >= torch.cuda.device_count():
             raise UserError(f'device cuda:{index} was asked for, but there are {torch.cuda.device_count()}')
         device = torch.device('cuda', index)
         torch.cuda.set_device(device)
+        # Its backward pass gives NaN for masks of 64 tokens more than a multiple of 128, and a window has 192 (pytorch
+        # #196678).
+        torch.backends.cuda.enable_cudnn_sdp(False)
     elif device.type == 'mps' and not torch.backends.mps.is_available():
-        raise UserError('--device mps: this torch sees no MPS device; wanted one, or --device cpu')
+        raise UserError('--device mps: this torch sees no MPS device, expected one, or --device cpu')
     return device
 
 
@@ -54,6 +58,33 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == 'fp32':
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def compute_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that matrix products with weights of ``dtype`` are computed in: autocast's, where it is on."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if dtype == torch.float32 and torch.is_autocast_enabled(kind) else dtype
+
+
+def head_multiple(device: torch.device, dtype: torch.dtype) -> int:
+    """Return the number that the channels of an attention head must be a multiple of for the device's fused kernel.
+
+    CUDA's memory-efficient kernel loads 16 bytes at a time. For other heads torch falls back to plain products in
+    float32 of all probabilities, which takes 4 times as long and several times the memory.
+    """
+    return 16 // dtype.itemsize if device.type == 'cuda' else 1
+
+
+def windows_of_attention_backward(device: torch.device) -> int:
+    """Return how many windows at a time the backward pass of attention computes again; 0 where the fused kernel's
+    own is used.
+
+    A CPU's fused kernel has no gradient for the bias; few windows, so that their probabilities stay in the cache.
+    CUDA's sums in an order that changes from run to run, so it is not used in deterministic mode.
+    """
+    if device.type == 'cpu':
+        return 4
+    return 64 if device.type == 'cuda' and torch.are_deterministic_algorithms_enabled() else 0
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
@@ -110,7 +141,9 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """The hardware behind a device, for reports: the GPU's name, or the processor's and the number of threads computed with."""
+    """The hardware behind a device, for reports: the GPU's name, or the processor's and the number of threads computed
+    with.
+    """
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
@@ -125,13 +158,7 @@ def peak_memory_mb(device: torch.device) -> float:
     """Peak memory so far in MB: of the device where it counts it, else of this process."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return peak_host_mb()
-
-
-def peak_host_mb() -> float:
-    """Peak of this process's host memory so far in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
+    return memory.peak_host_mb()
 
 
 def synchronize(device: torch.device) -> None:
@@ -154,53 +181,7 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + reserve
     if device.type == 'mps':
         return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return free_host_memory()
-
-
-def free_host_memory() -> int:
-    """Bytes of main memory that this process can still take: the least of what the machine has, its container and its own limits allow."""
-    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2]  # a guess where the system does not say
-    if available := re.search(r'^MemAvailable: *(\d+) kB', _text('/proc/meminfo'), re.MULTILINE):
-        limits = [int(available[1]) * 1024]
-    limits += _container_limits()
-    most_addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if most_addresses != resource.RLIM_INFINITY and (pages := _text('/proc/self/statm').split()):
-        limits.append(most_addresses - int(pages[0]) * os.sysconf('SC_PAGE_SIZE'))
-    return max(0, min(limits))
-
-
-def _container_limits() -> list[int]:
-    """What the control groups of this process (both versions) leave it; memory that holds files it can give back counts as free."""
-    groups = dict(re.findall(r'^\d+:(memory|):(/.*)$', _text('/proc/self/cgroup'), re.MULTILINE))
-    limits = []
-    versions = (
-        ('/sys/fs/cgroup', groups.get('', '/'), 'memory.max', 'memory.current', 'inactive_file'),
-        ('/sys/fs/cgroup/memory', groups.get('memory', '/'), 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
-    )
-    for root, group, most, used, cache in versions:
-        for folder in {root, f'{root}{group.rstrip("/")}'}:
-            limit, now = _text(f'{folder}/{most}').strip(), _text(f'{folder}/{used}').strip()
-            if limit.isdigit() and now.isdigit():
-                given_back = re.search(rf'^{cache} (\d+)', _text(f'{folder}/memory.stat'), re.MULTILINE)
-                limits.append(int(limit) - int(now) + (int(given_back[1]) if given_back else 0))
-    return limits
-
-
-def lies_in_memory(folder: Path) -> bool:
-    """Whether files in the folder take main memory (tmpfs), as far as the system says."""
-    mounts = [line.split()[1:3] for line in _text('/proc/mounts').splitlines()]
-    above = {str(p) for p in (folder.resolve(), *folder.resolve().parents)}
-    kinds = [(len(place), kind) for place, kind in mounts if place in above]
-    return bool(kinds) and max(kinds)[1] in ('tmpfs', 'ramfs')
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on the device or on the host; torch has one exception for CUDA and only messages for the rest."""
-    onednn = ('could not create a primitive', 'could not create a memory')  # how a convolution on a CPU says it
-    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc', *onednn)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
-    )
+    return memory.free_host_memory()
 
 
 def release_reserve(device: torch.device) -> None:
@@ -209,11 +190,3 @@ def release_reserve(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == 'mps':
         torch.mps.empty_cache()
-
-
-def _text(path: str) -> str:
-    """A file of the system, or nothing where there is none."""
-    try:
-        return Path(path).read_text(encoding='utf-8')
-    except OSError:
-        return ''

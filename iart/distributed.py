@@ -13,9 +13,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iart.errors import UserError
 
-# The buffers of our networks are constant tables, equal on every rank: nothing to exchange. torch has renamed the switch.
+# The buffers of our networks are constant tables, equal on every rank: nothing to exchange. torch has renamed the
+# switch.
 _SWITCHES = inspect.signature(DistributedDataParallel).parameters
-CONSTANT_BUFFERS: dict[str, Any] = {'forward_sync_buffers' if 'forward_sync_buffers' in _SWITCHES else 'broadcast_buffers': False}
+CONSTANT_BUFFERS: dict[str, Any] = {
+    'forward_sync_buffers' if 'forward_sync_buffers' in _SWITCHES else 'broadcast_buffers': False
+}
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 

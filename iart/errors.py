@@ -38,7 +38,7 @@ class Problem:
     hint: str = ''
 
     def __str__(self) -> str:
-        text = f'{self.key}: found {self.found}; wanted {self.wanted}'
+        text = f'{self.key}: got {self.found}, expected {self.wanted}'
         return f'{text} ({self.hint})' if self.hint else text
 
 

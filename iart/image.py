@@ -3,7 +3,6 @@
 Frames are RGB, 8 bits, three channels everywhere inside; OpenCV's BGR order does not leave this file.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -16,16 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from iart.errors import DataError
+from iart.files import write_bytes
 
 Frame = NDArray[np.uint8]
+Size = tuple[int, int]
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 _PNG_START, _JPEG_START = b'\x89PNG', b'\xff\xd8'
-_WANTED = 'wanted 8 bits and 3 channels (RGB)'
+_WANTED = 'expected 8 bits and 3 channels (RGB)'
 
 
 def natural_key(name: str | os.PathLike[str]) -> tuple[list[str | int], str]:
-    """Sort key under which ``im2`` comes before ``im10``; names that differ in leading zeros only keep a fixed order."""
+    """Sort key under which ``im2`` comes before ``im10``; names that differ in leading zeros only keep a fixed
+    order."""
     text = os.fspath(name)
     pieces: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r'(\d+)', text))]
     return pieces, text
@@ -45,7 +47,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f'{os.fspath(path)}: cannot be read ({error.strerror}); wanted an image file') from error
+        raise DataError(f'{os.fspath(path)}: cannot be read ({error.strerror}), expected an image file') from error
 
 
 def decode_image(data: bytes, name: str) -> Frame:
@@ -59,7 +61,7 @@ def decode_image(data: bytes, name: str) -> Frame:
         DataError: the data are empty, cut short, damaged, grey, with alpha, or not 8 bits deep.
     """
     if not data:
-        raise DataError(f'{name}: the file is empty; wanted an image')
+        raise DataError(f'{name}: the file is empty, expected an image')
     if _cut_short(data):
         raise DataError(f'{name}: the image is cut short ({len(data)} bytes, no end mark); copy the file again')
     try:
@@ -69,11 +71,11 @@ def decode_image(data: bytes, name: str) -> Frame:
     if image is None:
         raise DataError(f'{name}: the image cannot be decoded: damaged, or no image at all')
     if image.dtype != np.uint8:
-        raise DataError(f'{name}: found {image.dtype.itemsize * 8} bits per channel ({image.dtype}); {_WANTED}')
+        raise DataError(f'{name}: got {image.dtype.itemsize * 8} bits per channel ({image.dtype}); {_WANTED}')
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels != 3:
         kind = {1: 'grey', 2: 'grey with alpha', 4: 'RGB with alpha'}.get(channels, 'unknown')
-        raise DataError(f'{name}: found {channels} channel{"s" if channels > 1 else ""} ({kind}); {_WANTED}')
+        raise DataError(f'{name}: got {channels} channel{"s" if channels > 1 else ""} ({kind}); {_WANTED}')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
@@ -84,7 +86,9 @@ def _cut_short(data: bytes) -> bool:
     if not data.startswith(_JPEG_START):
         return False
     at = 2
-    while data[at : at + 1] == b'\xff' and data[at + 1 : at + 2] != b'\xda':  # segments before the pixels; one may hold a thumbnail
+    while (
+        data[at : at + 1] == b'\xff' and data[at + 1 : at + 2] != b'\xda'
+    ):  # segments before the pixels; one may hold a thumbnail
         at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
     return b'\xff\xd9' not in data[at:]
 
@@ -92,8 +96,10 @@ def _cut_short(data: bytes) -> bool:
 def encode_png(image: Frame, compression: int = 3) -> bytes:
     """Encode (h, w, 3) uint8 RGB as PNG; ``compression`` from 0 (fast) to 9 (small)."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f'encode_png: found shape {image.shape} of {image.dtype}; wanted (h, w, 3) of uint8')
-    done, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, compression])
+        raise ValueError(f'encode_png: got shape {image.shape} of {image.dtype}, expected (h, w, 3) of uint8')
+    done, data = cv2.imencode(
+        '.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, compression]
+    )
     if not done:
         raise RuntimeError(f'OpenCV could not encode an image of shape {image.shape}')
     return data.tobytes()
@@ -107,16 +113,7 @@ def write_png(path: str | os.PathLike[str], image: Frame, compression: int = 3) 
     Raises:
         DataError: the file cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(encode_png(image, compression))
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DataError(f'{path}: cannot be written ({error.strerror})') from error
+    write_bytes(Path(path), encode_png(image, compression))
 
 
 def to_tensor(frames: Frame) -> torch.Tensor:
@@ -141,7 +138,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             return image.height, image.width
     except UnidentifiedImageError as error:
         found = 'an empty file' if os.path.getsize(path) == 0 else 'something else'
-        raise DataError(f'{os.fspath(path)}: found {found}; wanted an image') from error
+        raise DataError(f'{os.fspath(path)}: got {found}, expected an image') from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'{os.fspath(path)}: the image header cannot be read ({error})') from error
 
@@ -158,7 +155,7 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
     try:
         with av.open(name) as container:
             if not container.streams.video:
-                raise DataError(f'{name}: found no video stream; wanted a video file')
+                raise DataError(f'{name}: got no video stream, expected a video file')
             container.streams.video[0].thread_type = 'AUTO'
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format='rgb24').astype(np.uint8, copy=False)

@@ -26,7 +26,8 @@ _seen: set[str] = set()
 
 
 class _FileHandler(logging.FileHandler):
-    """Goes on without the file when that cannot be written, because the disk is full; the console has the same lines."""
+    """Goes on without the file when that cannot be written, because the disk is full; the console has the same
+    lines."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         logger.removeHandler(self)
@@ -152,7 +153,9 @@ class Bar:
         speed = f'{rate:.1f} {self.unit}/s' if rate >= 1 or not rate else f'{1 / rate:.1f} s/{self.unit}'
         logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {left} left{", " + note if note else ""}')
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 

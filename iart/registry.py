@@ -31,13 +31,17 @@ def _import_basicsr() -> Any:
         shim = types.ModuleType(missing)
         shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
-    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; nothing that a user could change
+    warnings.filterwarnings(
+        'ignore', 'torch.meshgrid', UserWarning
+    )  # from BasicSR's flow warp; nothing that a user could change
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:
         if error.name != 'basicsr':
             raise
-        raise UserError('BasicSR is not installed: run  pip install --no-deps -r scripts/requirements-basicsr.txt') from error
+        raise UserError(
+            'BasicSR is not installed: run  pip install --no-deps -r scripts/requirements-basicsr.txt'
+        ) from error
 
 
 _basicsr = _import_basicsr()
@@ -92,7 +96,9 @@ def fit_to_signature(
         ``**kwargs`` counts as unknown: it would have no effect.
     """
     parameters = {
-        name: p for name, p in inspect.signature(component).parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        name: p
+        for name, p in inspect.signature(component).parameters.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     hints = _type_hints(component)
     name = getattr(component, '__name__', str(component))
@@ -102,7 +108,12 @@ def fit_to_signature(
         if argument not in parameters:
             allowed = [p for p in parameters if p not in given]
             problems.append(
-                Problem(f'{key}.{argument}', repr(value), f'an argument of {name}: {listing(allowed)}', nearest(argument, allowed))
+                Problem(
+                    f'{key}.{argument}',
+                    repr(value),
+                    f'an argument of {name}: {listing(allowed)}',
+                    nearest(argument, allowed),
+                )
             )
             continue
         nested = _nested(hints.get(argument))
@@ -115,7 +126,9 @@ def fit_to_signature(
         try:
             fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
         except ValidationError as error:
-            problems.append(Problem(f'{key}.{argument}', repr(value), f'{_spell(hints[argument])}: {error.errors()[0]["msg"]}'))
+            problems.append(
+                Problem(f'{key}.{argument}', repr(value), f'{_spell(hints[argument])}: {error.errors()[0]["msg"]}')
+            )
     for argument, parameter in parameters.items():
         if parameter.default is parameter.empty and argument not in arguments and argument not in given:
             problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
@@ -124,7 +137,10 @@ def fit_to_signature(
 
 def _nested(hint: Any) -> type | None:
     """The dataclass that an argument's annotation names, alone or beside None: in the YAML a section of its own."""
-    return next((part for part in (hint, *typing.get_args(hint)) if inspect.isclass(part) and dataclasses.is_dataclass(part)), None)
+    return next(
+        (part for part in (hint, *typing.get_args(hint)) if inspect.isclass(part) and dataclasses.is_dataclass(part)),
+        None,
+    )
 
 
 def _type_hints(component: Callable[..., Any]) -> dict[str, Any]:

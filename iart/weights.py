@@ -5,9 +5,7 @@ Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': 
 """
 
 import json
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,19 @@ from torch import Tensor, nn
 
 from iart import log
 from iart.errors import WeightsError, listing
+from iart.files import write_atomically
 
-_UNFINISHED = '.unfinished'  # how temporary names end
 _OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
 
 
 def load_weights(
-    network: nn.Module, path: str | Path, key: str = 'params', strict: bool = True, *, optional: Collection[str] = (), part: str = ''
+    network: nn.Module,
+    path: str | Path,
+    key: str = 'params',
+    strict: bool = True,
+    *,
+    optional: Collection[str] = (),
+    part: str = '',
 ) -> None:
     """Load a weight file into a network, accounting for every name.
 
@@ -40,7 +44,8 @@ def load_weights(
         key: which weights of a ``.pth`` with several: ``params`` or ``params_ema``.
         strict: missing, unexpected or misshapen names are an error.
         optional: names the file may leave out.
-        part: name, such as ``spynet``, under which a larger network holds this one: from a file of such a network its entries are taken.
+        part: name, such as ``spynet``, under which a larger network holds this one: from a file of such a network its
+            entries are taken.
 
     Raises:
         WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
@@ -59,7 +64,7 @@ def load_weights(
         problems.append(f'unexpected ({len(unexpected)}): {listing(unexpected)}')
     wanted = {**extras, **own}
     if misshapen := [n for n in found if n in wanted and found[n].shape != wanted[n].shape]:
-        shown = [f'{n} is {list(found[n].shape)}, wanted {list(wanted[n].shape)}' for n in misshapen]
+        shown = [f'{n} is {list(found[n].shape)}, expected {list(wanted[n].shape)}' for n in misshapen]
         problems.append(f'wrong shape ({len(shown)}): {listing(shown, 8)}')
     if problems:
         text = f'{path} does not fit {type(network).__name__}\n  ' + '\n  '.join(problems)
@@ -80,7 +85,9 @@ def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], p
         if not torch.allclose(found[name].double(), table.double().cpu(), atol=1e-4)
     ]
     if different:
-        log.logger.warning(f'{path}: constant tables differ from the ones of the network, which are used: {listing(different, 4)}')
+        log.logger.warning(
+            f'{path}: constant tables differ from the ones of the network, which are used: {listing(different, 4)}'
+        )
 
 
 def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
@@ -91,7 +98,9 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f'weights: {path} does not exist; python scripts/download_pretrained.py --list shows what can be fetched')
+        raise WeightsError(
+            f'weights: {path} does not exist; python scripts/download_pretrained.py --list shows what can be fetched'
+        )
     if path.suffix == '.safetensors':
         try:
             with safe_open(path, 'pt') as file:
@@ -113,7 +122,9 @@ def read_torch(path: Path) -> Any:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).split('\n')[0]
-        raise WeightsError(f'weights: {path} holds something other than tensors and was not opened: {reason}') from error
+        raise WeightsError(
+            f'weights: {path} holds something other than tensors and was not opened: {reason}'
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f'weights: {path} is damaged or not a torch file: {error}') from error
 
@@ -121,7 +132,7 @@ def read_torch(path: Path) -> Any:
 def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
     """The state dict inside a file's content."""
     if not isinstance(content, dict):
-        raise WeightsError(f'weights: {path} holds a {type(content).__name__}; wanted a mapping of names to tensors')
+        raise WeightsError(f'weights: {path} holds a {type(content).__name__}, expected a mapping of names to tensors')
     if content and all(isinstance(t, Tensor) for t in content.values()):
         return content
     for candidate in (key, 'params', 'state_dict'):
@@ -130,7 +141,9 @@ def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
             if candidate != key:
                 log.logger.info(f'{path} has no {key!r}; its {candidate!r} is used')
             return inner
-    raise WeightsError(f'weights: {path} holds {listing(str(k) for k in content)}; wanted {key!r} with tensors by name')
+    raise WeightsError(
+        f'weights: {path} holds {listing(str(k) for k in content)}, expected {key!r} with tensors by name'
+    )
 
 
 def stored_options(path: str | Path) -> dict[str, Any] | None:
@@ -152,7 +165,8 @@ def released_state_dict(network: nn.Module) -> dict[str, Tensor]:
 
 
 def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, Any]) -> None:
-    """Write a network's weights: ``.pth`` in the released layout (key ``params``), or ``.safetensors`` with its options.
+    """Write a network's weights: ``.pth`` in the released layout (key ``params``), or ``.safetensors`` with its
+    options.
 
     Raises:
         WeightsError: the name has another ending.
@@ -165,35 +179,4 @@ def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, An
         metadata = {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
         write_atomically(path, lambda p: save_file(state, p, metadata))
     else:
-        raise WeightsError(f'weights: cannot write {path.name!r}; wanted a name ending in .pth or .safetensors')
-
-
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, flush it to disk, then rename it: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(name)
-        _flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _flush(path.parent)  # the new name, too, outlives a power cut
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while in :func:`write_atomically` left in a folder that is nobody else's."""
-    for path in folder.glob(f'.*{_UNFINISHED}'):
-        path.unlink(missing_ok=True)
+        raise WeightsError(f'weights: cannot write {path.name!r}, expected a name ending in .pth or .safetensors')

@@ -2,8 +2,10 @@
 
     python scripts/benchmark_chunks.py --lq FOLDER --weights FILE [--opt YAML] [--frames 16] [--json FILE]
 
-FOLDER holds the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks), whose weights
-scripts/download_pretrained.py brings (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the last columns say how
+FOLDER holds the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks), whose
+weights
+scripts/download_pretrained.py brings (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the
+last columns say how
 much longer it took than one pass, and how much less memory it is expected to need.
 """
 
@@ -20,11 +22,11 @@ from torch import Tensor
 
 from iart import device as devices
 from iart import log
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 from iart.image import natural_key, read_image, to_tensor
-from iart.inference.plan_options import PlanOptions
-from iart.inference.planning import Size
-from iart.inference.restoring import PlannedRestorer
+from iart.inference.options import PlanOptions
+from iart.inference.plan import Size
+from iart.inference.restorer import PlannedRestorer
 from iart.options import load
 from iart.weights import load_weights
 
@@ -71,10 +73,14 @@ def main() -> None:
     title = f'{type(network).__name__}, {len(paths)} frames of {lq.shape[-1]}×{lq.shape[-2]}'
     log.table(title, COLUMNS, [[str(cell) for cell in row] for row in rows])
     if arguments.json:
-        arguments.json.write_text(json.dumps({'title': title, 'columns': COLUMNS, 'rows': rows}, indent=1, ensure_ascii=False))
+        arguments.json.write_text(
+            json.dumps({'title': title, 'columns': COLUMNS, 'rows': rows}, indent=1, ensure_ascii=False)
+        )
 
 
-def compare(network: torch.nn.Module, device: torch.device, lq: Tensor, wishes: Iterable[PlanOptions]) -> list[list[str | float]]:
+def compare(
+    network: torch.nn.Module, device: torch.device, lq: Tensor, wishes: Iterable[PlanOptions]
+) -> list[list[str | float]]:
     """One row of figures for each plan, against everything on the device."""
     size = Size(lq.shape[1], *lq.shape[-2:])
     whole_restorer = PlannedRestorer(network, device, precision='fp32', options=PlanOptions(kind='device'))

@@ -2,7 +2,8 @@
 
     python scripts/benchmark_degradation.py [--height 720 --width 1280 --repeats 15]
 
-Two jobs, each timed in turn with the reference: a float frame, and an 8-bit frame to an 8-bit frame as the data files hold it.
+Two jobs, each timed in turn with the reference: a float frame, and an 8-bit frame to an 8-bit frame as the data files
+    hold it.
 """
 
 import argparse
@@ -41,7 +42,11 @@ def main() -> None:
     for name, mine, theirs in jobs:
         ours_ms, theirs_ms = compare(mine, theirs, arguments.repeats)
         rows.append([name, f'{theirs_ms:.1f}', f'{ours_ms:.1f}', f'{theirs_ms / ours_ms:.1f}'])
-    log.table(f'{arguments.width}x{arguments.height} by 4, median of {arguments.repeats}', ['job', 'BasicSR ms', 'iart ms', 'ratio'], rows)
+    log.table(
+        f'{arguments.width}x{arguments.height} by 4, median of {arguments.repeats}',
+        ['job', 'BasicSR ms', 'iart ms', 'ratio'],
+        rows,
+    )
 
 
 def compare(mine: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:

@@ -3,7 +3,8 @@
     python scripts/benchmark_loader.py [--frames FOLDER] [--num-frame 15 --gt-size 256 --clips 6 --repeats 3]
 
 Windows of 1280x720 frames with flips and rotation, from an LMDB and from folders, written to a temporary folder first
-(about 800 MB). Both classes are given the same chances, and their pixels are compared before anything is timed; then they
+(about 800 MB). Both classes are given the same chances, and their pixels are compared before anything is timed; then
+they
 are timed in turn, and the medians are printed with their ratio.
 """
 
@@ -83,7 +84,9 @@ def write_data(root: Path, source: Path | None, compression: int) -> None:
 def synthetic(number: int) -> Any:
     """A moving texture with grain; its PNG is about as large as that of a photograph (1.3 MB)."""
     grain = np.random.default_rng(number).normal(0, 2.2, (720, 1280, 3))
-    texture = cv2.resize(np.random.default_rng(0).uniform(0, 255, (90, 170, 3)), (1360, 720), interpolation=cv2.INTER_CUBIC)
+    texture = cv2.resize(
+        np.random.default_rng(0).uniform(0, 255, (90, 170, 3)), (1360, 720), interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(texture[:, number % 80 :][:, :1280] + grain, 0, 255).astype(np.uint8)
 
 

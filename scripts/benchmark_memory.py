@@ -1,9 +1,12 @@
 """Peak memory against the number of frames, for each memory plan.
 
-    python scripts/benchmark_memory.py [--frames 10 40 160] [--plans device host disk chunks tiles] [--plot FILE.png] [--json FILE]
+    python scripts/benchmark_memory.py [--frames 10 40 160] [--plans device host disk chunks tiles] [--plot FILE.png]
+    [--json FILE]
 
-Every figure comes from a process of its own that restores synthetic frames, which it makes when they are read, and drops the output. It is
-the peak of host memory (resident set of the whole process, libraries included) and, on a GPU, of device memory. The network is a
+Every figure comes from a process of its own that restores synthetic frames, which it makes when they are read, and
+drops the output. It is
+the peak of host memory (resident set of the whole process, libraries included) and, on a GPU, of device memory. The
+network is a
 small IART with wide features by default, so that features are most of what grows; --full takes the published one.
 """
 
@@ -37,7 +40,9 @@ def main() -> None:
     parser.add_argument('--spill-to', type=Path, default=Path(tempfile.gettempdir()), metavar='FOLDER')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them here')
-    parser.add_argument('--draw', type=Path, nargs='+', metavar='JSON', help='measure nothing: draw what former runs wrote with --json')
+    parser.add_argument(
+        '--draw', type=Path, nargs='+', metavar='JSON', help='measure nothing: draw what former runs wrote with --json'
+    )
     parser.add_argument('--child', nargs=2, metavar=('PLAN', 'FRAMES'), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -62,10 +67,11 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     import torch
 
     from iart import device as devices
+    from iart import memory
     from iart.archs.iart_arch import IART
-    from iart.inference.plan_options import PlanOptions
-    from iart.inference.planning import Size
-    from iart.inference.restoring import PlannedRestorer
+    from iart.inference.options import PlanOptions
+    from iart.inference.plan import Size
+    from iart.inference.restorer import PlannedRestorer
 
     class Synthetic:
         def __len__(self) -> int:
@@ -83,15 +89,19 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     network = IART().to(device) if arguments.full else IART(**SMALL).to(device)  # type: ignore[arg-type]
     cut = {'chunk': arguments.chunk} if kind == 'chunks' else {'tile': arguments.tile} if kind == 'tiles' else {}
     options = PlanOptions(
-        kind=kind, chunk_overlap=arguments.chunk_overlap, tile_overlap=arguments.tile_overlap, spill_to=arguments.spill_to, **cut
+        kind=kind,
+        chunk_overlap=arguments.chunk_overlap,
+        tile_overlap=arguments.tile_overlap,
+        spill_to=arguments.spill_to,
+        **cut,
     )
     restorer = PlannedRestorer(network, device, precision='fp32', options=options)
     plan = restorer.plan(Size(frames, arguments.height, arguments.width))
-    before = devices.peak_host_mb()
+    before = memory.peak_host_mb()
     begin = time.perf_counter()
     count = sum(1 for _ in restorer(Synthetic()))  # type: ignore
     seconds = time.perf_counter() - begin
-    figures = {'host_mb': devices.peak_host_mb(), 'started_with_mb': before, 'device_mb': devices.peak_memory_mb(device)}
+    figures = {'host_mb': memory.peak_host_mb(), 'started_with_mb': before, 'device_mb': devices.peak_memory_mb(device)}
     expected = {'expected_memory_mb': (plan.device + plan.host) / 2**20, 'expected_disk_mb': plan.disk / 2**20}
     rounded = {name: round(value) for name, value in (figures | expected).items()}
     return {'plan': kind, 'frames': count, **rounded, 'seconds_per_frame': round(seconds / count, 3)}
@@ -101,11 +111,15 @@ def show(rows: list[dict[str, Any]]) -> None:
     from iart import log
 
     names = list(rows[0])
-    log.table('peak memory', [name.replace('_', ' ') for name in names], [[str(row[name]) for name in names] for row in rows])
+    log.table(
+        'peak memory', [name.replace('_', ' ') for name in names], [[str(row[name]) for name in names] for row in rows]
+    )
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Peak host memory against frames, one line per plan; dotted what libraries, weights and the measuring of costs took before."""
+    """Peak host memory against frames, one line per plan; dotted what libraries, weights and the measuring of costs
+    took before.
+    """
     import matplotlib
 
     matplotlib.use('Agg')

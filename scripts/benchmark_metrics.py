@@ -2,7 +2,8 @@
 
     python scripts/benchmark_metrics.py [--height 720 --width 1280 --repeats 9]
 
-Both are timed in turn on the same pair of frames; the medians and their ratio are printed, with the difference of the results.
+Both are timed in turn on the same pair of frames; the medians and their ratio are printed, with the difference of the
+results.
 """
 
 import argparse
@@ -40,7 +41,15 @@ def main() -> None:
             ours_ms, theirs_ms, results = compare(mine, theirs, frame, other, luma, arguments.repeats)
             channel = 'Y' if luma else 'RGB'
             difference = abs(results[0] - results[1])
-            rows.append([f'{metric} {channel}', f'{theirs_ms:.1f}', f'{ours_ms:.1f}', f'{theirs_ms / ours_ms:.1f}', f'{difference:.1e}'])
+            rows.append(
+                [
+                    f'{metric} {channel}',
+                    f'{theirs_ms:.1f}',
+                    f'{ours_ms:.1f}',
+                    f'{theirs_ms / ours_ms:.1f}',
+                    f'{difference:.1e}',
+                ]
+            )
     log.table(
         f'{arguments.width}x{arguments.height}, median of {arguments.repeats}',
         ['metric', 'BasicSR ms', 'iart ms', 'ratio', 'difference'],

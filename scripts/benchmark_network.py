@@ -1,10 +1,15 @@
-"""How fast the network is, and how much memory it takes, against a literal transcription of its definition (tests/reference).
+"""How fast the network is, and how much memory it takes, against a literal transcription of its definition
+(tests/reference).
 
-    python scripts/benchmark_network.py [--parts forward train memory policies profile] [--sizes 64x64 180x120] [--json FILE]
+    python scripts/benchmark_network.py [--parts forward train memory policies profile] [--sizes 64x64 180x120] [--json
+    FILE]
 
-Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios are printed.
-Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published ones. Sizes are WIDTHxHEIGHT
-of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with the same checkpointing of blocks.
+Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios
+are printed.
+Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published ones. Sizes
+are WIDTHxHEIGHT
+of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with the same checkpointing of
+blocks.
 """
 
 import argparse
@@ -31,17 +36,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['forward', 'train', 'memory'], choices=PARTS)
     parser.add_argument('--sizes', nargs='+', default=['64x64', '180x120'], help='of the forward pass')
-    parser.add_argument('--frames', type=int, default=3, help='of the forward pass; the third is the first with all there is to do')
+    parser.add_argument(
+        '--frames', type=int, default=3, help='of the forward pass; the third is the first with all there is to do'
+    )
     parser.add_argument('--train-size', default='64x64')
     parser.add_argument('--train-frames', type=int, default=6)
-    parser.add_argument('--checkpoint', default='blocks', choices=['blocks', 'none'], help='in the training step of both')
-    parser.add_argument('--ours', nargs='+', default=['blocks', 'none', 'auto'], help='further policies whose step and peak are measured')
+    parser.add_argument(
+        '--checkpoint', default='blocks', choices=['blocks', 'none'], help='in the training step of both'
+    )
+    parser.add_argument(
+        '--ours',
+        nargs='+',
+        default=['blocks', 'none', 'auto'],
+        help='further policies whose step and peak are measured',
+    )
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--small', action='store_true', help='a tiny network, to try this script')
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='autocast of the forward passes')
     parser.add_argument(
-        '--clock', default='wall', choices=['wall', 'cpu'], help="cpu: this process's own seconds, where others use the CPU"
+        '--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='autocast of the forward passes'
+    )
+    parser.add_argument(
+        '--clock',
+        default='wall',
+        choices=['wall', 'cpu'],
+        help="cpu: this process's own seconds, where others use the CPU",
     )
     parser.add_argument('--threads', type=int, help='of the CPU; default: as many as torch takes')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
@@ -91,7 +110,9 @@ def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
     from iart import device as devices
 
     width, height = (int(side) for side in size.split('x'))
-    return torch.rand(1, frames, 3, height, width, generator=torch.Generator().manual_seed(0)).to(devices.choose(arguments.device))
+    return torch.rand(1, frames, 3, height, width, generator=torch.Generator().manual_seed(0)).to(
+        devices.choose(arguments.device)
+    )
 
 
 def in_turn(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -190,12 +211,19 @@ def step_of(network: Any, clip: Any) -> Callable[[], None]:
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a training step, ours with every policy asked for."""
     clip = clip_of(arguments, arguments.train_size, arguments.train_frames)
-    steps: dict[str, Callable[[], object]] = {'reference': step_of(network_of(arguments, 'reference', arguments.checkpoint).train(), clip)}
+    steps: dict[str, Callable[[], object]] = {
+        'reference': step_of(network_of(arguments, 'reference', arguments.checkpoint).train(), clip)
+    }
     for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours]):
         steps[f'ours, {policy}'] = step_of(network_of(arguments, 'ours', policy).train(), clip)
     seconds = in_turn(arguments, steps)
-    rows = [{'network': name, 's/step': value, 'ratio': seconds['reference'] / value} for name, value in seconds.items()]
-    show(f'training step, LR {arguments.train_size}, {arguments.train_frames} frames; reference: {arguments.checkpoint}', rows)
+    rows = [
+        {'network': name, 's/step': value, 'ratio': seconds['reference'] / value} for name, value in seconds.items()
+    ]
+    show(
+        f'training step, LR {arguments.train_size}, {arguments.train_frames} frames; reference: {arguments.checkpoint}',
+        rows,
+    )
     return {'rows': rows}
 
 
@@ -205,7 +233,10 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
     from iart import device as devices
 
     device = devices.choose(arguments.device)
-    network, clip = network_of(arguments, kind, policy).train(), clip_of(arguments, arguments.train_size, arguments.train_frames)
+    network, clip = (
+        network_of(arguments, kind, policy).train(),
+        clip_of(arguments, arguments.train_size, arguments.train_frames),
+    )
     step = step_of(network, clip)
     before = devices.peak_memory_mb(device)
     begin = now(arguments)
@@ -217,19 +248,26 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
 def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Peak memory of a training step, each in a process of its own."""
     rows: list[dict[str, Any]] = []
-    runs = [('reference', arguments.checkpoint), *(('ours', policy) for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours]))]
+    runs = [
+        ('reference', arguments.checkpoint),
+        *(('ours', policy) for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours])),
+    ]
     for kind, policy in runs:
         command = [sys.executable, __file__, *sys.argv[1:], '--child', kind, policy]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows.append({'network': f'{kind}, {policy}', **json.loads(done.stdout.splitlines()[-1])})
         rows[-1]['share'] = rows[-1]['peak MB'] / rows[0]['peak MB']
-        rows[-1]['share without start'] = (rows[-1]['peak MB'] - rows[-1]['before MB']) / (rows[0]['peak MB'] - rows[0]['before MB'])
+        rows[-1]['share without start'] = (rows[-1]['peak MB'] - rows[-1]['before MB']) / (
+            rows[0]['peak MB'] - rows[0]['before MB']
+        )
     show(f'peak memory of a training step, LR {arguments.train_size}, {arguments.train_frames} frames', rows)
     return rows
 
 
 def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One call of a backbone, forward and backward, with each policy: seconds, what waits for the backward pass, and the peak."""
+    """One call of a backbone, forward and backward, with each policy: seconds, what waits for the backward pass, and
+    the peak.
+    """
     import torch
 
     from iart import device as devices
@@ -241,8 +279,9 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     channels = backbones['ours'].norm.normalized_shape[0]
     x = torch.rand(1, 3, channels, height, width, device=device, requires_grad=True)
     runs: dict[str, Callable[[], Any]] = {'reference, blocks': partial(backbones['reference'], x)}
+    layouts = backbones['ours'].layouts((1, height, width), device)
     for policy in ('none', 'mlp', 'blocks', 'backbones'):
-        runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare((1, height, width), device, policy))
+        runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare(layouts, policy))
     rows = []
     for name, run in runs.items():
         with Allocations() as allocations:
@@ -251,7 +290,9 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             kept = allocations.now / 2**20
             out.sum().backward()
             devices.synchronize(device)
-            rows.append({'backbone': name, 's': now(arguments) - begin, 'kept MB': kept, 'peak MB': allocations.peak / 2**20})
+            rows.append(
+                {'backbone': name, 's': now(arguments) - begin, 'kept MB': kept, 'peak MB': allocations.peak / 2**20}
+            )
     show(f'forward and backward of a backbone, LR {arguments.train_size}', rows)
     return rows
 
@@ -312,7 +353,11 @@ def machine(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def processor() -> str:
-    described = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.M) if Path('/proc/cpuinfo').exists() else None
+    described = (
+        re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.M)
+        if Path('/proc/cpuinfo').exists()
+        else None
+    )
     return described[1] if described else platform.processor()
 
 
@@ -320,7 +365,13 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     from iart import log
 
     def spell(value: Any) -> str:
-        return f'{value:.3g}' if isinstance(value, float) and value < 100 else f'{value:.0f}' if isinstance(value, float) else str(value)
+        return (
+            f'{value:.3g}'
+            if isinstance(value, float) and value < 100
+            else f'{value:.0f}'
+            if isinstance(value, float)
+            else str(value)
+        )
 
     if len(rows) == 1:
         log.table(title, ['', ''], [[name, spell(value)] for name, value in rows[0].items()])

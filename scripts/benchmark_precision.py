@@ -2,7 +2,8 @@
 
     python scripts/benchmark_precision.py --lq FOLDER --gt FOLDER --weights FILE [--opt YAML] [--frames 5] [--json FILE]
 
-The folders hold the LR frames of one clip and their ground truth. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks).
+The folders hold the LR frames of one clip and their ground truth. Without --opt the network is BasicSR's BasicVSR (64
+features, 30 blocks).
 "to fp32" is the PSNR between the two outputs before rounding; "to GT" is on RGB, of 8-bit frames, mean over frames.
 """
 
@@ -17,12 +18,12 @@ from benchmark_chunks import BASICVSR, restore
 
 from iart import device as devices
 from iart import log
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 from iart.errors import UserError
 from iart.image import natural_key, read_image, to_tensor, to_uint8
 from iart.inference.costs import streams
-from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import PlannedRestorer
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import PlannedRestorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
 from iart.options import load
 from iart.weights import load_weights
@@ -38,9 +39,15 @@ def main() -> None:
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
     parser.add_argument('--frames', type=int, default=5, help='of the clip, from its beginning')
     parser.add_argument(
-        '--precision', nargs='+', choices=devices.PRECISIONS, default=devices.PRECISIONS, help='fp32 comes first in any case'
+        '--precision',
+        nargs='+',
+        choices=devices.PRECISIONS,
+        default=devices.PRECISIONS,
+        help='fp32 comes first in any case',
     )
-    parser.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames, in LR pixels')
+    parser.add_argument(
+        '--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames, in LR pixels'
+    )
     parser.add_argument('--device', default='auto')
     parser.add_argument('--threads', type=int, help='of the CPU')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
@@ -51,7 +58,10 @@ def main() -> None:
     device = devices.choose(arguments.device)
     network = build_network(load(arguments.opt) if arguments.opt else BASICVSR).to(device)
     load_weights(network, arguments.weights, optional=('spynet.mean', 'spynet.std'))
-    lq, gt = (np.stack([read_image(p) for p in frames_in(folder, arguments.frames)]) for folder in (arguments.lq, arguments.gt))
+    lq, gt = (
+        np.stack([read_image(p) for p in frames_in(folder, arguments.frames)])
+        for folder in (arguments.lq, arguments.gt)
+    )
     if arguments.crop:
         scale = gt.shape[1] // lq.shape[1]
         top, left = ((side - part) // 2 for side, part in zip(lq.shape[1:3], arguments.crop, strict=True))
@@ -63,14 +73,16 @@ def main() -> None:
     title = f'{type(network).__name__}, {len(lq)} frames of {lq.shape[2]}×{lq.shape[1]}, on {device}'
     log.table(title, COLUMNS, [[str(cell) for cell in row] for row in rows])
     if arguments.json:
-        arguments.json.write_text(json.dumps({'title': title, 'columns': COLUMNS, 'rows': rows}, indent=1, ensure_ascii=False))
+        arguments.json.write_text(
+            json.dumps({'title': title, 'columns': COLUMNS, 'rows': rows}, indent=1, ensure_ascii=False)
+        )
 
 
 def frames_in(folder: Path, count: int) -> list[Path]:
     """The first frames of a folder, in natural order."""
     found = sorted(folder.glob('*.png'), key=lambda path: natural_key(path.name))[:count]
     if len(found) < count:
-        raise UserError(f'{folder}: found {len(found)} PNG files; wanted {count}')
+        raise UserError(f'{folder}: got {len(found)} PNG files, expected {count}')
     return found
 
 

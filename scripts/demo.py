@@ -14,13 +14,13 @@ from prepare_demo import ROOT, prepare
 
 from iart import device as devices
 from iart import log
-from iart.engine.pictures import comparison
-from iart.engine.score_report import SetReport
-from iart.engine.testing import run_test
-from iart.engine.trainer import Trainer
 from iart.errors import EXIT_USER_ERROR, UserError
 from iart.image import read_image
 from iart.options import load
+from iart.reporting.comparison import comparison
+from iart.scoring.report import SetReport
+from iart.scoring.run_test import run_test
+from iart.training.trainer import Trainer
 
 TRAIN = 'options/demo/IART_demo.yml'
 TEST = 'options/demo/IART_demo_test.yml'

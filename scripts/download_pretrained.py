@@ -22,14 +22,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def show(manifest: Manifest, names: Sequence[str], root: Path, *, verify: bool) -> bool:
-    """Print two lines for each of the named weights; whether nothing is wrong. Hashes are computed only to ``verify``."""
+    """Print two lines for each of the named weights; whether nothing is wrong. Hashes are computed only to
+    ``verify``."""
     fine = True
     for name in names:
         weights = manifest.weights[name]
         state = check(weights, root) if verify else State('here' if (root / weights.path).is_file() else 'missing')
         fine &= state.word != 'wrong'
         package = manifest.packages.get(weights.package or '')
-        source = f'from {package.requirement}, {package.licence}' if package else "from the IART authors' release page, by hand"
+        source = (
+            f'from {package.requirement}, {package.licence}'
+            if package
+            else "from the IART authors' release page, by hand"
+        )
         size = f', {weights.size:,} bytes' if weights.size else ''
         print(f'{name:<18}{state.word:<8} {weights.path}\n    {weights.about}{size}; {source}')
         if state.detail:
@@ -44,18 +49,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--list', action='store_true', help='list what there is and do nothing')
     parser.add_argument('--verify', action='store_true', help='check what is here and do nothing; default all names')
     parser.add_argument('--wheel', type=Path, metavar='FILE', help='the package file, fetched elsewhere')
-    parser.add_argument('--root', type=Path, default=ROOT, help='folder that the paths are relative to; default this repository')
+    parser.add_argument(
+        '--root', type=Path, default=ROOT, help='folder that the paths are relative to; default this repository'
+    )
     given = parser.parse_args(arguments)
     try:
         manifest = load_manifest()
         everything = list(manifest.weights)
         for name in given.names:
             if name not in (*everything, 'all'):
-                raise UserError(f'NAME: found {name!r}; wanted one of {listing([*everything, "all"])}. {nearest(name, everything)}'.strip())
+                raise UserError(
+                    f'NAME: got {name!r}, expected one of {listing([*everything, "all"])}. '
+                    f'{nearest(name, everything)}'.strip()
+                )
         if given.list or given.verify:
             names = everything if 'all' in given.names else given.names or everything
             return 0 if show(manifest, names, given.root, verify=given.verify) else EXIT_USER_ERROR
-        names = [n for n in everything if manifest.weights[n].package] if 'all' in given.names else given.names or ['spynet']
+        names = (
+            [n for n in everything if manifest.weights[n].package]
+            if 'all' in given.names
+            else given.names or ['spynet']
+        )
         obtain(manifest, names, given.root, given.wheel)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)

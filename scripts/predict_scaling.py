@@ -1,10 +1,14 @@
-"""PREDICTS time and memory on GPUs that were not at hand, from counted FLOPs and bytes; nothing printed here was measured there.
+"""PREDICTS time and memory on GPUs that were not at hand, from counted FLOPs and bytes; nothing printed here was
+measured there.
 
     python scripts/predict_scaling.py [--gpu A100 H100] [--opt YAML] [--loader CLIPS_PER_SECOND]
-    python scripts/predict_scaling.py --check        the same reckoning for this machine's CPU, beside what it really takes
+    python scripts/predict_scaling.py --check        the same reckoning for this machine's CPU, beside what it really
+    takes
 
-Roofline, operator by operator: the larger of FLOPs over the arithmetic rate, bytes over the memory's bandwidth, and calls times the time of
-a kernel launch; summed over the parts of the network. Nothing is taken to be fused that the code does not fuse. docs/scaling.md explains.
+Roofline, operator by operator: the larger of FLOPs over the arithmetic rate, bytes over the memory's bandwidth, and
+    calls times the time of
+a kernel launch; summed over the parts of the network. Nothing is taken to be fused that the code does not fuse.
+docs/scaling.md explains.
 """
 
 import argparse
@@ -17,11 +21,11 @@ import torch
 from torch import nn
 
 from iart import log
-from iart.engine import flops
-from iart.engine.dry_run import DryRun, Load
-from iart.engine.flops import Counts, Work
 from iart.inference.costs import measure
+from iart.ops import flops
+from iart.ops.flops import Counts, Work
 from iart.options import load
+from iart.training.dry_run import DryRun, Load
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +36,9 @@ ADAM_BYTES = 40  # a weight and step: weight, gradient, two moments, average; re
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of the data sheet: TFLOP/s in float32 and in half precision (dense), GB/s of memory, of links in a node and between nodes."""
+    """Rates of the data sheet: TFLOP/s in float32 and in half precision (dense), GB/s of memory, of links in a node and
+    between nodes.
+    """
 
     fp32: float
     half: float
@@ -60,8 +66,12 @@ class Shares:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--gpu', nargs='+', choices=GPUS, default=['A100', 'H100'])
-    parser.add_argument('--opt', default=str(ROOT / 'options/IART_REDS_N6_300K.yml'), metavar='YAML', help='of a training run')
-    parser.add_argument('--size', type=int, nargs=2, default=(180, 320), metavar=('H', 'W'), help='of an LR frame to restore')
+    parser.add_argument(
+        '--opt', default=str(ROOT / 'options/IART_REDS_N6_300K.yml'), metavar='YAML', help='of a training run'
+    )
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(180, 320), metavar=('H', 'W'), help='of an LR frame to restore'
+    )
     parser.add_argument('--frames', type=int, default=100, help='of a clip to restore')
     parser.add_argument('--gpus', type=int, nargs='+', default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument('--node', type=int, default=8, help='GPUs in a machine')
@@ -73,9 +83,15 @@ def main() -> None:
     parser.add_argument('--arithmetic-share', type=float, default=0.5, help='of the arithmetic rate that is reached')
     parser.add_argument('--bandwidth-share', type=float, default=0.75, help='of the bandwidth that is reached')
     parser.add_argument('--launch', type=float, default=6.0, metavar='MICROSECONDS', help='of one kernel')
-    parser.add_argument('--overlap', type=float, default=0.5, help='of the backward pass, during which gradients travel')
     parser.add_argument(
-        '--loader', type=float, default=2.0, metavar='CLIPS/S', help='of one worker: scripts/benchmark_loader.py measures it'
+        '--overlap', type=float, default=0.5, help='of the backward pass, during which gradients travel'
+    )
+    parser.add_argument(
+        '--loader',
+        type=float,
+        default=2.0,
+        metavar='CLIPS/S',
+        help='of one worker: scripts/benchmark_loader.py measures it',
     )
     parser.add_argument('--workers', type=int, default=6, help='that read, for each GPU')
     text = "hold the reckoning against this CPU's time, for 3 frames of SIDE×SIDE (default 32)"
@@ -128,7 +144,9 @@ def seconds_by_part(counts: Counts, machine: Machine, shares: Shares, *, half: b
     return parts
 
 
-def inference(counts: dict[str, Counts], machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace) -> None:
+def inference(
+    counts: dict[str, Counts], machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace
+) -> None:
     """Table of milliseconds a frame."""
     works: dict[str, Work] = {}
     for (module, operator), work in counts['fp32'].items():
@@ -140,7 +158,13 @@ def inference(counts: dict[str, Counts], machines: dict[str, Machine], shares: S
             columns.append(f'{name} {precision}, ms')
             times.append(seconds_by_part(counts[precision], machine, shares, half=half))
     rows = [
-        [part, f'{w.flops / 1e9:,.0f}', f'{w.bytes / 1e9:,.1f}', str(w.calls), *(f'{1e3 * t.get(part, 0):.1f}' for t in times)]
+        [
+            part,
+            f'{w.flops / 1e9:,.0f}',
+            f'{w.bytes / 1e9:,.1f}',
+            str(w.calls),
+            *(f'{1e3 * t.get(part, 0):.1f}' for t in times),
+        ]
         for part, w in sorted(works.items(), key=lambda item: -item[1].flops)
     ]
     whole = sum(works.values(), Work())
@@ -159,21 +183,35 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
         costs = measure(network, CPU, precision)
         work, kept = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
         rows.append([precision, f'{work:,.0f}', f'{kept:.1f}', f'{work + arguments.frames * kept:,.0f}'])
-    columns = ['', 'a frame in the making, MB', 'kept for each frame, MB', f'{arguments.frames} frames on the device, MB']
+    columns = [
+        '',
+        'a frame in the making, MB',
+        'kept for each frame, MB',
+        f'{arguments.frames} frames on the device, MB',
+    ]
     log.table('PREDICTION: memory beside the weights (54 MB)', columns, rows)
 
 
-def training(run: DryRun, frame: Counts, machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace) -> None:
+def training(
+    run: DryRun, frame: Counts, machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace
+) -> None:
     """Tables of one step, and of many GPUs."""
     options = load(arguments.opt)
     assert options.train is not None
     section = options.datasets['train']
-    size = Load(section.batch_size_per_gpu, int(section.arguments['num_frame']), int(section.arguments['gt_size']) // options.scale)
+    size = Load(
+        section.batch_size_per_gpu,
+        int(section.arguments['num_frame']),
+        int(section.arguments['gt_size']) // options.scale,
+    )
     memory, work = run.on_paper()
     weights = sum(p.numel() for p in run.model.parameters())
     scale = size.pixels * size.frames / (arguments.size[0] * arguments.size[1])
     # Calls do not shrink with the frame: the launches of a frame are counted in full.
-    patch = {key: Work(int(w.flops * scale), int(w.bytes * scale), w.calls * size.frames * size.clips) for key, w in frame.items()}
+    patch = {
+        key: Work(int(w.flops * scale), int(w.bytes * scale), w.calls * size.frames * size.clips)
+        for key, w in frame.items()
+    }
     again = options.network_g.get('use_checkpoint') not in (None, False, 'none')
     rows = []
     for name, machine in machines.items():
@@ -183,10 +221,14 @@ def training(run: DryRun, frame: Counts, machines: dict[str, Machine], shares: S
             backward += sum(t for part, t in forward.items() if part in CHECKPOINTED)
         update = ADAM_BYTES * weights / (machine.memory * 1e9 * shares.bandwidth)
         one = sum(forward.values()) + backward + update
-        rows += [[name, *row] for row in scaling(one, backward, 4 * weights, size.clips, machine, options.train.total_iter, arguments)]
+        rows += [
+            [name, *row]
+            for row in scaling(one, backward, 4 * weights, size.clips, machine, options.train.total_iter, arguments)
+        ]
     log.logger.info(
         f'a step: {size.clips} × {size.frames} frames of {size.side}×{size.side}, {work.at(size) / 1e12:.2f} TFLOPs '
-        f'with what checkpointing repeats; about {memory.at(size) / 2**30:.1f} GB in {run.precision}; gradients {4 * weights / 1e6:.0f} MB'
+        f'with what checkpointing repeats; about {memory.at(size) / 2**30:.1f} GB in {run.precision}; gradients '
+        f'{4 * weights / 1e6:.0f} MB'
     )
     columns = [
         '',
@@ -202,7 +244,13 @@ def training(run: DryRun, frame: Counts, machines: dict[str, Machine], shares: S
 
 
 def scaling(
-    one: float, backward: float, gradient_bytes: int, clips: int, machine: Machine, iterations: int, arguments: argparse.Namespace
+    one: float,
+    backward: float,
+    gradient_bytes: int,
+    clips: int,
+    machine: Machine,
+    iterations: int,
+    arguments: argparse.Namespace,
 ) -> list[list[str]]:
     """Rows for 1 to many GPUs: a ring exchanges the gradients, partly while the backward pass still runs."""
     rows = []
@@ -242,7 +290,9 @@ def check(network: nn.Module, side: int) -> None:
     predicted = sum(parts.values())
     log.logger.info(f'{torch.get_num_threads()} threads: {gemm / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s')
     rows = [[part, f'{t:.2f}'] for part, t in sorted(parts.items(), key=lambda item: -item[1])]
-    log.table(f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}'])
+    log.table(
+        f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}']
+    )
     log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
 
 

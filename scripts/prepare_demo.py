@@ -52,14 +52,19 @@ def shrink(frame: np.ndarray) -> np.ndarray:
     height, width = GT_SIZE
     wide = round(frame.shape[1] * height / frame.shape[0])
     if frame.shape[0] < height or wide < width:
-        raise DataError(f'clip: found frames of {frame.shape[1]}×{frame.shape[0]}; wanted at least {width}×{height} and 16:9 or wider')
+        raise DataError(
+            f'clip: got frames of {frame.shape[1]}×{frame.shape[0]}, expected at least {width}×{height} and 16:9 '
+            'or wider'
+        )
     smaller = cv2.resize(frame, (wide, height), interpolation=cv2.INTER_AREA)
     left = (wide - width) // 2
     return np.ascontiguousarray(smaller[:, left : left + width])
 
 
 def clip_of(index: int) -> tuple[str, str] | None:
-    """(train or val, clip name) that a film frame belongs to; None for the frames between. A clip is named after its first frame."""
+    """(train or val, clip name) that a film frame belongs to; None for the frames between. A clip is named after its
+    first frame.
+    """
     for phase, clips in PARTS.items():
         for first, last in clips:
             if first <= index <= last:
@@ -99,7 +104,7 @@ def write_frames(clip: Path, folder: Path) -> None:
             decoded += 1
             bar.advance()
     if decoded < total:
-        raise DataError(f'{clip}: found {decoded} frames; wanted {total}')
+        raise DataError(f'{clip}: got {decoded} frames, expected {total}')
 
 
 def prepare(out: Path = FRAMES, clip: Path = CLIP) -> Path:
@@ -117,7 +122,7 @@ def prepare(out: Path = FRAMES, clip: Path = CLIP) -> Path:
     if note.is_file() and json.loads(note.read_text(encoding='utf-8')) == wanted:
         return out
     if out.exists() and not note.is_file() and any(out.iterdir()):
-        raise DataError(f'{out}: found a folder that this script did not write; wanted a new folder, or remove it')
+        raise DataError(f'{out}: got a folder that this script did not write, expected a new folder, or remove it')
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as temporary:
         fresh = Path(temporary) / out.name

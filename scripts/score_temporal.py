@@ -2,7 +2,8 @@
 
     python scripts/score_temporal.py RESTORED GT [--spynet FILE] [--device auto] [--csv FILE]
 
-RESTORED and GT are folders of clip folders (such as results/<name>/visualization/<set>, written by `iart test --save-frames`),
+RESTORED and GT are folders of clip folders (such as results/<name>/visualization/<set>, written by `iart test
+--save-frames`),
 LMDBs or videos; frames belong together by their place. What the figures mean: iart/metrics/temporal.py.
 """
 
@@ -28,7 +29,10 @@ def main() -> None:
     parser.add_argument('restored', type=Path)
     parser.add_argument('gt', type=Path)
     parser.add_argument(
-        '--spynet', type=Path, default=WEIGHTS, help=f'weights of SPyNet, or of a network that holds one (default {WEIGHTS})'
+        '--spynet',
+        type=Path,
+        default=WEIGHTS,
+        help=f'weights of SPyNet, or of a network that holds one (default {WEIGHTS})',
     )
     parser.add_argument('--device', default='auto')
     parser.add_argument('--csv', type=Path, help='write the figures there, too')
@@ -43,7 +47,10 @@ def main() -> None:
         [clip, f'{s.tof:.4f}', f'{1e3 * s.warping_error:.4f}', f'{1e3 * s.gt_warping_error:.4f}', str(s.pairs)]
         for clip, s in scores.items()
     ]
-    mean = [sum(getattr(s, key) for s in scores.values()) / len(scores) for key in ('tof', 'warping_error', 'gt_warping_error')]
+    mean = [
+        sum(getattr(s, key) for s in scores.values()) / len(scores)
+        for key in ('tof', 'warping_error', 'gt_warping_error')
+    ]
     footer = ['mean of clips', *cells(*mean), '']
     log.table('temporal consistency', ['clip', 'tOF (pixels)', 'warping error x1000', 'of GT', 'pairs'], rows, footer)
     if arguments.csv:

@@ -6,14 +6,14 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import load_file
 
 import iart
 from iart.archs.alignment_study_arch import AlignmentStudyNet
-from iart.archs.building import build_network
-from iart.archs.foreign import recognise
+from iart.archs.builder import build_network
 from iart.archs.iart_arch import IART
+from iart.archs.recognize import recognize
 from iart.archs.released import dead_parameters
 from iart.registry import LOSS_REGISTRY, build
 
@@ -58,15 +58,20 @@ def test_frames_are_those_of_the_released_code(reference, row):
     network = fill(AlignmentStudyNet(alignment=ROWS[row]), 'lab-study')
     sr = network(reference['study.lq'], flows_of(reference))
     assert (sr - reference[f'study.{row}.sr']).abs().max() < 2e-5
-    assert torch.equal(sr, torch.stack(list(network.frames(reference['study.lq'].unbind(1), flows=flows_of(reference))), dim=1))
+    assert torch.equal(
+        sr, torch.stack(list(network.frames(reference['study.lq'].unbind(1), flows=flows_of(reference))), dim=1)
+    )
 
 
 def test_loss_and_gradients_are_those_of_the_released_code(reference):
-    """In float64: one activation lies so near the kink of its LeakyReLU that another convolution kernel's rounding flips it."""
+    """In float64: one activation lies so near the kink of its LeakyReLU that another convolution kernel's rounding
+    flips it.
+    """
     network = fill(AlignmentStudyNet(), 'lab-study').double()
     gt = np.random.RandomState(zlib.crc32(b'lab/study/gt')).random_sample((1, 2, 3, 64, 80)).astype(np.float32)
     sr = network(reference['study.lq'].double(), flows_of(reference))
-    # One pixel lies 7e-7 from its ground truth, where the slope of the loss turns from -1 to 1: less than the float32 rounding of the
+    # One pixel lies 7e-7 from its ground truth, where the slope of the loss turns from -1 to 1: less than the float32
+    # rounding of the
     # reference. So the loss is taken at the reference's own output.
     sr = sr + (reference['study.implicit.sr'] - sr).detach()
     loss = build(LOSS_REGISTRY, {'type': 'CharbonnierLoss'})(sr, torch.from_numpy(gt))
@@ -89,13 +94,14 @@ def test_parameters_with_and_without_dead_weights(name):
 
 
 @pytest.mark.parametrize(
-    ('added', 'alignment'), [(None, 'FlowWarpAlignment'), *((row, None) for row in ('implicit', 'fgdc', 'fgda', 'nearest4'))]
+    ('added', 'alignment'),
+    [(None, 'FlowWarpAlignment'), *((row, None) for row in ('implicit', 'fgdc', 'fgda', 'nearest4'))],
 )
 def test_released_checkpoints_load(layout, tmp_path, added, alignment):
     entries = {**layout['base'], **(layout[added] if added else {})}
     state = {name: torch.rand(entry['shape']).to(getattr(torch, entry['dtype'])) for name, entry in entries.items()}
     torch.save({'params': state}, tmp_path / 'study.pth')
-    section = recognise(state)
+    section = recognize(state)
     assert section['type'] == 'AlignmentStudyNet'
     assert alignment in (None, section['alignment']['type'])
     network = build_network(section)
@@ -120,7 +126,7 @@ def test_psrt_checkpoints_load_by_renaming(shared, tmp_path):
     )
     assert parameters == 13_366_943
     torch.save({'params': state}, tmp_path / 'psrt.pth')
-    section = recognise(state)
+    section = recognize(state)
     assert section['alignment'] == {'type': 'PatchAlignment'}
     network = build_network(section)
     assert isinstance(network, IART)
@@ -130,7 +136,8 @@ def test_psrt_checkpoints_load_by_renaming(shared, tmp_path):
 
 @pytest.mark.parametrize('readout', ['aligned', 'current'])
 @pytest.mark.parametrize(
-    ('domain', 'alignment'), [('feature', 'ImplicitAlignment'), ('image', 'FlowWarpAlignment'), ('image', 'PatchAlignment')]
+    ('domain', 'alignment'),
+    [('feature', 'ImplicitAlignment'), ('image', 'FlowWarpAlignment'), ('image', 'PatchAlignment')],
 )
 def test_every_weight_is_trained(readout, domain, alignment):
     network = AlignmentStudyNet(**SMALL, readout=readout, domain=domain, alignment={'type': alignment})

@@ -4,17 +4,17 @@ import json
 
 import pytest
 import torch
-from tiny import NETWORK, TinyFlow
+from helpers.tiny import NETWORK, TinyFlow
 
 from iart.alignments.implicit_alignment import ImplicitAlignment, _pixel_rows
-from iart.archs.building import build_network
-from iart.engine import alignment_views
-from iart.engine.alignment_views import bilinear_weights, colour_offsets, watch, write_views
-from iart.engine.evaluator import SetScores
-from iart.engine.score_report import Material, SetReport
+from iart.archs.builder import build_network
 from iart.image import read_image, write_png
 from iart.ops.sine import offset_code, tap_code
 from iart.ops.taps import sampling_taps
+from iart.scoring import alignment_views
+from iart.scoring.alignment_views import bilinear_weights, colour_offsets, watch, write_views
+from iart.scoring.evaluator import SetScores
+from iart.scoring.report import Material, SetReport
 
 CPU = torch.device('cpu')
 
@@ -36,7 +36,15 @@ def test_tap_weights_are_the_attention(window):
         index, offset = sampling_taps(flow, window)
         query = align.q(_pixel_rows(current) + offset_code(offset, window, 12)) * 4**-0.5
         keys = align.k(_pixel_rows(source)[index] + tap_code(window, 12, CPU).unsqueeze(1))
-        wanted = (query * keys).unflatten(2, (3, 4)).sum(3).softmax(0).permute(2, 0, 1).unflatten(2, (2, 9, 10)).permute(2, 0, 1, 3, 4)
+        wanted = (
+            (query * keys)
+            .unflatten(2, (3, 4))
+            .sum(3)
+            .softmax(0)
+            .permute(2, 0, 1)
+            .unflatten(2, (2, 9, 10))
+            .permute(2, 0, 1, 3, 4)
+        )
     assert weights.shape == (2, 3, window**2, 9, 10)
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 3, 9, 10))
     pixels = index.view(window**2, 2, 9, 10)
@@ -68,7 +76,10 @@ def test_last_pass_is_watched():
 def report_on(root, frames):
     random = torch.Generator().manual_seed(0)
     for j in range(frames):
-        write_png(root / 'lq' / 'a' / f'{j}.png', torch.randint(0, 256, (20, 18, 3), dtype=torch.uint8, generator=random).numpy())
+        write_png(
+            root / 'lq' / 'a' / f'{j}.png',
+            torch.randint(0, 256, (20, 18, 3), dtype=torch.uint8, generator=random).numpy(),
+        )
     section = {'type': 'VideoRecurrentTestDataset', 'dataroot_lq': str(root / 'lq')}
     return SetReport('test', SetScores('Set', (), (), 0.0), None, (), Material(section, {}, ('a',)))
 

@@ -1,14 +1,16 @@
-"""Every alignment of the registry, and every option of each: shapes, gradients, integer flow, constants, precision, equivariance."""
+"""Every alignment of the registry, and every option of each: shapes, gradients, integer flow, constants, precision,
+equivariance.
+"""
 
 import itertools
 
 import pytest
 import torch
-from rebuilt import fill
-from tiny import TinyFlow
+from helpers.rebuilt import fill
+from helpers.tiny import TinyFlow
 
 from iart import registry
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 from iart.archs.iart_arch import IART
 from iart.errors import OptionsError, UserError
 from iart.ops.warp import flow_warp
@@ -28,8 +30,14 @@ OPTIONS = {
         {'residual': 'bilinear'},
     ],
 }
-SECTIONS = [{'type': name, **chosen} for name in registry.ours(ALIGNMENT_REGISTRY) for chosen in [{}, *OPTIONS.get(name, [])]]
-NO_GRADIENT = {'DeformableConvAlignment': 'conv_offset', 'DeformableAttentionAlignment': 'conv_offset', 'ImplicitAlignment': 'k.bias'}
+SECTIONS = [
+    {'type': name, **chosen} for name in registry.ours(ALIGNMENT_REGISTRY) for chosen in [{}, *OPTIONS.get(name, [])]
+]
+NO_GRADIENT = {
+    'DeformableConvAlignment': 'conv_offset',
+    'DeformableAttentionAlignment': 'conv_offset',
+    'ImplicitAlignment': 'k.bias',
+}
 """What truthfully gets none: layers before the offsets' last one, which starts at zero; a constant of all logits."""
 RESIDUAL = {'q.weight', 'q.bias', 'k.weight', 'k.bias'}  # attention over values that start at zero
 
@@ -75,10 +83,14 @@ def test_every_parameter_gets_a_gradient(section):
     out = align(*inputs)
     (out * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     without = {name for name, p in align.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-5}
-    expected = {n for n, _ in align.named_parameters() if n.startswith(NO_GRADIENT.get(section['type'], '-')) and 'k.bias' in n}
+    expected = {
+        n for n, _ in align.named_parameters() if n.startswith(NO_GRADIENT.get(section['type'], '-')) and 'k.bias' in n
+    }
     if 'conv_offset' in NO_GRADIENT.get(section['type'], ''):
         last = max(int(name.split('.')[1]) for name, _ in align.named_parameters() if name.startswith('conv_offset'))
-        expected = {n for n, _ in align.named_parameters() if n.startswith('conv_offset') and n.split('.')[1] != str(last)}
+        expected = {
+            n for n, _ in align.named_parameters() if n.startswith('conv_offset') and n.split('.')[1] != str(last)
+        }
     if section.get('residual'):
         expected |= RESIDUAL
     assert without == expected
@@ -142,10 +154,13 @@ def test_following_the_flow(name):
     """Moving source and flow together by whole pixels changes nothing where the image border is far."""
     if name == 'NoAlignment':
         pytest.skip('it does not use the flow')
-    keys = {'keys': 'source'} if name == 'DeformableAttentionAlignment' else {}  # keys from the current frame do not follow the source
+    keys = (
+        {'keys': 'source'} if name == 'DeformableAttentionAlignment' else {}
+    )  # keys from the current frame do not follow the source
     align, (source, current, flow) = aligner({'type': name, **keys}), clip(size=(40, 40))
     moved = align(source.roll((2, 1), (2, 3)), current, flow + torch.tensor([1.0, 2.0]).view(1, 2, 1, 1))
-    # What predicts offsets from the flow itself, and not only from what it points to, need not agree once it is trained.
+    # What predicts offsets from the flow itself, and not only from what it points to, need not agree once it is
+    # trained.
     inner = (..., slice(12, 28), slice(12, 28))
     torch.testing.assert_close(moved[inner], align(source, current, flow)[inner], atol=1e-3, rtol=1e-3)
 
@@ -175,7 +190,10 @@ def test_residual_alignment_starts_as_bilinear_warping():
 def test_residual_between_bilinear_and_implicit():
     """With an identity as value projection and no codes of the taps the residual form is the implicit alignment."""
     source, current, flow = clip()
-    residual, plain = (fill(aligner({'type': 'ImplicitAlignment', 'codes': 'offset', 'residual': r}), 'same') for r in ('bilinear', None))
+    residual, plain = (
+        fill(aligner({'type': 'ImplicitAlignment', 'codes': 'offset', 'residual': r}), 'same')
+        for r in ('bilinear', None)
+    )
     for align in (residual, plain):
         align.v.weight.copy_(torch.eye(12))
         align.v.bias.zero_()
@@ -214,7 +232,11 @@ def test_values_out_of_range_are_named(name, wrong):
 
 @pytest.mark.parametrize(
     ('typed', 'hint'),
-    [({'resamplng': 'nearest'}, 'resampling'), ({'resampling': 'trilinear'}, 'nearest'), ({'paddin': 'zeros'}, 'padding')],
+    [
+        ({'resamplng': 'nearest'}, 'resampling'),
+        ({'resampling': 'trilinear'}, 'nearest'),
+        ({'paddin': 'zeros'}, 'padding'),
+    ],
 )
 def test_typing_errors_are_answered_with_the_nearest_name(typed, hint):
     with pytest.raises(OptionsError, match=hint):
@@ -238,17 +260,34 @@ def test_small_frames_are_refused_by_patches():
 )
 @pytest.mark.parametrize('shared', [True, False])
 def test_propagation_of_the_network(propagation, window, alignment, shared):
-    section = {**NETWORK, 'window_size': [window, 4, 4], 'propagation': propagation, 'alignment': alignment, 'shared_alignment': shared}
+    section = {
+        **NETWORK,
+        'window_size': [window, 4, 4],
+        'propagation': propagation,
+        'alignment': alignment,
+        'shared_alignment': shared,
+    }
     network = build_network({'type': 'IART', **section, 'flow': {'type': 'zero'}})
     network(torch.rand(1, 4, 3, 16, 16)).square().mean().backward()
     assert [n for n, p in network.named_parameters() if p.grad is None] == []
     aligns = 1 if shared else len(network.propagation.passes)
-    assert sum(isinstance(m, type(next(m for m in network.modules() if hasattr(m, 'trains_flow')))) for m in network.modules()) == aligns
+    assert (
+        sum(
+            isinstance(m, type(next(m for m in network.modules() if hasattr(m, 'trains_flow'))))
+            for m in network.modules()
+        )
+        == aligns
+    )
 
 
 def test_first_order_sees_the_next_frame_only():
     """A frame two steps away has no influence within one pass whose own outputs are cut."""
-    section = {**NETWORK, 'window_size': [2, 4, 4], 'alignment': {'type': 'FlowWarpAlignment'}, 'flow': {'type': 'zero'}}
+    section = {
+        **NETWORK,
+        'window_size': [2, 4, 4],
+        'alignment': {'type': 'FlowWarpAlignment'},
+        'flow': {'type': 'zero'},
+    }
     network = build_network({'type': 'IART', **section, 'propagation': {'order': 1, 'passes': ['forward_1']}}).eval()
     lq = torch.rand(1, 3, 3, 16, 16)
     changed = lq.clone()
@@ -267,7 +306,10 @@ def test_first_order_sees_the_next_frame_only():
         ({'flow': {'type': 'spinet'}}, r"did you mean 'spynet'"),
         ({'flow': {'type': 'spynet', 'pth': 'x'}}, r"network_g\.flow\.pth.*did you mean 'path'"),
         ({'flow': {'type': 'raft', 'size': 'huge'}}, r'size large or small'),
-        ({'alignment': {'type': 'DeformableConvAlignment', 'order': 2}, 'propagation': {'order': 1}}, r'expected order 1'),
+        (
+            {'alignment': {'type': 'DeformableConvAlignment', 'order': 2}, 'propagation': {'order': 1}},
+            r'expected order 1',
+        ),
     ],
 )
 def test_mistakes_in_the_options_of_the_network_are_answered(changes, message, tiny_flow):
@@ -278,7 +320,7 @@ def test_mistakes_in_the_options_of_the_network_are_answered(changes, message, t
 def test_given_flow_replaces_the_estimator():
     network = build_network({'type': 'IART', **NETWORK, 'flow': {'type': 'gt'}}).eval()
     lq, flow = torch.rand(1, 3, 3, 16, 18), torch.rand(1, 2, 2, 16, 18)
-    with torch.no_grad(), pytest.raises(UserError, match='expected a data set that delivers it'):
+    with torch.no_grad(), pytest.raises(UserError, match='expected a data set that has it'):
         network(lq)
     with torch.no_grad():
         assert (network(lq, (flow, flow)) - network(lq, (flow * 0, flow * 0))).abs().max() > 0
@@ -296,7 +338,11 @@ def test_raft_estimates_flow_on_small_frames(tmp_path):
 
     torch.save(raft_small(weights=None).state_dict(), tmp_path / 'raft.pth')
     network = build_network(
-        {'type': 'IART', **NETWORK, 'flow': {'type': 'raft', 'size': 'small', 'path': str(tmp_path / 'raft.pth'), 'updates': 1}}
+        {
+            'type': 'IART',
+            **NETWORK,
+            'flow': {'type': 'raft', 'size': 'small', 'path': str(tmp_path / 'raft.pth'), 'updates': 1},
+        }
     )
     assert not any(p.requires_grad for p in network.spynet.parameters())
     assert not network.train().spynet.network.training

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.prepared_clips import snapshot, texture, write_benchmark, write_gt
 from PIL import Image
-from prepared_clips import snapshot, texture, write_benchmark, write_gt
 
 from iart import cli
 from iart.image import encode_png
@@ -80,7 +80,7 @@ SPOILERS = {
     sixteen_bits: '16 bits',
     jpeg_named_png: 'JPEG',
     jpeg_among: 'jpg',
-    other_size: '64x48; wanted 128x96',
+    other_size: '64x48, expected 128x96',
     Path.unlink: 'missing',
     link_to_itself: 'symbolic links',
 }
@@ -121,7 +121,10 @@ def pairs(tmp_path):
         (lambda d: (d / 'BIx4/001/00000002.png').unlink(), ['001', '00000002.png', '4 LR and 5 GT']),
         (lambda d: (d / 'GT/001/00000004.png').unlink(), ['001', '00000004.png']),
         (lambda d: shutil.rmtree(d / 'GT/000'), ['000', 'no frames', 'GT']),
-        (lambda d: [p.write_bytes(encode_png(texture(0, 0, (98, 130)))) for p in (d / 'GT/000').iterdir()], ['130x98', '128x96', '000']),
+        (
+            lambda d: [p.write_bytes(encode_png(texture(0, 0, (98, 130)))) for p in (d / 'GT/000').iterdir()],
+            ['130x98', '128x96', '000'],
+        ),
     ],
     ids=['missing-lr', 'unequal-length', 'missing-clip', 'no-multiple-of-the-scale'],
 )
@@ -136,7 +139,8 @@ def test_pairs_that_do_not_fit(tmp_path, capsys, spoil, words, how):
     else:
         yml = tmp_path / 'x.yml'
         yml.write_text(
-            f'name: x\nnetwork_g: {{type: BasicVSR, num_feat: 4, num_block: 1}}\npath: {{results_root: {tmp_path}/results}}\ndatasets:\n'
+            f'name: x\nnetwork_g: {{type: BasicVSR, num_feat: 4, num_block: 1}}\npath: '
+            f'{{results_root: {tmp_path}/results}}\ndatasets:\n'
             f'  test: {{type: VideoRecurrentTestDataset, dataroot_gt: {data}/GT, dataroot_lq: {data}/BIx4}}\n'
         )
         with pytest.raises(SystemExit) as stop:
@@ -236,7 +240,7 @@ def test_disk_full(gt, tmp_path, capsys, maker, limit):
 
 def test_two_runs_at_once(gt, tmp_path, capsys, monkeypatch):
     """The second is sent away, the first finishes untouched."""
-    from iart.preparing import degrading
+    from iart.preparing import degrade as degrading
 
     begun, go_on, real = threading.Event(), threading.Event(), degrading.degrade_uint8
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 import yaml
-from tiny import TinyFlow, options, write_clips, write_options
+from helpers.tiny import TinyFlow, options, write_clips, write_options
 
 from iart import cli
-from iart.archs.building import build_network
+from iart.archs.builder import build_network
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,9 @@ def test_bicubic_needs_no_weights(tmp_path):
 def test_folders_on_the_command_line_win_and_gt_may_be_missing(tmp_path):
     write_clips(tmp_path)
     torch.save({'params': build_network(options(tmp_path)).state_dict()}, tmp_path / 'w.pth')
-    path = write_options(tmp_path, datasets__val__dataroot_gt=str(tmp_path / 'nowhere'), datasets__val__dataroot_lq='nowhere')
+    path = write_options(
+        tmp_path, datasets__val__dataroot_gt=str(tmp_path / 'nowhere'), datasets__val__dataroot_lq='nowhere'
+    )
     code = run('test', '-opt', path, '--weights', tmp_path / 'w.pth', '--lq', tmp_path / 'LR', '--save-frames')
     assert code == 0
     assert len(list((tmp_path / 'results').rglob('*.png'))) == 8
@@ -117,19 +119,27 @@ def test_mistakes_are_messages(tmp_path, capsys, monkeypatch, arguments, message
 
 
 def test_help_is_quick_and_needs_no_torch():
-    code = "import sys; from iart import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys; from iart import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' "
+        'not in sys.modules'
+    )
     subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
 
 
 def test_the_package_is_lazy():
-    code = "import sys, iart; assert 'torch' not in sys.modules; iart.build_network; assert 'torch' in sys.modules; print(iart.VERSION)"
+    code = (
+        "import sys, iart; assert 'torch' not in sys.modules; iart.build_network; assert 'torch' in "
+        'sys.modules; print(iart.__version__)'
+    )
     done = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True)
     assert done.stdout.strip()
 
 
 @pytest.mark.parametrize('script', ['train.py', 'test_IART_reds_N6.py', 'test_IART_reds_N16.py'])
 def test_scripts_at_the_top_are_the_same_commands(repository, script):
-    done = subprocess.run([sys.executable, str(repository / script), '--help'], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(repository / script), '--help'], capture_output=True, text=True, check=True
+    )
     assert '--force_yml' in done.stdout
 
 

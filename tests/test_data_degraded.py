@@ -1,4 +1,6 @@
-"""LR made on the fly equals the same part of the degraded frame, to the bit; crops of PNG files equal crops of the decoded ones."""
+"""LR made on the fly equals the same part of the degraded frame, to the bit; crops of PNG files equal crops of the
+decoded ones.
+"""
 
 import io
 import struct
@@ -7,8 +9,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from helpers.prepared_clips import texture, write_gt, write_lr
 from PIL import Image
-from prepared_clips import texture, write_gt, write_lr
 
 from iart.data import png
 from iart.data.degraded import DegradedStore, TrimmedStore
@@ -74,7 +76,9 @@ def _file(width, height, interlaced, raw):
     packed = zlib.compress(raw)
     parts = [(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, interlaced)), (b'tEXt', b'a\0b')]
     parts += [(b'IDAT', packed[:100]), (b'IDAT', packed[100:]), (b'IEND', b'')]
-    return b'\x89PNG\r\n\x1a\n' + b''.join(struct.pack('>I', len(d)) + k + d + struct.pack('>I', zlib.crc32(k + d)) for k, d in parts)
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(d)) + k + d + struct.pack('>I', zlib.crc32(k + d)) for k, d in parts
+    )
 
 
 def test_crops_of_every_filter():
@@ -91,7 +95,9 @@ def test_the_quick_way_is_taken_frame_after_frame(monkeypatch):
     """Frames of one size in a row: the decoder must not mix them."""
     monkeypatch.setattr(png, 'decode_image', lambda data, name: pytest.fail('took the slow way'))
     for n in range(4):
-        assert np.array_equal(decode_crop(encode_png(texture(n, 0), n), 'x', Box(3, 5, 60, 70), (96, 128)), texture(n, 0)[3:63, 5:75])
+        assert np.array_equal(
+            decode_crop(encode_png(texture(n, 0), n), 'x', Box(3, 5, 60, 70), (96, 128)), texture(n, 0)[3:63, 5:75]
+        )
 
 
 @pytest.mark.parametrize('how', ['interlaced', 'jpeg', 'bmp'])
@@ -103,7 +109,9 @@ def test_unusual_files_take_the_ordinary_way(how):
         held = io.BytesIO()
         Image.fromarray(image).save(held, how, **({'quality': 100, 'subsampling': 0} if how == 'jpeg' else {}))
         data = held.getvalue()
-    assert np.abs(decode_crop(data, 'x', Box(3, 5, 60, 70), (96, 128)).astype(int) - image[3:63, 5:75]).max() <= (8 if how == 'jpeg' else 0)
+    assert np.abs(decode_crop(data, 'x', Box(3, 5, 60, 70), (96, 128)).astype(int) - image[3:63, 5:75]).max() <= (
+        8 if how == 'jpeg' else 0
+    )
 
 
 def _interlaced(image):
@@ -120,5 +128,5 @@ def test_cut_files_are_refused(cut):
 
 
 def test_another_size_is_refused():
-    with pytest.raises(DataError, match='frame 7: found 128x96; wanted 130x96'):
+    with pytest.raises(DataError, match='frame 7: got 128x96, expected 130x96'):
         decode_crop(encode_png(texture(0, 0)), 'frame 7', Box(0, 0, 8, 8), (96, 130))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lmdb
 import numpy as np
 import pytest
-from data_clips import gt_frame, lr_frame, write_clips, write_lmdbs
+from helpers.data_clips import gt_frame, lr_frame, write_clips, write_lmdbs
 
 from iart.data.frames import FolderStore, LmdbStore, open_store
 from iart.errors import DataError
@@ -137,7 +137,7 @@ def test_wrong_roots_say_what_is_wanted(tmp_path):
         FolderStore(tmp_path / 'absent')
     with pytest.raises(DataError, match=r'io_backend: \{type: lmdb\}'):
         FolderStore(lmdbs['dataroot_gt'])
-    with pytest.raises(DataError, match=r'found no data\.mdb'):
+    with pytest.raises(DataError, match=r'got no data\.mdb'):
         LmdbStore(clips['dataroot_gt'])
     with pytest.raises(DataError, match='1 images directly in it'):
         FolderStore(tmp_path / 'gt' / '000').clips()

@@ -1,11 +1,11 @@
 """What is found before training starts: clips, counts and sizes that do not fit together."""
 
 import pytest
-from data_clips import gt_frame, lr_frame, write_clips
+from helpers.data_clips import gt_frame, lr_frame, write_clips
 
 from iart.data.frames import FolderStore
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairing import choose_clips, missing_numbers, pair_clips
+from iart.data.pairs import choose_clips, missing_numbers, pair_clips
 from iart.errors import DataError
 from iart.image import write_png
 
@@ -50,7 +50,7 @@ def test_all_problems_are_in_one_message(root):
         check(root)
     text = str(caught.value)
     assert 'lq/000/00000004.png' in text
-    assert 'gt/001/00000000.png: found 44x32; wanted 48x32, 4 times' in text
+    assert 'gt/001/00000000.png: got 44x32, expected 48x32, 4 times' in text
     assert 'clip 002: no frames in' in text
 
 
@@ -65,13 +65,13 @@ def test_long_lists_are_cut(tmp_path):
 def test_wrong_size_in_the_middle(root):
     write_png(root / 'lq' / '000' / '00000003.png', lr_frame(0, 3, (32, 40)))
     check(root)
-    with pytest.raises(DataError, match=r'lq/000/00000003\.png: found 10x8; wanted 12x8'):
+    with pytest.raises(DataError, match=r'lq/000/00000003\.png: got 10x8, expected 12x8'):
         check(root, every_size=True)
 
 
 def test_empty_file_is_named(root):
     (root / 'gt' / '001' / '00000000.png').write_bytes(b'')
-    with pytest.raises(DataError, match=r'gt/001/00000000\.png: found an empty file'):
+    with pytest.raises(DataError, match=r'gt/001/00000000\.png: got an empty file'):
         check(root)
 
 
@@ -87,11 +87,11 @@ def test_different_names_are_paired_in_order(tmp_path):
 
 
 def test_counts_and_sizes_of_the_meta_file(root):
-    with pytest.raises(DataError, match=r'clip 000: found 5 frames .* wanted 6'):
+    with pytest.raises(DataError, match=r'clip 000: got 5 frames .* expected 6'):
         check(root, {'000': MetaClip(6)})
-    with pytest.raises(DataError, match='found 48x32; wanted 64x32'):
+    with pytest.raises(DataError, match='got 48x32, expected 64x32'):
         check(root, {'000': MetaClip(5, (32, 64))})
-    with pytest.raises(DataError, match=r'clip 002: no frames in .*lq; wanted 5'):
+    with pytest.raises(DataError, match=r'clip 002: no frames in .*lq, expected 5'):
         check(root, {'002': MetaClip(5)})
 
 
@@ -131,7 +131,8 @@ def test_meta_file_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('text', 'message'), [('000 (720,1280,3)', r'meta\.txt:1: found'), ('a 1\na 2', 'second time'), ('\n', 'found no clips')]
+    ('text', 'message'),
+    [('000 (720,1280,3)', r'meta\.txt:1: got'), ('a 1\na 2', 'second time'), ('\n', 'got no clips')],
 )
 def test_bad_meta_files(tmp_path, text, message):
     (tmp_path / 'meta.txt').write_text(text)

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from data_clips import SCALE, gt_frame, write_clips, write_lmdbs
+from helpers.data_clips import SCALE, gt_frame, write_clips, write_lmdbs
 
-from iart.data.building import build_dataset
+from iart.data.loaders import build_dataset
 from iart.data.recurrent_dataset import REDSRecurrentDataset, VideoClipDataset, Vimeo90KRecurrentDataset
 from iart.errors import DataError, OptionsError, UserError
 from iart.image import to_uint8, write_png
@@ -46,7 +46,12 @@ def test_item_is_a_square_of_the_frames_it_names(reds):
         for image, frame in zip(to_uint8(item['gt']), indexes(item), strict=True):
             clip = ['000', '001', '020', '240'].index(item['clip'])
             whole = gt_frame(clip, frame)
-            places = [(y, x) for y in range(0, 17, 4) for x in range(0, 33, 4) if np.array_equal(whole[y : y + 16, x : x + 16], image)]
+            places = [
+                (y, x)
+                for y in range(0, 17, 4)
+                for x in range(0, 33, 4)
+                if np.array_equal(whole[y : y + 16, x : x + 16], image)
+            ]
             assert len(places) == 1
             seen.update(places)
     assert len(seen) > 5
@@ -59,7 +64,9 @@ def test_flips_turn_both_sides_alike(reds):
     for epoch in range(20):
         item = turned[(epoch, 0)]
         assert corresponds(item)
-        assert torch.isclose(item['gt'].sum(), plain[(epoch, 0)]['gt'].sum())  # the same square: switches do not move crops
+        assert torch.isclose(
+            item['gt'].sum(), plain[(epoch, 0)]['gt'].sum()
+        )  # the same square: switches do not move crops
         changed += not torch.equal(item['gt'], plain[(epoch, 0)]['gt'])
     assert changed > 10
 
@@ -124,7 +131,9 @@ def test_reds_partitions(reds, partition, test_mode, clips):
 
 def test_meta_file_chooses_the_clips(reds, tmp_path):
     (tmp_path / 'meta.txt').write_text('001 5 (32,48,3)\n020 5 (32,48,3)\n')
-    dataset = REDSRecurrentDataset(**reds, num_frame=2, gt_size=16, val_partition='REDS4', meta_info_file=str(tmp_path / 'meta.txt'))
+    dataset = REDSRecurrentDataset(
+        **reds, num_frame=2, gt_size=16, val_partition='REDS4', meta_info_file=str(tmp_path / 'meta.txt')
+    )
     assert [c.name for c in dataset.clips] == ['001']
 
 
@@ -132,7 +141,10 @@ def test_meta_file_chooses_the_clips(reds, tmp_path):
 def test_lmdb_gives_the_items_of_folders(reds, tmp_path, cache):
     options = {'num_frame': 3, 'gt_size': 16, 'use_hflip': True, 'use_rot': True}
     lmdbs = write_lmdbs(tmp_path, {'000': 5, '001': 5, '020': 5, '240': 5})
-    folders, lmdb = VideoClipDataset(**reds, **options), VideoClipDataset(**lmdbs, **options, io_backend={'type': 'lmdb'}, cache_data=cache)
+    folders, lmdb = (
+        VideoClipDataset(**reds, **options),
+        VideoClipDataset(**lmdbs, **options, io_backend={'type': 'lmdb'}, cache_data=cache),
+    )
     for position in (0, 7, 7, 19):
         assert torch.equal(folders[position]['gt'], lmdb[position]['gt'])
         assert folders[position]['frames'] == lmdb[position]['frames']
@@ -161,13 +173,13 @@ def test_vimeo_mirrors_seven_frames_to_fourteen(vimeo):
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
-        ({'gt_size': 18}, 'gt_size: found 18; wanted a multiple of scale'),
-        ({'num_frame': 0}, 'num_frame: found 0'),
+        ({'gt_size': 18}, 'gt_size: got 18, expected a multiple of scale'),
+        ({'num_frame': 0}, 'num_frame: got 0'),
         ({'interval_list': [0]}, 'interval_list'),
         ({'test_mode': True}, 'val_partition'),
         ({'gt_sizes': 16}, "did you mean 'gt_size'"),
         ({'io_backend': {'type': 'memcached'}}, "'disk' or 'lmdb'"),
-        ({'scale': 2}, 'scale: found 2'),
+        ({'scale': 2}, 'scale: got 2'),
         ({'type': 'Vimeo90KDataset', 'opt': {}}, "BasicSR's own"),
         ({'type': 'REDSRecurrent'}, 'REDSRecurrentDataset'),
     ],
@@ -189,7 +201,7 @@ def test_damage_found_while_training_names_the_file(tmp_path):
     with pytest.raises(DataError, match=r'00000001\.png: the image is cut short'):
         dataset[0]
     write_png(path, gt_frame(0, 1, (36, 48)))
-    with pytest.raises(DataError, match=r'00000001\.png: found 48x36; wanted 48x32'):
+    with pytest.raises(DataError, match=r'00000001\.png: got 48x36, expected 48x32'):
         dataset[0]
     path.unlink()
     with pytest.raises(DataError, match=r'00000001\.png: cannot be read'):

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from data_clips import gt_frame, lr_frame, write_clips
+from helpers.data_clips import gt_frame, lr_frame, write_clips
 
-from iart.data.building import build_dataset, build_train_loader
+from iart.data.loaders import build_dataset, build_train_loader
 from iart.errors import DataError, UserError
 from iart.image import to_tensor
 from iart.registry import DATASET_REGISTRY, find, ours
@@ -66,7 +66,12 @@ def test_every_data_set_names_the_missing_frame(kind, side, tmp_path):
 
 @pytest.mark.parametrize('kind', ['VideoRecurrentTestDataset', 'VideoTestDataset'])
 def test_whole_clips_of_a_test_set(kind, tmp_path):
-    options = {'type': kind, **write_clips(tmp_path, {'a': 11, 'b': 2}, '{}'), 'padding': 'reflection_circle', 'cache_data': True}
+    options = {
+        'type': kind,
+        **write_clips(tmp_path, {'a': 11, 'b': 2}, '{}'),
+        'padding': 'reflection_circle',
+        'cache_data': True,
+    }
     dataset = build_dataset(options, key='datasets.val', scale=4)
     assert [(c.name, len(c.frames)) for c in dataset.clips] == [('a', 11), ('b', 2)]
     assert dataset.has_gt
@@ -91,7 +96,7 @@ def test_test_set_checks_every_header(tmp_path):
 
     roots = write_clips(tmp_path, {'a': 3})
     write_png(tmp_path / 'gt' / 'a' / '00000001.png', gt_frame(0, 1, (32, 44)))
-    with pytest.raises(DataError, match=r'00000001\.png: found 44x32; wanted 48x32'):
+    with pytest.raises(DataError, match=r'00000001\.png: got 44x32, expected 48x32'):
         build_dataset({'type': 'VideoRecurrentTestDataset', **roots}, key='x', scale=4)
 
 
@@ -115,14 +120,19 @@ def test_vimeo_needs_ground_truth_of_the_middle_frame_only(tmp_path):
     assert np.array_equal(dataset.read_gt(0, 3), gt_frame(0, 3))
     with pytest.raises(DataError, match='frame im1: there is no ground truth'):
         dataset.read_gt(0, 0)
-    with pytest.raises(DataError, match='num_frame: found 9'):
+    with pytest.raises(DataError, match='num_frame: got 9'):
         build_dataset({'type': 'VideoTestVimeo90KDataset', **roots, 'num_frame': 9}, key='x', scale=4)
 
 
 def loader(roots, *, workers=0, batch=2, **arguments):
     options = {'type': 'VideoClipDataset', **roots, 'num_frame': 3, 'gt_size': 16, 'use_hflip': True, 'use_rot': True}
     dataset = build_dataset({**options, 'random_reverse': True}, key='datasets.train', scale=4, seed=5)
-    loader_keys = {'use_shuffle': True, 'num_worker_per_gpu': workers, 'batch_size_per_gpu': batch, 'dataset_enlarge_ratio': 1}
+    loader_keys = {
+        'use_shuffle': True,
+        'num_worker_per_gpu': workers,
+        'batch_size_per_gpu': batch,
+        'dataset_enlarge_ratio': 1,
+    }
     loading = SimpleNamespace(**loader_keys, unreadable='stop')
     return build_train_loader(dataset, loading, seed=5, **arguments)
 
@@ -132,9 +142,9 @@ def take(loader, count):
 
 
 def same(one, other):
-    return all(torch.equal(a['lq'], b['lq']) and torch.equal(a['gt'], b['gt']) for a, b in zip(one, other, strict=True)) and (
-        [(b['clip'], b['frames']) for b in one] == [(b['clip'], b['frames']) for b in other]
-    )
+    return all(
+        torch.equal(a['lq'], b['lq']) and torch.equal(a['gt'], b['gt']) for a, b in zip(one, other, strict=True)
+    ) and ([(b['clip'], b['frames']) for b in one] == [(b['clip'], b['frames']) for b in other])
 
 
 @pytest.mark.filterwarnings('ignore:This DataLoader will create')
@@ -179,4 +189,4 @@ def test_damage_in_a_worker_is_a_plain_message(tmp_path, workers):
     (tmp_path / 'lq' / 'a' / '00000001.png').write_bytes(b'')
     with pytest.raises(UserError) as caught:
         take(batches, 3)
-    assert str(caught.value) == f'{tmp_path}/lq/a/00000001.png: the file is empty; wanted an image'
+    assert str(caught.value) == f'{tmp_path}/lq/a/00000001.png: the file is empty, expected an image'

@@ -57,15 +57,23 @@ def test_flips_give_all_eight_positions_and_treat_the_pair_alike():
 @pytest.mark.parametrize(('hflip', 'rotate', 'positions'), [(False, False, 1), (True, False, 2), (False, True, 4)])
 def test_flips_can_be_switched_off(hflip, rotate, positions):
     clip = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
-    seen = {transforms.turn_frames(clip, transforms.draw_turn(rng(s), hflip=hflip, rotate=rotate)).tobytes() for s in range(60)}
+    seen = {
+        transforms.turn_frames(clip, transforms.draw_turn(rng(s), hflip=hflip, rotate=rotate)).tobytes()
+        for s in range(60)
+    }
     assert len(seen) == positions
 
 
-@pytest.mark.parametrize('turn', [transforms.Turn(*flags) for flags in itertools.product((False, True), repeat=3)], ids=str)
+@pytest.mark.parametrize(
+    'turn', [transforms.Turn(*flags) for flags in itertools.product((False, True), repeat=3)], ids=str
+)
 def test_a_turned_flow_leads_where_the_turned_frames_moved(turn):
     """Sampling a turned frame with the turned flow equals turning what the flow samples."""
     random = rng(1)
-    frame, flow = random.integers(0, 256, (1, 5, 7, 3), dtype=np.uint8), random.integers(-2, 3, (1, 2, 5, 7)).astype(np.float32)
+    frame, flow = (
+        random.integers(0, 256, (1, 5, 7, 3), dtype=np.uint8),
+        random.integers(-2, 3, (1, 2, 5, 7)).astype(np.float32),
+    )
     turned_frame, turned_flow = transforms.turn_frames(frame, turn), transforms.turn_flows(flow, turn)
     assert np.array_equal(sampled(turned_frame, turned_flow), transforms.turn_frames(sampled(frame, flow), turn))
 

@@ -5,15 +5,15 @@ import random
 
 import numpy as np
 import pytest
-from prepared_clips import texture
-from video_files import write_video
+from helpers.prepared_clips import texture
+from helpers.video_files import write_video
 
-from iart.data import video_index
 from iart.data.frames import open_store
 from iart.data.recurrent_dataset import VideoClipDataset
 from iart.data.store import Box
 from iart.errors import DataError
 from iart.image import video_frames
+from iart.video import index as video_index
 
 COUNT = 23
 
@@ -25,7 +25,9 @@ def video(tmp_path_factory):
 
 def test_frames_in_any_order(video):
     decoded = [open_store(video).read('moving', f'{n:08d}') for n in range(COUNT)]
-    assert [int(np.argmin([np.abs(d.astype(int) - texture(0, n)).mean() for n in range(COUNT)])) for d in decoded] == list(range(COUNT))
+    assert [
+        int(np.argmin([np.abs(d.astype(int) - texture(0, n)).mean() for n in range(COUNT)])) for d in decoded
+    ] == list(range(COUNT))
     store = open_store(video)
     order = [*range(COUNT), *reversed(range(COUNT))]
     random.Random(0).shuffle(order)
@@ -41,7 +43,9 @@ def test_listing_and_crop(video):
     assert store.frames('nowhere') == ()
     assert store.size('moving', '00000000') == (96, 128)
     box = Box(8, 16, 32, 40)
-    assert np.array_equal(store.read_crop('moving', '00000004', box, (96, 128)), box.cut(store.read('moving', '00000004')))
+    assert np.array_equal(
+        store.read_crop('moving', '00000004', box, (96, 128)), box.cut(store.read('moving', '00000004'))
+    )
     with pytest.raises(DataError, match=r'moving\.mp4: frame 00000099'):
         store.read('moving', '00000099')
 
@@ -49,7 +53,9 @@ def test_listing_and_crop(video):
 def rgb_of(y: int, cb: int, cr: int, matrix: str, full: bool):
     """Y'CbCr to R'G'B' by the book."""
     kr, kb = {'BT.709': (0.2126, 0.0722), 'BT.601': (0.299, 0.114)}[matrix]
-    luma, blue, red = (y / 255, (cb - 128) / 255, (cr - 128) / 255) if full else ((y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224)
+    luma, blue, red = (
+        (y / 255, (cb - 128) / 255, (cr - 128) / 255) if full else ((y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224)
+    )
     r, b = luma + 2 * (1 - kr) * red, luma + 2 * (1 - kb) * blue
     return np.clip(255 * np.array([r, (luma - kr * r - kb * b) / (1 - kr - kb), b]), 0, 255)
 
@@ -63,7 +69,10 @@ def test_colours_follow_the_tags(tmp_path, colorspace, matrix, color_range, exte
     assert store.colour('a') == f'{matrix}, {extent} range ({"tagged" if colorspace else "assumed"})'
     for number, colour in enumerate(colours):
         found = store.read('a', f'{number:08d}').reshape(-1, 3).mean(0)
-        assert np.abs(found - rgb_of(*colour, matrix, extent == 'full')).max() <= 3, (found, rgb_of(*colour, matrix, extent == 'full'))
+        assert np.abs(found - rgb_of(*colour, matrix, extent == 'full')).max() <= 3, (
+            found,
+            rgb_of(*colour, matrix, extent == 'full'),
+        )
 
 
 def test_index_is_kept_beside_long_videos(video, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 from iart.errors import UserError
 from iart.image import read_image
-from iart.ops.degradation import _exact, degrade, degrade_uint8, recognise, taps, upsample
+from iart.ops.degradation import _exact, degrade, degrade_uint8, recognize, taps, upsample
 from iart.registry import matlab_imresize
 
 
@@ -42,7 +42,7 @@ def test_bicubic_frames_are_the_published_ones(shared):
         difference = np.abs(degrade_uint8(gt).astype(int) - lq)
         assert difference.max() <= 1
         assert (difference > 0).mean() < 1e-3
-        assert recognise(gt, lq) == 'BI'
+        assert recognize(gt, lq) == 'BI'
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,16 @@ def test_bicubic_frames_are_the_published_ones(shared):
 )
 def test_golden_values(kind, golden):
     row, column = np.mgrid[:12, :16]
-    image = np.stack([(row * 37 + column * 101 + row * column * 17 + c * 59) % 256 for c in range(3)], -1).astype(np.uint8)
+    image = np.stack([(row * 37 + column * 101 + row * column * 17 + c * 59) % 256 for c in range(3)], -1).astype(
+        np.uint8
+    )
     assert degrade_uint8(image, kind)[..., 0].tolist() == golden
 
 
 def test_blur_as_written():
-    """12x12 weights of sigma 1.6 over offsets -5..+6, replicated borders, rounded, every 4th from index 1; cropped to 4 first."""
+    """12x12 weights of sigma 1.6 over offsets -5..+6, replicated borders, rounded, every 4th from index 1; cropped to 4
+    first.
+    """
     image = noise(27, 22, 3, seed=1)
     offsets = np.arange(12) - 5.5
     kernel = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.6**2))
@@ -117,13 +121,13 @@ def test_weights():
     assert len(taps('BD').weights) == 12
 
 
-def test_impostors_are_recognised():
+def test_impostors_are_recognized():
     image = np.clip(np.cumsum(noise(96, 96, 3).astype(float) - 127.5, 1) / 3 + 128, 0, 255).astype(np.uint8)
-    assert recognise(image, degrade_uint8(image, 'BI')) == 'BI'
-    assert recognise(image, degrade_uint8(image, 'BD')) == 'BD'
-    assert recognise(image, image[::4, ::4]) is None
-    assert recognise(image, np.roll(degrade_uint8(image, 'BD'), 1, 1)) is None
-    assert recognise(image, image[:20, :20]) is None
+    assert recognize(image, degrade_uint8(image, 'BI')) == 'BI'
+    assert recognize(image, degrade_uint8(image, 'BD')) == 'BD'
+    assert recognize(image, image[::4, ::4]) is None
+    assert recognize(image, np.roll(degrade_uint8(image, 'BD'), 1, 1)) is None
+    assert recognize(image, image[:20, :20]) is None
 
 
 def test_mistakes():
@@ -133,5 +137,5 @@ def test_mistakes():
         degrade_uint8(noise(8, 8, 3), 'BD', 2)
     with pytest.raises(UserError, match='3x8'):
         degrade(torch.zeros(3, 8, 3))
-    with pytest.raises(UserError, match='wanted uint8'):
+    with pytest.raises(UserError, match='expected uint8'):
         degrade_uint8(np.zeros((8, 8, 3)))

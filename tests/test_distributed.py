@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import distributed
-from iart.engine.evaluator import share_out
-from iart.engine.trainer import Trainer
 from iart.errors import UserError
 from iart.options import load
+from iart.scoring.evaluator import share_out
+from iart.training.trainer import Trainer
 
 # Half the network's blocks recomputed in the backward pass, and a flow network that thaws on the way.
-SETTINGS = {'network_g__drop_path_rate': 0, 'network_g__use_checkpoint': True, 'train__total_iter': 4, 'train__fix_flow': 2}
+SETTINGS = {
+    'network_g__drop_path_rate': 0,
+    'network_g__use_checkpoint': True,
+    'train__total_iter': 4,
+    'train__fix_flow': 2,
+}
 
 
 def free_port() -> int:
@@ -53,7 +58,10 @@ def figures(root: Path, name: str) -> dict[tuple[int, str], float]:
 def test_two_processes_are_one_with_twice_the_batch(tmp_path, monkeypatch):
     write_clips(tmp_path, clips=3, frames=3)
     monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    Trainer(load(write_options(tmp_path, name='one', datasets__train__batch_size_per_gpu=2, **SETTINGS)), device=torch.device('cpu')).fit()
+    Trainer(
+        load(write_options(tmp_path, name='one', datasets__train__batch_size_per_gpu=2, **SETTINGS)),
+        device=torch.device('cpu'),
+    ).fit()
     options = write_options(tmp_path, name='two', datasets__train__batch_size_per_gpu=1, **SETTINGS)
     torch.multiprocessing.spawn(rank_main, args=(2, free_port(), str(options)), nprocs=2)
     one, two = figures(tmp_path, 'one'), figures(tmp_path, 'two')
@@ -61,7 +69,10 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path, monkeypatch):
     for step in range(1, 5):
         assert two[step, 'train/loss'] == pytest.approx(one[step, 'train/loss'], rel=1e-3)
     assert two[4, 'val/held/psnr'] == pytest.approx(one[4, 'val/held/psnr'], abs=0.02)
-    saved = [torch.load(tmp_path / 'experiments' / n / 'models' / 'net_g_4.pth', weights_only=True)['params'] for n in ('one', 'two')]
+    saved = [
+        torch.load(tmp_path / 'experiments' / n / 'models' / 'net_g_4.pth', weights_only=True)['params']
+        for n in ('one', 'two')
+    ]
     for name, value in saved[0].items():
         torch.testing.assert_close(saved[1][name], value, atol=1e-3, rtol=1e-3, msg=name)
 

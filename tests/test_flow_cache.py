@@ -5,14 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tiny import TinyFlow, options, write_clips
+from helpers.tiny import TinyFlow, options, write_clips
 
 from iart.data.recurrent_dataset import VideoClipDataset
 from iart.data.store import Box
-from iart.engine import flow_filling
-from iart.engine.trainer import Trainer
 from iart.errors import DataError, OptionsError
 from iart.options import Options
+from iart.training import flow_filling
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -44,13 +44,17 @@ def dataset(root, **arguments):
 def flow_between(root, item, start, end):
     """The flow between two frames of an item, computed from the whole frames."""
     whole = VideoClipDataset(dataroot_gt=str(root / 'GT'), dataroot_lq=str(root / 'LR'), num_frame=3, gt_size=64)
-    first, second = (flow_filling.to_tensor(whole.lq.read(item['clip'], item['frames'][k]))[None, None] for k in (start, end))
+    first, second = (
+        flow_filling.to_tensor(whole.lq.read(item['clip'], item['frames'][k]))[None, None] for k in (start, end)
+    )
     torch.manual_seed(0)
     with torch.inference_mode():
         return flow_filling.pair_flows(TinyFlow().eval(), first, second)[0, 0]
 
 
-@pytest.mark.parametrize('arguments', [{}, {'interval_list': [2], 'num_frame': 2}], ids=['neighbours', 'every second frame'])
+@pytest.mark.parametrize(
+    'arguments', [{}, {'interval_list': [2], 'num_frame': 2}], ids=['neighbours', 'every second frame']
+)
 def test_an_item_has_the_flows_of_its_frames(clips, arguments):
     root, _ = clips
     made = dataset(root, random_reverse=True, **arguments)
@@ -112,15 +116,26 @@ def test_missing_keys_are_named(clips):
 
 def test_training_takes_the_flows_and_leaves_the_flow_network_alone(clips):
     root, _ = clips
-    network = {'type': 'IABasicVSR', 'num_feat': 4, 'num_block': 1, 'num_extract_block': 1, 'num_heads': 2, 'head': 'pixelshuffle4'}
+    network = {
+        'type': 'IABasicVSR',
+        'num_feat': 4,
+        'num_block': 1,
+        'num_extract_block': 1,
+        'num_heads': 2,
+        'head': 'pixelshuffle4',
+    }
     cache = {'folder': str(root / 'flows'), 'spynet_path': str(root / 'spynet.pth')}
-    content = options(root, network_g=network, datasets__train__flow_cache=cache, train__fix_flow=-1, train__total_iter=1)
+    content = options(
+        root, network_g=network, datasets__train__flow_cache=cache, train__fix_flow=-1, train__total_iter=1
+    )
     content['datasets'].pop('val')
     trainer = Trainer(Options.model_validate(content), device=CPU)
     before = {name: weight.clone() for name, weight in trainer.model.network.state_dict().items()}
     trainer.fit()
     changed = {
-        name.partition('.')[0] for name, weight in trainer.model.network.state_dict().items() if not torch.equal(weight, before[name])
+        name.partition('.')[0]
+        for name, weight in trainer.model.network.state_dict().items()
+        if not torch.equal(weight, before[name])
     }
     assert 'spynet' not in changed
     assert 'backward_trunk' in changed
@@ -129,7 +144,9 @@ def test_training_takes_the_flows_and_leaves_the_flow_network_alone(clips):
 def test_a_network_that_takes_no_flows_says_so(clips):
     root, _ = clips
     cache = {'folder': str(root / 'flows'), 'spynet_path': str(root / 'spynet.pth')}
-    content = options(root, datasets__train__flow_cache=cache, network_g={'type': 'BasicVSR', 'num_feat': 4, 'num_block': 1})
+    content = options(
+        root, datasets__train__flow_cache=cache, network_g={'type': 'BasicVSR', 'num_feat': 4, 'num_block': 1}
+    )
     content['datasets'].pop('val')
     with pytest.raises(OptionsError, match=r'flow_cache: BasicVSR takes no flows'):
         Trainer(Options.model_validate(content), device=CPU).fit()

@@ -1,12 +1,14 @@
-"""IABasicVSR: BasicVSR to the bit without alignment, the paper's size with it, sizes, streaming, recognition, given flows."""
+"""IABasicVSR: BasicVSR to the bit without alignment, the paper's size with it, sizes, streaming, recognition, given
+flows.
+"""
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 
-from iart.archs.building import build_network
-from iart.archs.foreign import network_section, recognise
+from iart.archs.builder import build_network
 from iart.archs.iabasicvsr_arch import IABasicVSR
+from iart.archs.recognize import network_section, recognize
 from iart.archs.stores import stores
 from iart.errors import OptionsError
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, find, ours
@@ -32,7 +34,9 @@ def test_equals_basicvsr_to_the_bit_and_loads_its_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'parameters'), [({}, 8_521_263), ({'num_block': 45, 'num_extract_block': 0}, 8_519_471)], ids=['extractor', '45 blocks']
+    ('arguments', 'parameters'),
+    [({}, 8_521_263), ({'num_block': 45, 'num_extract_block': 0}, 8_519_471)],
+    ids=['extractor', '45 blocks'],
 )
 def test_the_paper_s_8_5_million_parameters(arguments, parameters):
     with torch.device('meta'):
@@ -42,7 +46,9 @@ def test_the_paper_s_8_5_million_parameters(arguments, parameters):
 
 @torch.no_grad()
 @pytest.mark.parametrize(('n', 't', 'h', 'w'), [(1, 1, 1, 1), (1, 2, 1, 5), (2, 3, 17, 9)])
-@pytest.mark.parametrize('changes', [{}, {'head': 'basicvsr'}, {'trunk_input': 'feature'}, {'num_extract_block': 0}], ids=str)
+@pytest.mark.parametrize(
+    'changes', [{}, {'head': 'basicvsr'}, {'trunk_input': 'feature'}, {'num_extract_block': 0}], ids=str
+)
 def test_any_size_gives_exactly_four_times(changes, n, t, h, w):
     sr = IABasicVSR(**{**SMALL, **changes})(torch.rand(n, t, 3, h, w))
     assert sr.shape == (n, t, 3, 4 * h, 4 * w)
@@ -89,7 +95,10 @@ def test_given_flows_take_the_place_of_the_flow_network(network):
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
-    [({'num_block': -1}, 'num_block: got -1'), ({'num_extract_block': 0, 'trunk_input': 'feature'}, 'trunk_input: got feature')],
+    [
+        ({'num_block': -1}, 'num_block: got -1'),
+        ({'num_extract_block': 0, 'trunk_input': 'feature'}, 'trunk_input: got feature'),
+    ],
 )
 def test_sizes_that_do_not_fit_are_named(arguments, message):
     with pytest.raises(OptionsError, match=message):
@@ -98,13 +107,18 @@ def test_sizes_that_do_not_fit_are_named(arguments, message):
 
 @pytest.mark.parametrize(
     'changes',
-    [{}, {'alignment': WARP}, {'trunk_input': 'feature', 'head': 'basicvsr'}, {'num_extract_block': 0, 'alignment': WARP}],
+    [
+        {},
+        {'alignment': WARP},
+        {'trunk_input': 'feature', 'head': 'basicvsr'},
+        {'num_extract_block': 0, 'alignment': WARP},
+    ],
     ids=str,
 )
 def test_a_weight_file_shows_its_network(changes, tmp_path):
     section = {'type': 'IABasicVSR', **SMALL, 'num_heads': 8, **changes}
     network = build_network(section)
-    told = recognise(network.state_dict())
+    told = recognize(network.state_dict())
     assert build_network(told).load_state_dict(network.state_dict())
     write_weights(tmp_path / 'own.safetensors', network, section)
     assert network_section(tmp_path / 'own.safetensors') == section

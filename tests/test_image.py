@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from iart.errors import DataError
-from iart.image import decode_image, encode_png, image_size, natural_key, read_image, to_tensor, to_uint8, video_frames, write_png
+from iart.image import (
+    decode_image,
+    encode_png,
+    image_size,
+    natural_key,
+    read_image,
+    to_tensor,
+    to_uint8,
+    video_frames,
+    write_png,
+)
 
 
 @pytest.fixture
@@ -70,7 +80,7 @@ def test_missing_files_are_named(tmp_path, frame):
         with pytest.raises(DataError, match='absent'):
             read(tmp_path / 'absent.png')
     (tmp_path / 'zero.png').touch()
-    with pytest.raises(DataError, match=r'zero\.png: found an empty file'):
+    with pytest.raises(DataError, match=r'zero\.png: got an empty file'):
         image_size(tmp_path / 'zero.png')
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='cannot be written'):
@@ -78,7 +88,15 @@ def test_missing_files_are_named(tmp_path, frame):
 
 
 def test_natural_order():
-    assert sorted(['im10', 'im2', 'im1', 'a', '10', '9', 'im02'], key=natural_key) == ['9', '10', 'a', 'im1', 'im02', 'im2', 'im10']
+    assert sorted(['im10', 'im2', 'im1', 'a', '10', '9', 'im02'], key=natural_key) == [
+        '9',
+        '10',
+        'a',
+        'im1',
+        'im02',
+        'im2',
+        'im10',
+    ]
 
 
 def test_tensor_and_back_is_the_identity(frame):

@@ -1,4 +1,5 @@
-"""The memory plan: what is chosen for which memory, what comes after it, how clips are cut, and what is measured first."""
+"""The memory plan: what is chosen for which memory, what comes after it, how clips are cut, and what is
+measured first."""
 
 import argparse
 from itertools import pairwise
@@ -7,18 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from iart import device as devices
+from iart import memory
 from iart.archs.iart_arch import IART
 from iart.errors import UserError
-from iart.inference import planning
+from iart.inference import plan as planning
 from iart.inference.costs import Allocations, Costs, measure
-from iart.inference.cutting import chunks, feathers, spans, tiles
-from iart.inference.plan_options import KINDS, PlanOptions, add_plan_arguments, plan_options
-from iart.inference.planning import Budget, Size
+from iart.inference.options import KINDS, PlanOptions, add_plan_arguments, plan_options
+from iart.inference.plan import Budget, Size
+from iart.inference.tiling import chunks, feathers, spans, tiles
 
 GB = 2**30
 SIZE = Size(100, 180, 320)
-COSTS = Costs(scale=4, work=20_000, kept=500, streams=True)  # about the published network in fp32: 1.1 GB and 27 MB a frame
+COSTS = Costs(
+    scale=4, work=20_000, kept=500, streams=True
+)  # about the published network in fp32: 1.1 GB and 27 MB a frame
 WHOLE = Costs(scale=4, work=10_000, kept=2_000, streams=False)
 
 
@@ -53,7 +56,7 @@ def test_on_a_cpu_there_is_one_memory():
 
 
 def test_processes_of_one_run_share_a_machine(monkeypatch):
-    monkeypatch.setattr(devices, 'free_host_memory', lambda: 8 * GB)
+    monkeypatch.setattr(memory, 'free_host_memory', lambda: 8 * GB)
     monkeypatch.setattr(planning.distributed, 'local_world_size', lambda: 4)
     free = planning.budget(torch.device('cpu'), None)
     assert (free.device, free.host) == (2 * GB, 2 * GB)
@@ -120,7 +123,9 @@ def test_options_from_the_command_line(tmp_path):
     parser = argparse.ArgumentParser()
     add_plan_arguments(parser)
     assert plan_options(parser.parse_args([])) == PlanOptions()
-    given = parser.parse_args(f'--plan tiles --tile 96 --tile-overlap 8 --chunk 9 --half-features --spill-to {tmp_path}'.split())
+    given = parser.parse_args(
+        f'--plan tiles --tile 96 --tile-overlap 8 --chunk 9 --half-features --spill-to {tmp_path}'.split()
+    )
     assert plan_options(given) == PlanOptions('tiles', chunk=9, tile=96, tile_overlap=8, half=True, spill_to=tmp_path)
     with pytest.raises(UserError, match='no folder'):
         plan_options(parser.parse_args(['--spill-to', str(tmp_path / 'nowhere')]))
@@ -132,7 +137,9 @@ def test_chunks_deliver_each_frame_once():
     assert [(chunk.seen.start, chunk.seen.stop) for chunk in cut] == [(0, 6), (2, 10), (6, 10)]
 
 
-@pytest.mark.parametrize(('size', 'tile', 'overlap'), [(10, 16, 8), (180, 64, 16), (181, 64, 32), (45, 32, 0), (320, 96, 48)])
+@pytest.mark.parametrize(
+    ('size', 'tile', 'overlap'), [(10, 16, 8), (180, 64, 16), (181, 64, 32), (45, 32, 0), (320, 96, 48)]
+)
 def test_tiles_cover_a_side_and_their_weights_add_up_to_one(size, tile, overlap):
     pieces = spans(size, tile, overlap)
     assert pieces[0][0] == 0
@@ -199,10 +206,10 @@ def test_memory_of_this_machine(tmp_path):
 
 def test_a_folder_in_memory_is_no_disk(tmp_path, monkeypatch):
     text = f'none / ext4 rw\nnone {tmp_path.parent} tmpfs rw\n'
-    monkeypatch.setattr(devices, '_text', lambda path: text if path == '/proc/mounts' else '')
-    assert devices.lies_in_memory(tmp_path)
+    monkeypatch.setattr(memory, '_text', lambda path: text if path == '/proc/mounts' else '')
+    assert memory.lies_in_memory(tmp_path)
     assert planning.budget(torch.device('cpu'), tmp_path).disk == 0
-    assert not devices.lies_in_memory(tmp_path.parent.parent)
+    assert not memory.lies_in_memory(tmp_path.parent.parent)
 
 
 def test_limits_of_containers_count(monkeypatch):
@@ -213,20 +220,25 @@ def test_limits_of_containers_count(monkeypatch):
         '/sys/fs/cgroup/slice/memory.current': f'{2 * GB}\n',
         '/sys/fs/cgroup/slice/memory.stat': f'anon 5\ninactive_file {GB // 2}\n',
     }
-    monkeypatch.setattr(devices, '_text', lambda path: files.get(path, ''))
-    assert devices.free_host_memory() == 1.5 * GB
+    monkeypatch.setattr(memory, '_text', lambda path: files.get(path, ''))
+    assert memory.free_host_memory() == 1.5 * GB
     files['/sys/fs/cgroup/memory/box/memory.limit_in_bytes'] = f'{GB}\n'
     files['/sys/fs/cgroup/memory/box/memory.usage_in_bytes'] = '0\n'
-    assert devices.free_host_memory() == GB
+    assert memory.free_host_memory() == GB
     files.clear()
-    assert devices.free_host_memory() > 0
+    assert memory.free_host_memory() > 0
 
 
 def test_what_counts_as_out_of_memory():
-    for error in (MemoryError(), torch.OutOfMemoryError('x'), RuntimeError('MPS backend out of memory'), RuntimeError('std::bad_alloc')):
-        assert devices.lacks_memory(error)
-    assert not devices.lacks_memory(RuntimeError('shape mismatch'))
-    assert not devices.lacks_memory(OSError('out of memory'))
+    for error in (
+        MemoryError(),
+        torch.OutOfMemoryError('x'),
+        RuntimeError('MPS backend out of memory'),
+        RuntimeError('std::bad_alloc'),
+    ):
+        assert memory.lacks_memory(error)
+    assert not memory.lacks_memory(RuntimeError('shape mismatch'))
+    assert not memory.lacks_memory(OSError('out of memory'))
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
-    assert devices.lacks_memory(caught.value)
+    assert memory.lacks_memory(caught.value)

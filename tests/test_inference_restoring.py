@@ -1,20 +1,22 @@
-"""Whatever the memory plan: the exact ones give the same bits, the others all frames, and running out of memory loses none."""
+"""Whatever the memory plan: the exact ones give the same bits, the others all frames, and running out of memory loses
+none.
+"""
 
 import errno
 import re
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from torch import nn
 
 from iart.archs.iart_arch import IART
 from iart.archs.stores import BlockStore, DiskStore, HostStore, stores
 from iart.errors import UserError
-from iart.inference import restoring
+from iart.inference import restorer as restoring
 from iart.inference.costs import measure
-from iart.inference.plan_options import PlanOptions
-from iart.inference.restoring import plan_restorer
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import plan_restorer
 
 CPU = torch.device('cpu')
 
@@ -44,7 +46,9 @@ def network():
 @pytest.fixture(autouse=True)
 def _measure_once(monkeypatch):
     """The same small networks are planned for again and again."""
-    monkeypatch.setattr(restoring, 'measure', lambda network, *_: MEASURED.setdefault(type(network), None) or _measure(network))
+    monkeypatch.setattr(
+        restoring, 'measure', lambda network, *_: MEASURED.setdefault(type(network), None) or _measure(network)
+    )
 
 
 MEASURED = {}
@@ -196,7 +200,9 @@ def test_what_ran_out_is_not_tried_again_for_the_next_clip(network, monkeypatch,
         assert [plan.kind for plan in restore.used] == expected
 
 
-CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+CPU_ERROR = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+)
 
 
 @pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), MemoryError(), CPU_ERROR])
@@ -208,7 +214,9 @@ def test_out_of_memory_falls_back_and_delivers_each_frame_once(network, monkeypa
     assert sr.shape == whole.shape
     assert torch.equal(sr[:, :4], whole[:, :4])
     assert (sr - whole).abs().mean() < 0.1
-    assert [re.search(r'plan: ([^;]*);', message)[1] for message in caplog.messages if message.startswith('out of memory')] == [
+    assert [
+        re.search(r'plan: ([^;]*);', message)[1] for message in caplog.messages if message.startswith('out of memory')
+    ] == [
         'features on disk',
         'tiles of 32×32 pixels, 16 shared',
     ]
@@ -243,5 +251,5 @@ def test_modes_and_mistakes(network):
     network.eval()
     with pytest.raises(UserError, match='as a whole'):
         restored(WholeClip(), clip(2), kind='disk')
-    with pytest.raises(ValueError, match='wanted'):
+    with pytest.raises(ValueError, match='expected'):
         next(network.frames(torch.zeros(2, 3, 8, 8)))

@@ -1,4 +1,6 @@
-"""The shape of the code: imports go downwards only, files and functions stay small, and what must not be written is not."""
+"""The shape of the code: imports go downwards only, files and functions stay small, and what must not be written is
+not.
+"""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -7,13 +9,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
 FILES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = (
-    {'errors', 'registry', 'device', 'distributed', 'image', 'log'},
+    {'errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'log'},
     {'options', 'ops', 'weights', 'pretrained', 'protocols', 'video'},
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},
     {'models', 'inference'},
-    {'engine', 'preparing', 'upscaling'},
-    {'reporting'},
+    {'scoring', 'preparing', 'upscaling'},
+    {'training', 'reporting'},
+    {'commands'},
     {'cli', '__main__'},
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -27,7 +30,9 @@ def tree(path: Path) -> ast.Module:
 
 def check_each(find_mistakes: Callable[[Path], list[str]]) -> None:
     """Fail with a table of the mistakes in all files."""
-    rows = [f'iart/{path.relative_to(PACKAGE).as_posix()}: {mistake}' for path in FILES for mistake in find_mistakes(path)]
+    rows = [
+        f'iart/{path.relative_to(PACKAGE).as_posix()}: {mistake}' for path in FILES for mistake in find_mistakes(path)
+    ]
     assert not rows, '\n'.join(['', *rows])
 
 
@@ -51,7 +56,11 @@ def imported(module: ast.Module, package: tuple[str, ...] = ('iart',)) -> Iterat
             above = package[: len(package) - node.level + 1] if node.level else ()
             base = '.'.join([*above, *([node.module] if node.module else [])])
             yield from ((node.lineno, f'{base}.{alias.name}') for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith('import_module') and isinstance(node.args[0], ast.Constant):
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith('import_module')
+            and isinstance(node.args[0], ast.Constant)
+        ):
             yield node.lineno, str(node.args[0].value)
 
 
@@ -70,7 +79,9 @@ def upward(own: str, module: ast.Module, package: tuple[str, ...] = ('iart',)) -
         lower = target in LAYER_OF and LAYER_OF[target] < LAYER_OF[own]
         both_at_the_bottom = LAYER_OF.get(target) == LAYER_OF[own] == 0
         if not (lower or both_at_the_bottom or target == own):
-            wrong.append(f'line {line}: iart.{own} (layer {LAYER_OF[own]}) imports {name} (layer {LAYER_OF.get(target, "none")})')
+            wrong.append(
+                f'line {line}: iart.{own} (layer {LAYER_OF[own]}) imports {name} (layer {LAYER_OF.get(target, "none")})'
+            )
     return wrong
 
 
@@ -97,7 +108,7 @@ def test_upward_imports_are_found() -> None:
     text = """
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from iart.engine.trainer import Trainer
+    from iart.training.trainer import Trainer
 from iart import models
 from .taps import gather
 from ..archs import swin

@@ -62,11 +62,11 @@ def test_strips_do_not_show(monkeypatch):
 
 def test_mistakes():
     a = np.zeros((20, 30, 3), np.uint8)
-    with pytest.raises(UserError, match='wanted the same'):
+    with pytest.raises(UserError, match='expected the same'):
         calculate_psnr(a, a[:10])
-    with pytest.raises(UserError, match="wanted 'HWC' or 'CHW'"):
+    with pytest.raises(UserError, match="expected 'HWC' or 'CHW'"):
         calculate_psnr(a, a, input_order='WHC')
-    with pytest.raises(UserError, match='crop_border: found 10'):
+    with pytest.raises(UserError, match='crop_border: got 10'):
         calculate_psnr(a, a, 10)
     with pytest.raises(UserError, match='11x11'):
         calculate_ssim(a, a, 5)

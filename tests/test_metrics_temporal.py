@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from prepared_clips import texture, write_gt
+from helpers.prepared_clips import texture, write_gt
 
 from iart.errors import DataError, UserError, WeightsError
 from iart.metrics import pyiqa_metric
@@ -47,9 +47,14 @@ def test_perfect_restoration():
 
 
 def test_flicker_shows():
-    gt, flickering = moving(), [np.clip(f.astype(int) + 20 * (n % 2), 0, 255).astype(np.uint8) for n, f in enumerate(moving())]
+    gt, flickering = (
+        moving(),
+        [np.clip(f.astype(int) + 20 * (n % 2), 0, 255).astype(np.uint8) for n, f in enumerate(moving())],
+    )
     real = constant_flow(2)
-    scores = temporal_scores(flickering, gt, lambda a, b: real(a, b) if _known(a) and _known(b) else torch.zeros(1, 2, *a.shape[-2:]))
+    scores = temporal_scores(
+        flickering, gt, lambda a, b: real(a, b) if _known(a) and _known(b) else torch.zeros(1, 2, *a.shape[-2:])
+    )
     assert scores.tof == pytest.approx(2)
     assert scores.warping_error > 1e-3 > scores.gt_warping_error
 
@@ -69,7 +74,11 @@ def test_what_leaves_the_image_does_not_count():
 
 def test_clips_that_do_not_fit():
     flow = constant_flow(2)
-    for restored, words in ((moving(3), 'no frame'), (moving(1)[:0], 'no frame'), ([f[:70] for f in moving()], '100x70 and 100x80')):
+    for restored, words in (
+        (moving(3), 'no frame'),
+        (moving(1)[:0], 'no frame'),
+        ([f[:70] for f in moving()], '100x70 and 100x80'),
+    ):
         with pytest.raises(DataError, match=words):
             temporal_scores(restored, moving(), flow)
     with pytest.raises(DataError, match='fewer than two'):
@@ -105,7 +114,10 @@ def test_missing_weights(tmp_path):
 def test_flow_of_the_network_that_restored(tmp_path):
     """SPyNet is found inside the weights of a larger network."""
     alone = spynet_class()()
-    torch.save({'params': {'conv.weight': torch.ones(1), **{f'spynet.{n}': t for n, t in alone.state_dict().items()}}}, tmp_path / 'w.pth')
+    torch.save(
+        {'params': {'conv.weight': torch.ones(1), **{f'spynet.{n}': t for n, t in alone.state_dict().items()}}},
+        tmp_path / 'w.pth',
+    )
     frames = torch.rand(2, 1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(spynet_flow(tmp_path / 'w.pth')(*frames), alone(*frames))
@@ -128,7 +140,9 @@ def test_pyiqa_absent(monkeypatch, name):
 
 @pytest.mark.usefixtures('fresh')
 def test_pyiqa_present(monkeypatch):
-    """A stand-in with the interface of the package: it sees RGB in [0, 1], cropped, and a second image only where it compares."""
+    """A stand-in with the interface of the package: it sees RGB in [0, 1], cropped, and a second image only where it
+    compares.
+    """
     seen = []
 
     class Network:

@@ -187,7 +187,8 @@ val:
 
 NETWORKS = {
     'BasicVSR': '{type: BasicVSR, num_feat: 64, num_block: 30, spynet_path: x.pth}',
-    'BasicVSRPlusPlus': '{type: BasicVSRPlusPlus, mid_channels: 64, num_blocks: 7, is_low_res_input: true, spynet_path: x.pth}',
+    'BasicVSRPlusPlus': '{type: BasicVSRPlusPlus, mid_channels: 64, num_blocks: 7, is_low_res_input: true, '
+    'spynet_path: x.pth}',
 }
 
 
@@ -228,7 +229,9 @@ def test_precision_that_is_named_wins(tmp_path: Path) -> None:
 def test_vimeo(tmp_path: Path) -> None:
     start, end = IART_N6.index('    name: REDS\n'), IART_N6.index('  val:\n')
     text = IART_N6[:start] + VIMEO + IART_N6[end:]
-    options = read(tmp_path, text.replace('fix_flow: 5000', 'fix_flow: -1').replace('flow_lr_mul: 0.125', 'flow_lr_mul: 0.25'))
+    options = read(
+        tmp_path, text.replace('fix_flow: 5000', 'fix_flow: -1').replace('flow_lr_mul: 0.125', 'flow_lr_mul: 0.25')
+    )
     assert options.train is not None
     assert options.train.fix_flow == -1
     assert options.datasets['train'].arguments['num_frame'] == -1

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import load_file
 from torch import nn
 
@@ -42,17 +42,22 @@ def error(a, b):
 def tiny(shared):
     network = IART(mid_channels=16, embed_dim=24, depths=[2, 2], num_heads=[2, 2])
     fill(network, 'tiny')
-    iart.load_weights(network.spynet, shared / 'weights' / 'spynet_basicvsr_reds4.safetensors', optional=('mean', 'std'))
+    iart.load_weights(
+        network.spynet, shared / 'weights' / 'spynet_basicvsr_reds4.safetensors', optional=('mean', 'std')
+    )
     return network
 
 
 class SteadyFlow(nn.Module):
     """SPyNet in float64, its flow in float32 and moved by ``shift`` pixels.
 
-    Each clip has sampling points within 1e-5 pixels of a whole number, which is as much as the float32 convolutions of two kinds of
-    processor differ. On which side of floor() such a point falls is chance, and one point moves a third of a percent of the pixels.
+    Each clip has sampling points within 1e-5 pixels of a whole number, which is as much as the float32 convolutions of
+    two kinds of
+    processor differ. On which side of floor() such a point falls is chance, and one point moves a third of a percent of
+    the pixels.
     In float64 it is the same side everywhere; it is the reference's side, but for one point of the even clip that lies
-    5e-7 pixels above a whole number where the reference's float32 came out below: there everything is moved by 2e-6 pixels.
+    5e-7 pixels above a whole number where the reference's float32 came out below: there everything is moved by 2e-6
+    pixels.
     """
 
     SHIFTS: ClassVar = {'even': -2e-6, 'odd': 0.0, 'mirror': 0.0}

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import load_file
 
 from iart.ops.deformable import deformable_attention
@@ -16,7 +16,10 @@ TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-4
 IMPLICIT = {'type': 'ImplicitAlignment'}
 CASES = {
     **{
-        f'warp.{resampling}.{padding}': (None, {'type': 'FlowWarpAlignment', 'resampling': resampling, 'padding': padding})
+        f'warp.{resampling}.{padding}': (
+            None,
+            {'type': 'FlowWarpAlignment', 'resampling': resampling, 'padding': padding},
+        )
         for resampling in ('nearest', 'bilinear', 'bicubic')
         for padding in ('zeros', 'border')
     },
@@ -74,7 +77,9 @@ def test_outputs_and_gradients(reference, key):
     error = (out - expected).abs().max().item()
     assert error == 0 if 'nearest' in key else error < TOLERANCE
 
-    direction = torch.from_numpy(np.random.RandomState(zlib.crc32(f'lab/{key}/G'.encode())).standard_normal(out.shape).astype(np.float32))
+    direction = torch.from_numpy(
+        np.random.RandomState(zlib.crc32(f'lab/{key}/G'.encode())).standard_normal(out.shape).astype(np.float32)
+    )
     direction[1] = 0
     tensors = {**inputs, **dict(align.named_parameters())}
     gradients = torch.autograd.grad(out, list(tensors.values()), direction, allow_unused=True)

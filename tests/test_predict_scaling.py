@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from predict_scaling import GPUS, Machine, Shares, part_of, scaling, seconds_by_part
 
-from iart.engine.flops import Work
+from iart.ops.flops import Work
 
 MACHINE = Machine(fp32=1.0, half=4.0, memory=100.0, link=10.0, network=1.0)
 
@@ -34,7 +34,11 @@ def test_roofline_takes_what_holds_up_most():
         ('IART.swin_backbone', 'aten.add'): Work(flops=0, bytes=int(200e9), calls=2),
         ('IART.spynet', 'aten.convolution'): Work(flops=0, bytes=0, calls=7),
     }
-    assert seconds_by_part(counts, MACHINE, shares, half=True) == {'linear': 4.0, 'norm, GELU, copies': 4.0, 'SPyNet': 7.0}
+    assert seconds_by_part(counts, MACHINE, shares, half=True) == {
+        'linear': 4.0,
+        'norm, GELU, copies': 4.0,
+        'SPyNet': 7.0,
+    }
     assert seconds_by_part(counts, MACHINE, shares, half=False)['linear'] == 16.0
 
 

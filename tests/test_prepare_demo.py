@@ -49,7 +49,7 @@ def test_shrinking_keeps_the_proportions() -> None:
     rows, columns = np.nonzero(small[..., 0] > 127)
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
     assert abs(columns.mean() - (small.shape[1] - 1) / 2) < 1
-    with pytest.raises(DataError, match='found frames of 64×36'):
+    with pytest.raises(DataError, match='got frames of 64×36'):
         prepare_demo.shrink(frame[:36, :64])
 
 
@@ -66,7 +66,9 @@ def test_writes_pairs_once(tmp_path: Path, film: list[Path]) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ['frames']
 
 
-def test_makes_them_anew_when_the_recipe_changes(tmp_path: Path, film: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_makes_them_anew_when_the_recipe_changes(
+    tmp_path: Path, film: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = prepare_demo.prepare(tmp_path / 'frames')
     monkeypatch.setattr(prepare_demo, 'PARTS', {'train': ((0, 1),), 'val': ((3, 4),)})
     prepare_demo.prepare(out)
@@ -83,7 +85,7 @@ def test_leaves_strangers_alone(tmp_path: Path, film: list[Path]) -> None:
 
 def test_a_short_film_leaves_nothing(tmp_path: Path, film: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare_demo, 'PARTS', {'train': ((0, 20),), 'val': ()})
-    with pytest.raises(DataError, match='found 8 frames; wanted 21'):
+    with pytest.raises(DataError, match='got 8 frames, expected 21'):
         prepare_demo.prepare(tmp_path / 'frames')
     assert list(tmp_path.iterdir()) == []
 

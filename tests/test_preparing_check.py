@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from prepared_clips import texture, write_benchmark, write_gt, write_lr
+from helpers.prepared_clips import texture, write_benchmark, write_gt, write_lr
 
 from iart import cli
 from iart.ops.degradation import degrade_uint8
-from iart.preparing.checking import Depth, check_folder
-from iart.preparing.estimating import _blurred, estimate_shift, likeness
-from iart.preparing.examining import choose
+from iart.preparing.data_check import Depth, check_folder
+from iart.preparing.frame_checks import choose
+from iart.preparing.likeness import _blurred, estimate_shift, likeness
 
 CLIPS = {'000': 5, '001': 5, '002': 4}
 
@@ -51,7 +51,7 @@ def test_shifted_blur(tmp_path):
 def test_the_other_degradation(data):
     wrong = failed(data, protocol='Vid4-BD')
     assert 'looks like BI' in wrong['degradation']
-    assert 'wanted BD' in wrong['degradation']
+    assert 'expected BD' in wrong['degradation']
 
 
 def test_swapped_clips(data):
@@ -77,7 +77,9 @@ def test_reordered_frames(data):
 
 
 def test_something_else(tmp_path):
-    write_benchmark(tmp_path, {'000': 3}, lambda gt: np.clip(degrade_uint8(gt).astype(int) + 9, 0, 255).astype(np.uint8))
+    write_benchmark(
+        tmp_path, {'000': 3}, lambda gt: np.clip(degrade_uint8(gt).astype(int) + 9, 0, 255).astype(np.uint8)
+    )
     assert 'something else' in failed(tmp_path)['degradation']
 
 

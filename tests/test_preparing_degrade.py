@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from prepared_clips import snapshot, texture, write_gt
-from video_files import write_video
+from helpers.prepared_clips import snapshot, texture, write_gt
+from helpers.video_files import write_video
 
 from iart.data.frames import open_store
 from iart.errors import DataError, UserError
 from iart.image import read_image
 from iart.ops.degradation import degrade_uint8
-from iart.preparing import degrading
-from iart.preparing.degrading import degrade_data
+from iart.preparing import degrade as degrading
+from iart.preparing.degrade import degrade_data
 
 
 @pytest.mark.parametrize(('kind', 'scale'), [('BI', 4), ('BD', 4), ('BI', 2), ('BI', 3)])
@@ -61,7 +61,9 @@ def test_other_settings_are_refused(tmp_path):
 def test_sizes_that_are_no_multiple_are_cut(tmp_path):
     gt = write_gt(tmp_path / 'gt', {'000': 1}, size=(97, 131))
     degrade_data(gt, tmp_path / 'lr', kind='BI')
-    assert np.array_equal(read_image(tmp_path / 'lr/000/00000000.png'), degrade_uint8(texture(0, 0, (97, 131))[:96, :128]))
+    assert np.array_equal(
+        read_image(tmp_path / 'lr/000/00000000.png'), degrade_uint8(texture(0, 0, (97, 131))[:96, :128])
+    )
 
 
 @pytest.mark.parametrize(('kind', 'scale'), [('BD', 2), ('XX', 4)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prepared_clips import snapshot, texture, write_gt
+from helpers.prepared_clips import snapshot, texture, write_gt
 
 from iart.data.frames import LmdbStore
 from iart.errors import DataError
@@ -95,7 +95,7 @@ def test_chosen_clips_only(gt, tmp_path):
 def test_a_finished_one_is_not_touched(gt, tmp_path):
     make_lmdb(gt, tmp_path / 'gt.lmdb')
     before = snapshot(tmp_path / 'gt.lmdb')
-    with pytest.raises(DataError, match='is there already'):
+    with pytest.raises(DataError, match='exists already'):
         make_lmdb(gt, tmp_path / 'gt.lmdb')
     assert snapshot(tmp_path / 'gt.lmdb') == before
 

@@ -37,7 +37,7 @@ def test_published_figures():
 
 def test_names():
     assert get('reds4-bi').id == 'REDS4'
-    with pytest.raises(UserError, match="found 'REDS'; wanted one of REDS4"):
+    with pytest.raises(UserError, match="got 'REDS', expected one of REDS4"):
         get('REDS')
 
 
@@ -61,8 +61,8 @@ def test_partial():
     ('frames', 'sizes', 'why'),
     [
         ({**REDS4, '240': 100}, {}, 'clips that REDS4 does not have: 240'),
-        ({**REDS4, '011': 5}, {}, 'clip 011 has 5 frames, wanted 100'),
-        (REDS4, dict.fromkeys(REDS4, (720, 1272)), 'clip 000 is 1272x720, wanted 1280x720'),
+        ({**REDS4, '011': 5}, {}, 'clip 011 has 5 frames, expected 100'),
+        (REDS4, dict.fromkeys(REDS4, (720, 1272)), 'clip 000 is 1272x720, expected 1280x720'),
         ({f'{i:03}': 100 for i in range(30)}, {}, 'clips that REDS4 does not have: 001'),
         ({}, {}, 'there are no clips'),
     ],
@@ -83,7 +83,7 @@ def test_vimeo():
     assert match(get('Vimeo-90K-T-BI'), {'00001/0001': 5}).kind == 'mismatch'
 
 
-def test_recognised():
+def test_recognized():
     assert [m.label for m in candidates(VID4, VID4_SIZES)] == ['Vid4-BD', 'Vid4-BI']
     assert [m.label for m in candidates({'city': 34})] == ['Vid4-BD, 1 of 4 clips', 'Vid4-BI, 1 of 4 clips']
     assert [m.label for m in candidates(REDS4)] == ['REDS4']

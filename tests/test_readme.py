@@ -16,15 +16,26 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ('README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in sorted((ROOT / 'docs').glob('*.md'))))
 _BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r'`((?:iart|python|bash|torchrun) [^`]+)`')
-_PLACEHOLDER = re.compile(r'\b(X|IN|OUT|INPUT|OUTPUT|ROOT|WHAT|PATH|FOLDER|RESTORED|GT|COMMAND|N|VIDEOS|FILE)\b|[<>\[\]…*]|\.\.\.')
+_PLACEHOLDER = re.compile(
+    r'\b(X|IN|OUT|INPUT|OUTPUT|ROOT|WHAT|PATH|FOLDER|RESTORED|GT|COMMAND|N|VIDEOS|FILE)\b|[<>\[\]…*]|\.\.\.'
+)
 
 
 def commands(page):
     """Every command of a page that is meant literally."""
     text = (ROOT / page).read_text(encoding='utf-8')
-    lines = [line for kind, block in _BLOCK.findall(text) if kind in ('bash', '') for line in block.replace('\\\n', ' ').splitlines()]
+    lines = [
+        line
+        for kind, block in _BLOCK.findall(text)
+        if kind in ('bash', '')
+        for line in block.replace('\\\n', ' ').splitlines()
+    ]
     lines += _INLINE.findall(_BLOCK.sub('', text))
-    words = [shlex.split(line, comments=True) for line in lines if line.split(' ')[0] in ('iart', 'python', 'bash', 'torchrun')]
+    words = [
+        shlex.split(line, comments=True)
+        for line in lines
+        if line.split(' ')[0] in ('iart', 'python', 'bash', 'torchrun')
+    ]
     named_only = re.compile(r'iart( [a-z0-9]+)*|bash dist_train\.sh')  # a command's name in a sentence
     return [w for w in words if not (_PLACEHOLDER.search(' '.join(w)) or named_only.fullmatch(' '.join(w)))]
 
@@ -58,7 +69,11 @@ def test_commands_are_understood(page, command):
 @pytest.mark.parametrize('page', PAGES)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding='utf-8')
-    links = [link.split('#')[0] for link in re.findall(r'\]\(([^)\s]+)\)', _BLOCK.sub('', text)) if not re.match(r'https?:|#', link)]
+    links = [
+        link.split('#')[0]
+        for link in re.findall(r'\]\(([^)\s]+)\)', _BLOCK.sub('', text))
+        if not re.match(r'https?:|#', link)
+    ]
     assert not [link for link in links if not ((ROOT / page).parent / link).exists()]
 
 
@@ -74,7 +89,9 @@ def test_the_example_of_the_contributing_guide_works(tmp_path):
     try:
         spec.loader.exec_module(module)
         alignment = {'type': 'GatedWarpAlignment', 'kernel': 3}
-        network = IART(mid_channels=8, embed_dim=8, depths=[1], num_heads=[2], window_size=(3, 4, 4), alignment=alignment)
+        network = IART(
+            mid_channels=8, embed_dim=8, depths=[1], num_heads=[2], window_size=(3, 4, 4), alignment=alignment
+        )
         network(torch.rand(1, 3, 3, 16, 16)).mean().backward()
         assert all(p.grad is not None for p in network.implicit_warp.parameters())
     finally:

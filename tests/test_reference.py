@@ -1,4 +1,6 @@
-"""The literal transcription of the specification gives what the released implementation gave, and so does the fast network."""
+"""The literal transcription of the specification gives what the released implementation gave, and so does the fast
+network.
+"""
 
 import json
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import benchmark_network
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from reference.alignment import ReferenceAlignment, sine_code
 from reference.backbone import ReferenceBackbone
 from reference.network import ReferenceIART
@@ -34,7 +36,10 @@ def error(a, b):
 
 @torch.no_grad()
 def test_alignment(modules):
-    assert error(sine_code(modules['align.points'] / (2 + 1e-6) * 2 * torch.pi, 24), modules['align.points_pe']) < TOLERANCE
+    assert (
+        error(sine_code(modules['align.points'] / (2 + 1e-6) * 2 * torch.pi, 24), modules['align.points_pe'])
+        < TOLERANCE
+    )
     align = fill(ReferenceAlignment(channels=24, num_heads=2), 'align')
     flow = modules['align.flow'].permute(0, 3, 1, 2)
     assert error(align(modules['align.src'], modules['align.ref'], flow), modules['align.out']) < TOLERANCE
@@ -53,7 +58,9 @@ def test_backbone(modules):
 def test_network(shared, case):
     expected = load_file(shared / 'parity' / 'iart_parity.safetensors')
     network = fill(ReferenceIART(**TINY), 'tiny')
-    iart.load_weights(network.spynet, shared / 'weights' / 'spynet_basicvsr_reds4.safetensors', optional=('mean', 'std'))
+    iart.load_weights(
+        network.spynet, shared / 'weights' / 'spynet_basicvsr_reds4.safetensors', optional=('mean', 'std')
+    )
     network.spynet = SteadyFlow(network.spynet, SteadyFlow.SHIFTS[case])
     difference = (network(expected[f'net.{case}.lq']) - expected[f'net.{case}.sr']).abs()
     assert (difference < 1e-4).float().mean() >= 0.999
@@ -92,7 +99,9 @@ def assert_same(both, given):
     assert error(out, out_ours) < TOLERANCE
     assert gradients.keys() == ours.keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=2e-4, msg=lambda text, name=name: f'{name}: {text}')
+        torch.testing.assert_close(
+            ours[name], gradient, rtol=1e-4, atol=2e-4, msg=lambda text, name=name: f'{name}: {text}'
+        )
 
 
 def test_both_networks_have_the_same_weights():
@@ -102,8 +111,23 @@ def test_both_networks_have_the_same_weights():
 
 def test_the_benchmark_measures_both(tmp_path, monkeypatch):
     figures = tmp_path / 'figures.json'
-    few = ['--sizes', '64x64', '--frames', '1', '--train-frames', '1', '--rounds', '1', '--ours', 'blocks', '--device', 'cpu']
-    monkeypatch.setattr('sys.argv', ['benchmark_network.py', '--small', '--parts', 'forward', 'train', *few, '--json', str(figures)])
+    few = [
+        '--sizes',
+        '64x64',
+        '--frames',
+        '1',
+        '--train-frames',
+        '1',
+        '--rounds',
+        '1',
+        '--ours',
+        'blocks',
+        '--device',
+        'cpu',
+    ]
+    monkeypatch.setattr(
+        'sys.argv', ['benchmark_network.py', '--small', '--parts', 'forward', 'train', *few, '--json', str(figures)]
+    )
     benchmark_network.main()
     found = json.loads(figures.read_text())
     (forward,) = found['forward']

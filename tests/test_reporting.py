@@ -8,17 +8,17 @@ import shutil
 
 import numpy as np
 import pytest
-from result_folders import CLIPS, FRAMES, write_results
+from helpers.result_folders import CLIPS, FRAMES, write_results
 
 from iart import cli
-from iart.engine.scoring import spread
 from iart.errors import DataError, UserError
 from iart.reporting.footage import choose_frames, find_footage, located
 from iart.reporting.images import Slices, cut_slices, error_map, flicker
+from iart.reporting.page import write_report
 from iart.reporting.results import read_results
 from iart.reporting.tables import command_of, set_table
 from iart.reporting.views import charts_of
-from iart.reporting.writing import write_report
+from iart.scoring.benchmark import spread
 
 
 @pytest.fixture(scope='module')
@@ -178,10 +178,10 @@ def test_reports_of_older_versions_can_still_be_shown(folders):
     ('spoil', 'message'),
     [
         (lambda f: (f / 'report.json').unlink(), 'report.json: cannot be read'),
-        (lambda f: (f / 'report.json').write_text('{"name": 3'), 'found something else than a report of iart test'),
-        (lambda f: (f / 'report.json').write_text('{}'), 'found something else than a report of iart test'),
+        (lambda f: (f / 'report.json').write_text('{"name": 3'), 'got something else than a report of iart test'),
+        (lambda f: (f / 'report.json').write_text('{}'), 'got something else than a report of iart test'),
         (lambda f: (f / 'frames.csv').unlink(), 'frames.csv: cannot be read'),
-        (lambda f: (f / 'frames.csv').write_text('set,clip\n1,2\n'), 'wanted set, clip, frame and metrics'),
+        (lambda f: (f / 'frames.csv').write_text('set,clip\n1,2\n'), 'expected set, clip, frame and metrics'),
         (lambda f: (f / 'frames.csv').write_text('set,clip,frame,psnr\nSmall,city,000,high\n'), 'frames.csv: damaged'),
     ],
 )
@@ -197,7 +197,7 @@ def test_arguments_that_cannot_be(folders, tmp_path):
         write_report([folders[0], folders[0]])
     with pytest.raises(UserError, match=r'ending in \.html'):
         write_report(folders, tmp_path / 'page.txt')
-    with pytest.raises(UserError, match='--frames: found 0'):
+    with pytest.raises(UserError, match='--frames: got 0'):
         write_report(folders, frames=0)
 
 
@@ -246,7 +246,9 @@ def test_published_figures_and_several_sets(folders):
     assert '23.7712' in text
     assert '−0.0088' in text
     assert '<tr class="ours"><th scope="row">Bicubic</th>' in text
-    assert '| Bicubic | Bicubic | PSNR | 23.78 | 23.7712 | −0.0088 | a paper |' in page.with_suffix('.md').read_text(encoding='utf-8')
+    assert '| Bicubic | Bicubic | PSNR | 23.78 | 23.7712 | −0.0088 | a paper |' in page.with_suffix('.md').read_text(
+        encoding='utf-8'
+    )
     table = set_table('Small', read_results(folders))
     assert table.lower == {'ssim'}
     assert set_table('Second', read_results(folders)).total.cells[0][1].text == '–'

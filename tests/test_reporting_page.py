@@ -4,20 +4,32 @@ import shutil
 from itertools import pairwise
 
 import pytest
-from result_folders import write_results
+from helpers.result_folders import write_results
 
-from iart.reporting.writing import write_report
+from iart.reporting.page import write_report
 
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason='Chromium and its driver are not installed (Debian: chromium-driver)')
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason='Chromium and its driver are not installed (Debian: chromium-driver)'
+)
 
 
 @pytest.fixture(scope='module')
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is not installed (scripts/requirements-dev.txt)')
+    webdriver = pytest.importorskip(
+        'selenium.webdriver', reason='selenium is not installed (scripts/requirements-dev.txt)'
+    )
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for switch in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'no-first-run', 'disable-quic', 'disable-sync'):
+    for switch in (
+        'headless=new',
+        'no-sandbox',
+        'disable-gpu',
+        'disable-dev-shm-usage',
+        'no-first-run',
+        'disable-quic',
+        'disable-sync',
+    ):
         options.add_argument(f'--{switch}')
     options.add_argument('--disable-background-networking')
     options.add_argument('--disable-component-update')
@@ -46,7 +58,9 @@ def emulate(browser, width, scheme):
     metrics = {'width': width, 'height': 900, 'deviceScaleFactor': 1, 'mobile': False}
     browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
     wishes = {'prefers-color-scheme': scheme, 'prefers-reduced-motion': 'reduce'}  # nothing may move under the pointer
-    browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [{'name': n, 'value': v} for n, v in wishes.items()]})
+    browser.execute_cdp_cmd(
+        'Emulation.setEmulatedMedia', {'features': [{'name': n, 'value': v} for n, v in wishes.items()]}
+    )
 
 
 def find(page, selector):
@@ -61,8 +75,15 @@ def press(element, *names):
 
 def test_opens_from_a_file_and_draws(page):
     assert page.execute_script('return document.documentElement.dataset.ready') == 'yes'
-    assert page.execute_script('return performance.getEntriesByType("resource").filter(e => !e.name.startsWith("data:")).length') == 0
-    drawn = page.execute_script('return [...document.querySelectorAll(".plot")].map(p => p.querySelectorAll("path.line").length)')
+    assert (
+        page.execute_script(
+            'return performance.getEntriesByType("resource").filter(e => !e.name.startsWith("data:")).length'
+        )
+        == 0
+    )
+    drawn = page.execute_script(
+        'return [...document.querySelectorAll(".plot")].map(p => p.querySelectorAll("path.line").length)'
+    )
     assert drawn == [2, 2, 2, 2]
     lengths = page.execute_script('return [...document.querySelectorAll("path.line")].map(p => p.getTotalLength())')
     assert min(lengths) > 100
@@ -89,14 +110,18 @@ def test_slider_moves_by_dragging(page):
 
     stage = find(page, '.shot:not([hidden]) .stage')
     page.execute_script('arguments[0].scrollIntoView({block: "center", behavior: "instant"})', stage)
-    ActionChains(page).move_to_element(stage).click_and_hold().move_by_offset(-stage.size['width'] // 4, 0).release().perform()
+    ActionChains(page).move_to_element(stage).click_and_hold().move_by_offset(
+        -stage.size['width'] // 4, 0
+    ).release().perform()
     assert float(find(page, '.viewer input[type="range"]').get_attribute('value')) == pytest.approx(25, abs=1)
 
 
 def test_any_two_versions_of_any_frame(page):
     from selenium.webdriver.support.ui import Select
 
-    shown = 'return [...document.querySelectorAll(".shot:not([hidden]) img:not([hidden])")].map(i => i.dataset.name).sort()'
+    shown = (
+        'return [...document.querySelectorAll(".shot:not([hidden]) img:not([hidden])")].map(i => i.dataset.name).sort()'
+    )
     assert page.execute_script(shown) == ['</script>Net', 'Bicubic']
     left, right = Select(find(page, '.pick-left')), Select(find(page, '.pick-right'))
     names = [option.text for option in left.options]
@@ -118,7 +143,9 @@ def test_charts_tell_their_figures(page):
 
     plot, readout = find(page, '.plot'), find(page, '.chart .readout')
     assert readout.text.startswith('mean of the frames')
-    page.execute_script('arguments[0].scrollIntoView({block: "center", behavior: "instant"}); arguments[0].focus()', plot)
+    page.execute_script(
+        'arguments[0].scrollIntoView({block: "center", behavior: "instant"}); arguments[0].focus()', plot
+    )
     press(plot, 'END', 'ARROW_LEFT')
     assert readout.text.startswith('frame 004')
     ActionChains(page).move_to_element_with_offset(plot, plot.size['width'] // 2 - 12, 0).perform()
@@ -134,12 +161,16 @@ def test_widths_and_schemes(page, width, scheme):
     colour = page.execute_script('return getComputedStyle(document.body).backgroundColor')
     brightness = sum(map(int, colour.removeprefix('rgb(').removesuffix(')').split(',')))
     assert (brightness > 600) is (scheme == 'light')
-    heights = page.execute_script('return [...document.querySelectorAll(".plot text")].map(t => t.getBoundingClientRect().height)')
+    heights = page.execute_script(
+        'return [...document.querySelectorAll(".plot text")].map(t => t.getBoundingClientRect().height)'
+    )
     assert min(heights) >= 10
 
 
 def test_headings_go_down_step_by_step(page):
-    levels = page.execute_script('return [...document.querySelectorAll("h1, h2, h3, h4")].map(h => Number(h.tagName[1]))')
+    levels = page.execute_script(
+        'return [...document.querySelectorAll("h1, h2, h3, h4")].map(h => Number(h.tagName[1]))'
+    )
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from iart.engine.schedules import lr_at
 from iart.models.vsr_model import flow_is_frozen
 from iart.options import CosineAnnealingRestartLR, MultiStepLR, TrueCosineAnnealingLR
+from iart.training.schedules import lr_at
 
 
 def test_cosine_is_torchs():
@@ -21,7 +21,9 @@ def test_cosine_is_torchs():
 
 
 def test_cosine_starts_anew_in_each_period():
-    schedule = CosineAnnealingRestartLR(type='CosineAnnealingRestartLR', periods=(10, 20), restart_weights=(1.0, 0.5), eta_min=0.0)
+    schedule = CosineAnnealingRestartLR(
+        type='CosineAnnealingRestartLR', periods=(10, 20), restart_weights=(1.0, 0.5), eta_min=0.0
+    )
     assert lr_at(0, 1.0, schedule) == 1
     assert lr_at(5, 1.0, schedule) == pytest.approx(0.5)
     assert lr_at(10, 1.0, schedule) == pytest.approx(0, abs=1e-12)
@@ -30,7 +32,9 @@ def test_cosine_starts_anew_in_each_period():
 
 
 def test_published_recipe_ends_at_its_minimum():
-    schedule = CosineAnnealingRestartLR(type='CosineAnnealingRestartLR', periods=(300000,), restart_weights=(1.0,), eta_min=1e-7)
+    schedule = CosineAnnealingRestartLR(
+        type='CosineAnnealingRestartLR', periods=(300000,), restart_weights=(1.0,), eta_min=1e-7
+    )
     assert lr_at(0, 2e-4, schedule) == 2e-4
     assert lr_at(300000, 2e-4, schedule) == pytest.approx(1e-7)
     assert lr_at(150000, 2.5e-5, schedule) == pytest.approx((2.5e-5 + 1e-7) / 2)
@@ -42,7 +46,9 @@ def test_steps():
 
 
 def test_steps_with_restarts():
-    schedule = MultiStepLR(type='MultiStepRestartLR', milestones=(4, 14), gamma=0.5, restarts=(0, 10), restart_weights=(1.0, 0.8))
+    schedule = MultiStepLR(
+        type='MultiStepRestartLR', milestones=(4, 14), gamma=0.5, restarts=(0, 10), restart_weights=(1.0, 0.8)
+    )
     assert [lr_at(step, 1.0, schedule) for step in (5, 10, 14)] == [0.5, 0.8, 0.4]
 
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from iart.engine import scoring
-from iart.engine.baselines import bicubic_restore
-from iart.engine.evaluator import ClipScores, SetScores
-from iart.engine.pictures import comparison, find_detail
-from iart.engine.score_report import NetworkFacts, Settings
-from iart.engine.scoring import agree, compare, score
-from iart.engine.tables import to_json, write_text
 from iart.errors import DataError, UserError
+from iart.files import to_json, write_text
 from iart.image import write_png
+from iart.inference.baselines import bicubic_restore
 from iart.ops.degradation import degrade_uint8
 from iart.protocols import get, match
+from iart.reporting.comparison import comparison, find_detail
+from iart.scoring import benchmark as scoring
+from iart.scoring.benchmark import agree, compare, score
+from iart.scoring.evaluator import ClipScores, SetScores
+from iart.scoring.report import NetworkFacts, Settings
 
 CPU = torch.device('cpu')
 Y = {
@@ -42,7 +42,9 @@ class Vid4:
     has_gt = True
 
     def __init__(self, clips=tuple(VID4), kind='BI'):
-        self.clips = [SimpleNamespace(name=c, frames=(('0',) * VID4[c][0]), size=tuple(n // 4 for n in VID4[c][1])) for c in clips]
+        self.clips = [
+            SimpleNamespace(name=c, frames=(('0',) * VID4[c][0]), size=tuple(n // 4 for n in VID4[c][1])) for c in clips
+        ]
         self.gt = blob(0, *VID4[clips[0]][1])
         self.lq = degrade_uint8(self.gt, kind) if kind else self.gt[::4, ::4]
 
@@ -56,7 +58,7 @@ class Vid4:
         return self.lq
 
 
-def test_protocol_named_or_recognised():
+def test_protocol_named_or_recognized():
     settings = Settings(Y)
     for kind in ('BI', 'BD'):
         for named in (f'Vid4-{kind}', None):
@@ -68,8 +70,8 @@ def test_protocol_named_or_recognised():
 @pytest.mark.parametrize(
     ('data', 'settings', 'why'),
     [
-        (Vid4(kind='BD'), Settings(Y), 'the LR frames are BD, wanted BI'),
-        (Vid4(kind=None), Settings(Y), 'the LR frames are neither BI nor BD, wanted BI'),
+        (Vid4(kind='BD'), Settings(Y), 'the LR frames are BD, expected BI'),
+        (Vid4(kind=None), Settings(Y), 'the LR frames are neither BI nor BD, expected BI'),
         (Vid4(), Settings({'psnr': {'type': 'calculate_psnr'}}), 'psnr is measured on RGB, Vid4-BI on Y'),
         (Vid4(), Settings(Y, center_frame_only=True), '1 of 41 frames count, wanted: all'),
     ],
@@ -88,15 +90,23 @@ def scores_of(figures):
 def test_published_beside_measured():
     exact = match(get('Vid4-BI'), {c: n for c, (n, _) in VID4.items()})
     rows = compare(scores_of({'psnr': 27.2383, 'ssim': 0.82512}), exact, Settings(Y), NetworkFacts('BasicVSR'))
-    assert [(r.method, r.figure, r.published) for r in rows] == [('BasicVSR', 'psnr', 27.24), ('BasicVSR', 'ssim', 0.8251)]
+    assert [(r.method, r.figure, r.published) for r in rows] == [
+        ('BasicVSR', 'psnr', 27.24),
+        ('BasicVSR', 'ssim', 0.8251),
+    ]
     assert rows[0].difference == pytest.approx(-0.0017)
-    assert compare(scores_of({'psnr': 27.0}), match(get('Vid4-BI'), {'city': 34}), Settings(Y), NetworkFacts('BasicVSR')) == ()
+    assert (
+        compare(scores_of({'psnr': 27.0}), match(get('Vid4-BI'), {'city': 34}), Settings(Y), NetworkFacts('BasicVSR'))
+        == ()
+    )
     assert compare(scores_of({'psnr': 27.0}), None, Settings(Y), NetworkFacts('BasicVSR')) == ()
 
 
 def test_what_was_measured_differently_is_said():
     exact = match(get('Vid4-BI'), {c: n for c, (n, _) in VID4.items()})
-    clips = tuple(ClipScores(name, ('0',), {'psnr': (27.0,)}, 1, 1.0, ('chunks of 8',), name != 'walk') for name in VID4)
+    clips = tuple(
+        ClipScores(name, ('0',), {'psnr': (27.0,)}, 1, 1.0, ('chunks of 8',), name != 'walk') for name in VID4
+    )
     scores = SetScores('Vid4', ('psnr',), clips, (0.0,))
     [row] = compare(scores, exact, Settings(Y, precision='bf16'), NetworkFacts('BasicVSR'))
     assert row.note == 'measured in bf16; approximated, chunks of 8'
@@ -123,7 +133,11 @@ def sections(tmp_path):
             gt = blob([len(clip), j], 48, 64)
             write_png(tmp_path / 'gt' / clip / f'im{j + 1}.png', gt)
             write_png(tmp_path / 'lq' / clip / f'im{j + 1}.png', degrade_uint8(gt))
-    section = {'type': 'VideoRecurrentTestDataset', 'dataroot_gt': str(tmp_path / 'gt'), 'dataroot_lq': str(tmp_path / 'lq')}
+    section = {
+        'type': 'VideoRecurrentTestDataset',
+        'dataroot_gt': str(tmp_path / 'gt'),
+        'dataroot_lq': str(tmp_path / 'lq'),
+    }
     without = {'type': 'VideoRecurrentTestDataset', 'dataroot_lq': str(tmp_path / 'lq'), 'clips': ['a']}
     return {
         'test': SimpleNamespace(name='Small', protocol=None, section=section),
@@ -165,9 +179,15 @@ def test_reports(sections, tmp_path):
 
 def test_mistakes_before_anything_is_restored(sections, tmp_path):
     sections['test_1'].protocol = 'Vid5'
-    with pytest.raises(UserError, match="found 'Vid5'"):
+    with pytest.raises(UserError, match="got 'Vid5'"):
         score(
-            bicubic_restore(4), name='r', datasets=sections, settings=Settings(Y), network=NetworkFacts('x'), device=CPU, out=tmp_path / 'r'
+            bicubic_restore(4),
+            name='r',
+            datasets=sections,
+            settings=Settings(Y),
+            network=NetworkFacts('x'),
+            device=CPU,
+            out=tmp_path / 'r',
         )
     assert not (tmp_path / 'r').exists()
 

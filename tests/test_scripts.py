@@ -1,4 +1,5 @@
-"""The shell scripts: they parse, refuse what they cannot do with a message that helps, and the top level is in order."""
+"""The shell scripts: they parse, refuse what they cannot do with a message that helps, and the top level is in
+order."""
 
 import os
 import shutil
@@ -11,7 +12,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted([*ROOT.glob('*.sh'), *ROOT.glob('scripts/*.sh'), ROOT / '.ci' / 'run'])
 TOP_LEVEL = {
     *('iart', 'options', 'scripts', 'experiments', 'datasets', 'tests', 'docs'),
-    *('train.py', 'test_IART_reds_N6.py', 'test_IART_reds_N16.py', 'dist_train.sh', 'requirements.txt', 'setup.py', 'pyproject.toml'),
+    *(
+        'train.py',
+        'test_IART_reds_N6.py',
+        'test_IART_reds_N16.py',
+        'dist_train.sh',
+        'requirements.txt',
+        'setup.py',
+        'pyproject.toml',
+    ),
     *('README.md', 'CONTRIBUTING.md', 'LICENSE'),
 }
 
@@ -22,7 +31,9 @@ def run(
     *command: str | Path, cwd: Path = ROOT, without: tuple[str, ...] = ('VIRTUAL_ENV', 'CONDA_PREFIX'), **variables: str
 ) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in without} | variables
-    return subprocess.run(['bash', *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        ['bash', *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.fixture
@@ -53,7 +64,9 @@ def test_parses_and_stops_at_errors(script: Path) -> None:
 def test_top_level_is_as_agreed() -> None:
     if not (ROOT / '.git').exists() or shutil.which('git') is None:
         pytest.skip('not a git checkout')
-    listed = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split('\0')
+    listed = subprocess.run(
+        ['git', 'ls-files', '-z'], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split('\0')
     found = {name.split('/')[0] for name in listed if name}
     found = {name for name in found if not name.startswith('.')}
     assert (sorted(found - TOP_LEVEL), sorted(TOP_LEVEL - found)) == ([], []), 'names too many, names missing'
@@ -91,7 +104,12 @@ def test_set_up_without_an_active_environment(checkout: Path) -> None:
 
 @pytest.mark.parametrize('variable', ['VIRTUAL_ENV', 'CONDA_PREFIX'])
 def test_set_up_with_a_broken_active_environment(checkout: Path, variable: str) -> None:
-    done = run(checkout / 'scripts' / 'setup.sh', '--no-venv', without=('VIRTUAL_ENV', 'CONDA_PREFIX'), **{variable: '/nowhere'})
+    done = run(
+        checkout / 'scripts' / 'setup.sh',
+        '--no-venv',
+        without=('VIRTUAL_ENV', 'CONDA_PREFIX'),
+        **{variable: '/nowhere'},
+    )
     assert done.returncode == 2
     assert 'the environment in /nowhere has no working Python' in done.stderr
 
@@ -119,8 +137,8 @@ def test_set_up_shows_pips_last_words(checkout: Path, tmp_path: Path) -> None:
     [
         ((), 'wanted: the number of GPUs and an options file'),
         (('2',), 'wanted: the number of GPUs and an options file'),
-        (('two', 'setup.py'), "NUM_GPU: found 'two'"),
-        (('0', 'setup.py'), "NUM_GPU: found '0'"),
+        (('two', 'setup.py'), "NUM_GPU: got 'two'"),
+        (('0', 'setup.py'), "NUM_GPU: got '0'"),
         (('2', 'options/nothing.yml'), 'options file not found: options/nothing.yml'),
     ],
 )
@@ -170,7 +188,16 @@ def test_launcher_on_several_machines(pretender: Path) -> None:
     variables = {'NNODES': '2', 'NODE_RANK': '1', 'MASTER_ADDR': 'first', 'MASTER_PORT': '1234'}
     done = run('dist_train.sh', '8', 'setup.py', PYTHON=str(pretender), **variables)
     words = done.stdout.split()
-    assert words[words.index('--nnodes') :][:8] == ['--nnodes', '2', '--node_rank', '1', '--master_addr', 'first', '--master_port', '1234']
+    assert words[words.index('--nnodes') :][:8] == [
+        '--nnodes',
+        '2',
+        '--node_rank',
+        '1',
+        '--master_addr',
+        'first',
+        '--master_port',
+        '1234',
+    ]
 
 
 def test_launcher_takes_the_active_environment(pretender: Path) -> None:

@@ -28,7 +28,9 @@ def test_name_is_that_of_the_file(path: Path) -> None:
     assert load(path).name == path.stem
 
 
-@pytest.mark.parametrize('path', [p for p in FILES if p.parent.name == 'test' and not p.stem.startswith('_')], ids=name_of)
+@pytest.mark.parametrize(
+    'path', [p for p in FILES if p.parent.name == 'test' and not p.stem.startswith('_')], ids=name_of
+)
 def test_scoring_follows_the_protocol(path: Path) -> None:
     """Channel, border and scored frames as the protocol of the test set has them, and no training."""
     options = load(path)
@@ -40,16 +42,26 @@ def test_scoring_follows_the_protocol(path: Path) -> None:
         assert metric['crop_border'] == 0
         assert metric['test_y_channel'] is not dataset.protocol.startswith('REDS4')
     assert options.val.center_frame_only is dataset.protocol.startswith('Vimeo')
-    assert dataset.arguments['dataroot_lq'].endswith('BDx4') or ('BD' in dataset.arguments['dataroot_lq']) == dataset.protocol.endswith(
-        '-BD'
-    )
+    assert dataset.arguments['dataroot_lq'].endswith('BDx4') or (
+        'BD' in dataset.arguments['dataroot_lq']
+    ) == dataset.protocol.endswith('-BD')
     assert options.path.pretrain_network_g is not None
 
 
 def test_every_published_protocol_is_there() -> None:
     names = {path.stem for path in FILES}
     assert {'IART_REDS_N6_300K', 'IART_REDS_N16_600K', 'IART_Vimeo_N14_300K'} <= names
-    scored = {'REDS4_N6', 'REDS4_N16', 'Vid4_N6', 'Vid4_N16', 'Vid4_Vimeo_BI', 'Vimeo90KT_BI', 'Vid4_BD', 'UDM10_BD', 'Vimeo90KT_BD'}
+    scored = {
+        'REDS4_N6',
+        'REDS4_N16',
+        'Vid4_N6',
+        'Vid4_N16',
+        'Vid4_Vimeo_BI',
+        'Vimeo90KT_BI',
+        'Vid4_BD',
+        'UDM10_BD',
+        'Vimeo90KT_BD',
+    }
     assert {f'IART_{name}' for name in scored} <= names
 
 

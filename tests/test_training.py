@@ -5,14 +5,14 @@ import signal
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
-from tiny import options as tiny_options
+from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import options as tiny_options
 
 from iart import log
-from iart.engine.checkpoints import is_whole, load_state, newest_state, save_state
-from iart.engine.trainer import Trainer
 from iart.errors import OptionsError, UserError, WeightsError
 from iart.options import load
+from iart.training.checkpoints import is_whole, load_state, newest_state, save_state
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -31,7 +31,7 @@ def root(tmp_path):
 def train(root, *, auto_resume=False, **changes):
     trainer = Trainer(load(write_options(root, **changes)), device=CPU, auto_resume=auto_resume)
     trainer.fit()
-    trainer.experiment._lock.close()
+    trainer.experiment._lock.release()
     return trainer
 
 
@@ -47,7 +47,13 @@ def rows(trainer):
 def test_a_run_leaves_everything_it_should(root):
     trainer = train(root)
     folder = trainer.experiment.folder
-    assert {p.name for p in folder.iterdir()} >= {'options.yml', 'train.log', 'metrics.csv', 'models', 'training_states'}
+    assert {p.name for p in folder.iterdir()} >= {
+        'options.yml',
+        'train.log',
+        'metrics.csv',
+        'models',
+        'training_states',
+    }
     assert {p.name for p in (folder / 'models').iterdir()} == {'net_g_2.pth', 'net_g_4.pth', 'net_g_best.pth'}
     saved = torch.load(folder / 'models' / 'net_g_4.pth', weights_only=True)
     assert set(saved) == {'params', 'params_ema'}
@@ -127,13 +133,21 @@ def test_half_precision_trains(root, precision):
 @pytest.mark.parametrize('network', [{'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}])
 def test_networks_of_basicsr_train_and_score(tmp_path, network):
     write_clips(tmp_path, size=(64, 64), frames=2, clips=1)
-    trainer = train(tmp_path, network_g=network, train__total_iter=2, datasets__train__gt_size=256, datasets__train__batch_size_per_gpu=1)
+    trainer = train(
+        tmp_path,
+        network_g=network,
+        train__total_iter=2,
+        datasets__train__gt_size=256,
+        datasets__train__batch_size_per_gpu=1,
+    )
     assert ('2', 'val/held/psnr') in {(r[0], r[1]) for r in rows(trainer)}
 
 
 def test_the_best_weights_are_kept_by_metric(root, monkeypatch):
     figures = iter([30.0, 29.0])
-    monkeypatch.setattr('iart.engine.validation.Validator.run', lambda self, network, step, recorder: {'held/psnr': next(figures)})
+    monkeypatch.setattr(
+        'iart.training.validation.Validator.run', lambda self, network, step, recorder: {'held/psnr': next(figures)}
+    )
     trainer = train(root, val__val_freq=2)
     assert trainer.progress.best == {'metric': 'held/psnr', 'value': 30.0, 'step': 2}
     best, second = (torch.load(trainer.experiment.model_file(n), weights_only=True)['params'] for n in ('best', 2))
@@ -168,7 +182,7 @@ def test_a_state_of_another_network_is_refused(root):
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flipped', 'empty'])
-def test_damaged_states_are_recognised_and_an_older_one_is_used(tmp_path, damage, caplog, monkeypatch):
+def test_damaged_states_are_recognized_and_an_older_one_is_used(tmp_path, damage, caplog, monkeypatch):
     monkeypatch.setattr(log.logger, 'propagate', True)
     for step in (9, 10):
         save_state(tmp_path / f'{step}.state', {'step': step, 'params': {'w': torch.rand(1000)}, 'facts': {}})

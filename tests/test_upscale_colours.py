@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from iart.errors import DataError
-from iart.upscaling.chroma import enlarge, reduce
-from iart.upscaling.colours import KR_KB, Coding, rgb_to_ycbcr, ycbcr_to_rgb
-from iart.upscaling.encoding import _MATRIX_TAGS
-from iart.upscaling.pictures import Decoded, coding_of, depth, is_rgb, plane_array, to_frame
+from iart.video.chroma import enlarge, reduce
+from iart.video.color import KR_KB, Coding, rgb_to_ycbcr, ycbcr_to_rgb
+from iart.video.encode import _MATRIX_TAGS
+from iart.video.pictures import Decoded, coding_of, depth, is_rgb, plane_array, to_frame
 
 FORMATS = [
     *('yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'yuv422p10le', 'yuv444p12le', 'nv12', 'p010le'),
@@ -108,7 +108,7 @@ def test_tags_decide():
     frame.colorspace, frame.color_range = 9, 2
     assert coding_of(frame, Path('v.mp4')) == Coding('BT.2020', True, 8)
     frame.colorspace = 14
-    with pytest.raises(DataError, match=r'v\.mp4: found colour matrix 14'):
+    with pytest.raises(DataError, match=r'v\.mp4: got colour matrix 14'):
         coding_of(frame, Path('v.mp4'))
 
 

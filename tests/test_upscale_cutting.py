@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from upscale_clips import texture
+from helpers.upscale_clips import texture
 
 from iart.image import to_tensor
 from iart.upscaling.scene_cuts import LEAST, NEIGHBOURS, RATIO, difference, is_cut, mark_shots, thumbnail
@@ -59,7 +59,9 @@ def enumerate_shots(begins):
     return ((n, b) for n, b in enumerate(begins))
 
 
-@pytest.mark.parametrize(('count', 'length', 'overlap'), [(1, 5, 2), (23, 5, 2), (20, 5, 0), (24, 5, 6), (7, 100, 6), (12, 1, 1)])
+@pytest.mark.parametrize(
+    ('count', 'length', 'overlap'), [(1, 5, 2), (23, 5, 2), (20, 5, 0), (24, 5, 6), (7, 100, 6), (12, 1, 1)]
+)
 def test_every_frame_is_delivered_once(count, length, overlap):
     begins = [n in (0, 8, 11) for n in range(count)]
     shot = [sum(begins[: n + 1]) for n in range(count)]

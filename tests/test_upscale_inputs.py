@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import NETWORK
-from upscale_clips import Enlarge, look, texture, tiny_weights, write
+from helpers.tiny import NETWORK
+from helpers.upscale_clips import Enlarge, look, texture, tiny_weights, write
 
 import iart
 from iart import pretrained
-from iart.archs.building import build_network
-from iart.archs.foreign import network_section, recognise
+from iart.archs.builder import build_network
+from iart.archs.recognize import network_section, recognize
 from iart.cli import main
 from iart.errors import DataError, UserError
 from iart.image import read_image, write_png
@@ -48,7 +48,19 @@ def test_frames_to_frames_and_to_a_video(tmp_path, enlarge):
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == sorted(f'im{n + 1}.png' for n in range(11))
     for n, frame in enumerate(frames):
         assert np.array_equal(read_image(tmp_path / 'out' / f'im{n + 1}.png'), frame.repeat(4, 0).repeat(4, 1))
-    main(['upscale', str(tmp_path / 'in' / '*.png'), str(tmp_path / 'out.mp4'), '--fps', '30000/1001', '--start', '0.1', '--preview', '3'])
+    main(
+        [
+            'upscale',
+            str(tmp_path / 'in' / '*.png'),
+            str(tmp_path / 'out.mp4'),
+            '--fps',
+            '30000/1001',
+            '--start',
+            '0.1',
+            '--preview',
+            '3',
+        ]
+    )
     after = look(tmp_path / 'out.mp4')
     assert after.times == [n * Fraction(1001, 30000) for n in range(3)]
     assert after.tags == (1, 2, 2, 1)
@@ -113,7 +125,10 @@ def cut_file(folder: Path) -> Path:
     import av
 
     path = write(folder / 'whole.mkv', [texture(n, 64, 64) for n in range(100)])
-    with av.open(str(path)) as source, av.open(str(folder / 'cut.mp4'), 'w', options={'movflags': 'faststart'}) as target:
+    with (
+        av.open(str(path)) as source,
+        av.open(str(folder / 'cut.mp4'), 'w', options={'movflags': 'faststart'}) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
@@ -163,11 +178,11 @@ def unlike_frames(folder: Path) -> Path:
 
 BAD = [
     (cut_file, r'cut\.mp4: is cut short: its frames end .* --end'),
-    (no_video, r'sound\.mp4: found no video stream'),
-    (no_frames, r'empty\.mkv: found no frames'),
-    (no_images, r'nothing: found no frames and no videos'),
+    (no_video, r'sound\.mp4: got no video stream'),
+    (no_frames, r'empty\.mkv: got no frames'),
+    (no_images, r'nothing: got no frames and no videos'),
     (not_a_video, r'text\.mp4: cannot be read as video'),
-    (unlike_frames, r'im2\.png: found 22×20 pixels; wanted 22×18'),
+    (unlike_frames, r'im2\.png: got 22×20 pixels, expected 22×18'),
     (lambda folder: folder / 'missing.mp4', r'missing\.mp4: does not exist'),
     (lambda folder: folder / '*.none', r'nothing is called so'),
 ]
@@ -190,8 +205,8 @@ def video(tmp_path):
 @pytest.mark.parametrize(
     ('output', 'message'),
     [
-        ('out.gif', "cannot write '.gif'; wanted a video file (.mp4"),
-        ('in.mp4', 'is an input; wanted another output'),
+        ('out.gif', "cannot write '.gif', expected a video file (.mp4"),
+        ('in.mp4', 'is an input, expected another output'),
         ('file.txt/out.mp4', 'out.mp4: cannot be written (Not a directory)'),
     ],
 )
@@ -209,7 +224,9 @@ def test_output_that_cannot_be_written(enlarge, capsys, video):
 def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / 'notes.txt').touch()
-    assert 'holds other things than PNG files, such as notes.txt' in fails(capsys, video, tmp_path / 'out', '--overwrite')
+    assert 'holds other things than PNG files, such as notes.txt' in fails(
+        capsys, video, tmp_path / 'out', '--overwrite'
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,15 +234,15 @@ def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
     [
         (['--codec', 'h246'], "did you mean 'h264'?"),
         (['--codec', 'aac'], "'aac' encodes audio"),
-        (['--pix-fmt', 'pal8'], "libx264 has no 'pal8'; wanted one of"),
+        (['--pix-fmt', 'pal8'], "libx264 has no 'pal8', expected one of"),
         (['--codec', 'ffv1', '--crf', '3'], 'ffv1 has no constant quality'),
         (['--codec', 'prores', '--lossless'], 'prores_ks cannot'),
-        (['--lossless', '--crf', '3'], 'found both'),
+        (['--lossless', '--crf', '3'], 'got both'),
         (['--preset', 'fastest'], 'libx264 refuses 88×72 pixels'),
-        (['--start', '1h'], "--start: found '1h'; wanted a time such as"),
-        (['--start', '2', '--end', '1'], 'wanted an end after the start'),
-        (['--preview', '0'], 'wanted 1 frame or more'),
-        (['--segment', '0'], 'wanted 1 frame or more'),
+        (['--start', '1h'], "--start: got '1h', expected a time such as"),
+        (['--start', '2', '--end', '1'], 'expected an end after the start'),
+        (['--preview', '0'], 'expected 1 frame or more'),
+        (['--segment', '0'], 'expected 1 frame or more'),
         (['--scale', '3'], 'this network enlarges by 4'),
     ],
 )
@@ -236,7 +253,9 @@ def test_bad_options(tmp_path, enlarge, capsys, video, options, message):
 def test_weights_that_are_not_there(tmp_path, capsys, video):
     assert "did you mean 'basicvsr-reds4'?" in fails(capsys, video, tmp_path / 'out.mp4', '--weights', 'basicvsr-red4')
     torch.save({'params': {'conv.weight': torch.zeros(1)}}, tmp_path / 'w.pth')
-    assert 'neither options nor the names' in fails(capsys, video, tmp_path / 'out.mp4', '--weights', tmp_path / 'w.pth')
+    assert 'neither options nor the names' in fails(
+        capsys, video, tmp_path / 'out.mp4', '--weights', tmp_path / 'w.pth'
+    )
 
 
 def test_a_full_disk_keeps_what_is_finished(tmp_path, enlarge, capsys):
@@ -252,7 +271,10 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path, enlarge, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert f'out.mp4: cannot be written ({os.strerror(errno.EFBIG)}); make room' in said
-    assert sorted(p.suffix for p in (tmp_path / '.out.mp4.partial').iterdir() if p.suffix == '.packets') == ['.packets'] * 3
+    assert (
+        sorted(p.suffix for p in (tmp_path / '.out.mp4.partial').iterdir() if p.suffix == '.packets')
+        == ['.packets'] * 3
+    )
     main(['upscale', *map(str, arguments)])
     assert (tmp_path / 'out.mp4').read_bytes() == (tmp_path / 'whole.mp4').read_bytes()
 
@@ -287,14 +309,14 @@ def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
         {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 3},
     ],
 )
-def test_networks_are_recognised(tmp_path, section):
+def test_networks_are_recognized(tmp_path, section):
     network = build_network(section)
     write_weights(tmp_path / 'w.pth', network, section)
     found = network_section(tmp_path / 'w.pth')
     assert found is not None
     assert {k: found[k] for k in section} == section
     build_network(found).load_state_dict(network.state_dict())
-    assert recognise({'other': torch.zeros(1)}) is None
+    assert recognize({'other': torch.zeros(1)}) is None
 
 
 def test_python_takes_and_gives_frames_as_they_are_needed():
@@ -311,8 +333,8 @@ def test_python_takes_and_gives_frames_as_they_are_needed():
 @pytest.mark.parametrize(
     ('frames', 'message'),
     [
-        ([np.zeros((4, 4, 3))], r'frame 0: found \(4, 4, 3\) of float64'),
-        ([texture(0), texture(0, 4, 4)], r'frame 1: found \(4, 4, 3\); wanted \(18, 22, 3\)'),
+        ([np.zeros((4, 4, 3))], r'frame 0: got \(4, 4, 3\) of float64'),
+        ([texture(0), texture(0, 4, 4)], r'frame 1: got \(4, 4, 3\), expected \(18, 22, 3\)'),
     ],
 )
 def test_python_names_the_frame(frames, message):

@@ -7,15 +7,16 @@ import av
 import numpy as np
 import pytest
 import torch
-from upscale_clips import IRREGULAR, WRITES_SUBTITLES, Enlarge, look, texture, tiny_weights, write
+from helpers.upscale_clips import IRREGULAR, WRITES_SUBTITLES, Enlarge, look, texture, tiny_weights, write
 
 from iart.cli import main
 from iart.errors import DataError, UserError
-from iart.inference.plan_options import PlanOptions
+from iart.inference.options import PlanOptions
+from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.running import run
-from iart.upscaling.settings import Settings, Wishes
+from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
+from iart.video.options import EncodingOptions
 
 CPU = torch.device('cpu')
 SMALL = PlanOptions(chunk_overlap=2)
@@ -41,7 +42,15 @@ def test_what_is_kept(rich, tmp_path, ending):
     before = look(rich)
     if ending == '.mkv':  # which knows milliseconds, and other subtitles than .mp4
         frames = [texture(n) for n in range(16)]
-        source = write(tmp_path / 'in.mkv', frames, times=IRREGULAR, time_base=Fraction(1, 100), audio=True, subtitles=True, chapters=True)
+        source = write(
+            tmp_path / 'in.mkv',
+            frames,
+            times=IRREGULAR,
+            time_base=Fraction(1, 100),
+            audio=True,
+            subtitles=True,
+            chapters=True,
+        )
         before = look(source)
     else:
         source = rich
@@ -69,7 +78,7 @@ def test_what_is_kept(rich, tmp_path, ending):
 def test_lossless_gives_what_the_network_gave(tmp_path, pix_fmt, codec):
     tags = (0, 1, 1, 2) if pix_fmt == 'bgr0' else (9, 9, 16, 1)
     source = write(tmp_path / 'in.mkv', [texture(n) for n in range(4)], codec='ffv1', pix_fmt=pix_fmt, tags=tags)
-    wishes = Wishes(codec=codec, lossless=True, pix_fmt='bgr0' if pix_fmt == 'bgr0' else None)
+    wishes = EncodingOptions(codec=codec, lossless=True, pix_fmt='bgr0' if pix_fmt == 'bgr0' else None)
     after, before = look(upscale(source, tmp_path / 'out.mkv', encode=wishes)), look(source)
     assert after.tags[:3] == before.tags[:3]
     assert after.pix_fmt == ('yuv420p' if pix_fmt == 'gray' else pix_fmt)
@@ -102,7 +111,7 @@ def test_untagged_input_is_tagged_as_it_was_read(tmp_path):
 @pytest.mark.parametrize('codec', [None, 'ffv1'])
 def test_sizes(tmp_path, size, codec):
     source = write(tmp_path / 'in.mkv', [texture(n, *size) for n in range(3)], codec='ffv1')
-    after = look(upscale(source, tmp_path / 'out.mkv', encode=Wishes(codec=codec)))
+    after = look(upscale(source, tmp_path / 'out.mkv', encode=EncodingOptions(codec=codec)))
     assert after.size == (4 * size[0], 4 * size[1])
 
 
@@ -110,7 +119,10 @@ def test_sizes(tmp_path, size, codec):
 def test_odd_sizes(tmp_path, size):
     source = write(tmp_path / 'in.mkv', [texture(n, *size) for n in range(3)], codec='ffv1', pix_fmt='yuv444p')
     assert look(upscale(source, tmp_path / 'out.mp4')).size == (4 * size[0], 4 * size[1])
-    assert look(upscale(source, tmp_path / 'out420.mp4', encode=Wishes(pix_fmt='yuv420p'))).size == (4 * size[0], 4 * size[1])
+    assert look(upscale(source, tmp_path / 'out420.mp4', encode=EncodingOptions(pix_fmt='yuv420p'))).size == (
+        4 * size[0],
+        4 * size[1],
+    )
 
 
 def test_parts(rich, tmp_path):
@@ -176,9 +188,9 @@ def test_another_job_is_not_mixed_in(rich, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         upscale(rich, output, Stops(3))
     with pytest.raises(DataError, match=r'(?s)encoding: was .*--restart') as caught:
-        upscale(rich, output, encode=Wishes(crf=30))
+        upscale(rich, output, encode=EncodingOptions(crf=30))
     assert 'versions' not in str(caught.value)
-    upscale(rich, output, encode=Wishes(crf=30), restart=True)
+    upscale(rich, output, encode=EncodingOptions(crf=30), restart=True)
     assert output.exists()
 
 
@@ -208,7 +220,7 @@ def test_nothing_leaks_over_a_cut(tmp_path):
 
     frames = [texture(0, seed=n // 8) for n in range(16)]
     source = write(tmp_path / 'in.mkv', frames, codec='ffv1', pix_fmt='bgr0', tags=(0, 1, 1, 2))
-    wishes = Wishes(codec='ffv1', pix_fmt='bgr0')
+    wishes = EncodingOptions(codec='ffv1', pix_fmt='bgr0')
     apart = look(upscale(source, tmp_path / 'on.mkv', Mean(), segment=50, encode=wishes))
     mixed = look(upscale(source, tmp_path / 'off.mkv', Mean(), segment=50, encode=wishes, scene_cuts=False))
     assert np.array_equal(apart.planes[0][0], frames[0].repeat(4, 0).repeat(4, 1))
@@ -217,15 +229,16 @@ def test_nothing_leaks_over_a_cut(tmp_path):
 
 @pytest.mark.parametrize('codec', ['hevc', 'vp9', 'av1', 'prores'])
 def test_other_codecs(rich, tmp_path, codec):
-    from iart.upscaling.encoding import CODECS
+    from iart.video.encode import CODECS
 
     if CODECS[codec] not in av.codecs_available:
         pytest.skip(f'this FFmpeg has no {codec}')
-    after = look(upscale(rich, tmp_path / 'out.mkv', preview=7, encode=Wishes(codec=codec)))
+    after = look(upscale(rich, tmp_path / 'out.mkv', preview=7, encode=EncodingOptions(codec=codec)))
     before = look(rich).times[:7]
     # sound begins before 0, which Matroska cannot say: everything is shown that much later
     assert [round((t - after.times[0]) * 1000) for t in after.times] == pytest.approx([t * 1000 for t in before], abs=1)
-    # ProRes knows BT.601 by another number only; FFmpeg 8.0, which comes with PyAV 16, takes the container's all the same
+    # ProRes knows BT.601 by another number only; FFmpeg 8.0, which comes with PyAV 16, takes the container's all the
+    # same
     assert after.tags[0] in ((2, 5) if codec == 'prores' else (5,))
 
 

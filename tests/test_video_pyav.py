@@ -121,12 +121,16 @@ def test_a_disposition_can_be_read_and_written(opened, tmp_path):
 def test_rgb_is_exact(matrix, tag, full):
     """One level at most from the formula where chroma is not subsampled."""
     frame = noise('yuv444p', tag=tag)
-    planes = [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width].astype(float) for p in frame.planes]
+    planes = [
+        np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width].astype(float) for p in frame.planes
+    ]
     red_weight, blue_weight = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593)}[matrix]
     black, luma, chroma = (0, 255, 255) if full else (16, 219, 224)
     y, blue, red = (planes[0] - black) / luma, (planes[1] - 128) / chroma, (planes[2] - 128) / chroma
     r, b = y + 2 * (1 - red_weight) * red, y + 2 * (1 - blue_weight) * blue
-    expected = np.stack([r, (y - red_weight * r - blue_weight * b) / (1 - red_weight - blue_weight), b], -1).clip(0, 1) * 255
+    expected = (
+        np.stack([r, (y - red_weight * r - blue_weight * b) / (1 - red_weight - blue_weight), b], -1).clip(0, 1) * 255
+    )
     assert np.abs(pyav.to_rgb24(frame, matrix, full=full).to_ndarray() - expected).max() <= 1
 
 
@@ -134,9 +138,13 @@ PIXELS = {'yuv420p': '5900014e', 'yuv422p': '9efcbe45', 'yuv444p': '08a4c2bf', '
 """MD5 of six conversions each, as computed alike by PyAV 16, 17, 18 and 19 on x86-64."""
 
 
-@pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='swscale may round differently on other processors')
+@pytest.mark.skipif(
+    platform.machine() not in ('x86_64', 'AMD64'), reason='swscale may round differently on other processors'
+)
 @pytest.mark.parametrize('pix_fmt', PIXELS)
 def test_every_version_gives_the_same_pixels(pix_fmt):
     conversions = [((1, 1), False), ((1, 1), True), ((5, 6), False), ((5, 6), True), ((9, 9), False), ((9, 9), True)]
-    pixels = [pyav.to_rgb24(noise(pix_fmt, tag=tag), matrix, full=full).to_ndarray() for (matrix, tag), full in conversions]
+    pixels = [
+        pyav.to_rgb24(noise(pix_fmt, tag=tag), matrix, full=full).to_ndarray() for (matrix, tag), full in conversions
+    ]
     assert hashlib.md5(b''.join(p.tobytes() for p in pixels)).hexdigest()[:8] == PIXELS[pix_fmt]

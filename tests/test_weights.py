@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 import torch
-from rebuilt import fill
+from helpers.rebuilt import fill
 from safetensors.torch import save_file
 from torch import nn
 
 import iart
+from iart.archs.convert import convert
 from iart.archs.iart_arch import IART
-from iart.engine.converting import convert
 from iart.errors import WeightsError
 from iart.weights import released_state_dict, stored_options
 
@@ -62,7 +62,9 @@ def test_released_names_and_shapes_are_all_known(shared, tmp_path):
     iart.load_weights(network, tmp_path / 'released.pth')
     written = released_state_dict(network)
     assert set(written) == set(listed)
-    assert all(list(written[n].shape) == e['shape'] and written[n].dtype == dtypes[e['dtype']] for n, e in listed.items())
+    assert all(
+        list(written[n].shape) == e['shape'] and written[n].dtype == dtypes[e['dtype']] for n, e in listed.items()
+    )
     used = {n for n, e in listed.items() if e['kind'] == 'parameter' and e.get('used', True)}
     assert {n for n, _ in network.named_parameters()} == used
 
@@ -75,7 +77,11 @@ def test_names_that_do_not_fit_are_listed_and_nothing_is_loaded(source, tmp_path
     torch.save({'params': state}, tmp_path / 'w.pth')
     target, before = small('target'), small('target')
     with pytest.raises(
-        WeightsError, match=r'(?s)missing \(1\): conv_hr\.weight.*unexpected \(1\): conv_hr\.wait.*conv_last\.bias is \[5\], wanted \[3\]'
+        WeightsError,
+        match=(
+            r'(?s)missing \(1\): conv_hr\.weight.*unexpected \(1\): conv_hr\.wait.*conv_last\.bias is \[5\], '
+            r'expected \[3\]'
+        ),
     ):
         iart.load_weights(target, tmp_path / 'w.pth')
     assert same(target, before)

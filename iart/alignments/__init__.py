@@ -11,22 +11,32 @@ the YAML names it under ``network_g.alignment.type``. The contract::
 ``aligned(p) = source(p + flow(p))``; the result is (n, channels, h, w). One module serves all passes and both orders
 of propagation. An alignment that computes something of the source alone may put it in ``prepare(source)``: it is
 called once per source, and ``forward`` then gets its result in place of ``source``.
-An alignment that weighs taps may offer ``tap_weights(source, current, flow)`` → (n, heads, window², h, w): reports show it.
+An alignment that weighs taps may offer ``tap_weights(source, current, flow)`` → (n, heads, window², h, w): reports show
+it.
 
 ``trains_flow``, an attribute, is false for an alignment that passes no gradient to the flow: its network then freezes
 the flow estimator. ``joint``, an attribute, is true for an alignment that takes both neighbours of second-order
 propagation in one call, ``forward(source, current, flow, source2, flow2)``: its result takes one place of the fusion,
 and the network fuses two frames instead of three.
 
-=================================  ==========================================================  ===================  ==============
-alignment                          aligned(p), with s = p + flow(p)                            parameters (C = 60)  paper
-=================================  ==========================================================  ===================  ==============
+=================================  ==========================================================  ===================
+==============
+alignment                          aligned(p), with s = p + flow(p)                            parameters (C = 60)
+paper
+=================================  ==========================================================  ===================
+==============
 ``NoAlignment``                    source(p)                                                   0                    –
-``FlowWarpAlignment``              source(s), nearest, bilinear or bicubic                     0                    section 3.3
-``PatchAlignment``                 source(round(p + mean flow of p's patch))                   0                    table 1 (PSRT)
+``FlowWarpAlignment``              source(s), nearest, bilinear or bicubic                     0
+section 3.3
+``PatchAlignment``                 source(round(p + mean flow of p's patch))                   0
+table 1 (PSRT)
 ``Nearest4Alignment``              1×1 convolution of the four pixels around s                 14,460               –
-``DeformableConvAlignment``        3×3 convolution at s + learned offsets                      250,962              table 1 (FGDC)
-``DeformableAttentionAlignment``   attention over nine pixels at s + learned offsets           213,424              table 1 (FGDA)
-``ImplicitAlignment``              attention over the pixels around s, position-coded          10,980               section 3.2
-=================================  ==========================================================  ===================  ==============
+``DeformableConvAlignment``        3×3 convolution at s + learned offsets                      250,962
+table 1 (FGDC)
+``DeformableAttentionAlignment``   attention over nine pixels at s + learned offsets           213,424
+table 1 (FGDA)
+``ImplicitAlignment``              attention over the pixels around s, position-coded          10,980
+section 3.2
+=================================  ==========================================================  ===================
+==============
 """

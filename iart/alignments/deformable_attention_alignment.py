@@ -14,7 +14,8 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class DeformableAttentionAlignment(nn.Module):
-    """Attend to nine places that the flow and learned offsets point to (paper, table 1, FGDA; Liang et al., "RVRT", NeurIPS 2022).
+    """Attend to nine places that the flow and learned offsets point to (paper, table 1, FGDA; Liang et al., "RVRT",
+    NeurIPS 2022).
 
     With offsets o predicted from the current feature, the warped source and the flow::
 
@@ -22,16 +23,20 @@ class DeformableAttentionAlignment(nn.Module):
         K, V = projections of keys and source, per pixel, sampled bilinearly at p + k + o_gk   (3×3 taps k)
         y = Wo·Σ_k softmax_k(q·K_k / sqrt(head width))·V_k + bo        aligned(p) = y + MLP(y)
 
-    Projections are 2C wide; nothing goes from source or current to the output but through the attention. The last layer of the
-    prediction starts at zero. Groups are spread over keys and values together: see :func:`iart.ops.deformable.deformable_attention`.
-    The gradient is the true one: the released backward kernel multiplies that of the keys once too often by head width^−½.
+    Projections are 2C wide; nothing goes from source or current to the output but through the attention. The last layer
+    of the
+    prediction starts at zero. Groups are spread over keys and values together: see
+    :func:`iart.ops.deformable.deformable_attention`.
+    The gradient is the true one: the released backward kernel multiplies that of the keys once too often by head
+        width^−½.
 
     Parameters: 213,424 at C = 60, 12 groups.
 
     Args:
         channels: width C of the features.
         num_heads: the network's attention heads; decides the defaults of ``heads`` and ``groups``.
-        keys: what keys are read from: the ``current`` feature, as the released study does, or the ``source``, as RVRT does.
+        keys: what keys are read from: the ``current`` feature, as the released study does, or the ``source``, as RVRT
+            does.
         heads: attention heads, divisors of 2C; default ``2 · num_heads``.
         groups: groups of channels that share offsets, divisors of 4C; default ``2 · num_heads``.
         max_offset: farthest that a tap leaves the flow, in pixels.
@@ -106,7 +111,9 @@ class _Mlp(nn.Module):
 
 
 class _PlaneConv(nn.Conv3d):
-    """A convolution of single frames that is stored, as in released checkpoints, as one of clips: (outputs, inputs, 1, k, k)."""
+    """A convolution of single frames that is stored, as in released checkpoints, as one of clips: (outputs, inputs, 1,
+    k, k).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, (1, kernel, kernel))

@@ -24,8 +24,10 @@ class DeformableConvAlignment(nn.Module):
 
     Parameters: 250,962 at C = 60, 6 groups, first order.
 
-    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbours in one convolution of 2C channels, the first
-    half of the offsets at one flow and the second half at the other: it is called once, with both, and its result takes one
+    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbours in one convolution of 2C channels, the
+    first
+    half of the offsets at one flow and the second half at the other: it is called once, with both, and its result takes
+    one
     place of the fusion, not two.
 
     Args:
@@ -43,12 +45,20 @@ class DeformableConvAlignment(nn.Module):
     trains_flow = True
 
     def __init__(
-        self, *, channels: int, num_heads: int, order: Literal[1, 2] = 1, groups: int | None = None, max_offset: float = 10.0
+        self,
+        *,
+        channels: int,
+        num_heads: int,
+        order: Literal[1, 2] = 1,
+        groups: int | None = None,
+        max_offset: float = 10.0,
     ) -> None:
         super().__init__()
         groups = groups or num_heads * order
         if channels * order % groups or groups % order:
-            expected = f'a divisor of {channels} channels' if order == 1 else f'an even divisor of {2 * channels} channels'
+            expected = (
+                f'a divisor of {channels} channels' if order == 1 else f'an even divisor of {2 * channels} channels'
+            )
             raise ValueError(f'groups: got {groups}, expected {expected}')
         self.order, self.joint, self.groups, self.max_offset = order, order == 2, groups, max_offset
         self.weight = nn.Parameter(torch.empty(channels, channels * order, 3, 3))
@@ -68,7 +78,9 @@ class DeformableConvAlignment(nn.Module):
         for parameter in self.conv_offset[-1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, source: Tensor, current: Tensor, flow: Tensor, source2: Tensor | None = None, flow2: Tensor | None = None) -> Tensor:
+    def forward(
+        self, source: Tensor, current: Tensor, flow: Tensor, source2: Tensor | None = None, flow2: Tensor | None = None
+    ) -> Tensor:
         """Align one neighbour, or with ``order`` 2 both.
 
         Args:
@@ -82,10 +94,15 @@ class DeformableConvAlignment(nn.Module):
         sources = [x for x in (source, source2) if x is not None]
         flows = [f for f in (flow, flow2) if f is not None]
         if len(sources) != self.order or len(flows) != self.order:
-            raise ValueError(f'deformable convolution: got {len(sources)} sources and {len(flows)} flows, expected {self.order} of each')
+            raise ValueError(
+                f'deformable convolution: got {len(sources)} sources and {len(flows)} flows, expected {self.order} '
+                'of each'
+            )
         warped = [flow_warp(x, f) for x, f in zip(sources, flows, strict=True)]
         seen = [warped[0], current, *warped[1:], *(f.to(current.dtype) for f in flows)]
         raw, mask = self.conv_offset(torch.cat(seen, dim=1)).split([2 * TAPS * self.groups, TAPS * self.groups], dim=1)
         parts = raw.chunk(self.order, dim=1)
-        offset = torch.cat([offsets_at_flow(part, f, self.max_offset) for part, f in zip(parts, flows, strict=True)], dim=1)
+        offset = torch.cat(
+            [offsets_at_flow(part, f, self.max_offset) for part, f in zip(parts, flows, strict=True)], dim=1
+        )
         return modulated_deform_conv(torch.cat(sources, dim=1), offset, mask.float().sigmoid(), self.weight, self.bias)

@@ -10,15 +10,18 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class FlowWarpAlignment(nn.Module):
-    """Warp the source with the flow: ``aligned(p) = Σ_k w_k(d) · source(floor(s) + k)`` with s = p + flow(p), d = s − floor(s).
+    """Warp the source with the flow: ``aligned(p) = Σ_k w_k(d) · source(floor(s) + k)`` with s = p + flow(p), d = s −
+    floor(s).
 
     No parameters. Paper, section 3.3 and table 1.
 
     Args:
         channels, num_heads: every alignment gets them; no effect here.
-        resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). Through ``nearest`` the flow gets no
+        resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). Through ``nearest`` the
+            flow gets no
             gradient.
-        padding: what is outside the image: ``zeros``, as in all published runs (a pixel half outside is darkened), or ``border``,
+        padding: what is outside the image: ``zeros``, as in all published runs (a pixel half outside is darkened), or
+            ``border``,
             the nearest pixel of the edge.
     """
 

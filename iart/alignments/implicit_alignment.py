@@ -34,18 +34,23 @@ class ImplicitAlignment(nn.Module):
 
         aligned(p) = b(p) + Σ_j softmax_j(...) · (Wv·(source(t_j) + γ(j) − b(p)) + bv)
 
-    and Wv, bv start at zero: at the start this is bilinear warping, exactly, so it can replace the warping of a trained network
-    without changing its output. Wv = 1 without codes would be the implicit alignment; what is between the two is learned. The
+    and Wv, bv start at zero: at the start this is bilinear warping, exactly, so it can replace the warping of a trained
+        network
+    without changing its output. Wv = 1 without codes would be the implicit alignment; what is between the two is
+    learned. The
     attention sees differences to b, so that a correction of a flat source is zero but for the codes.
 
     Args:
         channels: width C of the features; a multiple of 4 (sine codes of two coordinates) and of the number of heads.
         num_heads: attention heads, where ``heads`` does not say otherwise: the network's.
         window: side of the tap neighbourhood: 2 in the released weights; 3 and 4 in the paper's table 4.
-        origin: where the neighbourhood lies: see :func:`iart.ops.taps.first_tap`. All agree on 0..1 for a window of 2 but ``paper``.
-        codes: which sine codes there are (paper, table 3): ``both``, ``window`` (of the taps), ``offset`` (of the query) or ``none``.
+        origin: where the neighbourhood lies: see :func:`iart.ops.taps.first_tap`. All agree on 0..1 for a window of 2
+            but ``paper``.
+        codes: which sine codes there are (paper, table 3): ``both``, ``window`` (of the taps), ``offset`` (of the
+            query) or ``none``.
             Without the offset's code nothing depends on the sub-pixel part of the flow.
-        edges: what a tap outside the image reads: the pixel at the edge (``duplicate``), or the zero vector (``zero``), to which its
+        edges: what a tap outside the image reads: the pixel at the edge (``duplicate``), or the zero vector (``zero``),
+            to which its
             code is still added.
         heads: attention heads; default ``num_heads``.
         temperature: T of the sine codes, above 0.
@@ -89,13 +94,14 @@ class ImplicitAlignment(nn.Module):
 
     @property
     def trains_flow(self) -> bool:
-        """Whether the flow gets a gradient: through the code of the offset or the bilinear residual; floor() has none."""
+        """Whether the flow gets a gradient: through the offset code or the bilinear residual; floor() has none."""
         return self.codes_offset or self.residual is not None
 
     def prepare(self, source: Tensor) -> Prepared:
         """Return keys and values of every source pixel, (n·h·w, C) each, and the source where there is a residual.
 
-        ``Wk·(source + code) + bk`` is linear, so the source's part is computed once per pixel instead of once per tap. With zero
+        ``Wk·(source + code) + bk`` is linear, so the source's part is computed once per pixel instead of once per tap.
+        With zero
         edges a last row is added: what a tap outside the image reads.
         """
         rows = _pixel_rows(source)
@@ -143,7 +149,9 @@ class ImplicitAlignment(nn.Module):
         return shares.view(-1, n, h, w, self.num_heads).permute(1, 4, 0, 2, 3)
 
     def _attend(self, prepared: Prepared, current: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (window², n·h·w, heads) attention, (window², n·h·w) source rows of taps, (window², C) values of their codes."""
+        """Return (window², n·h·w, heads) attention, (window², n·h·w) source rows of taps, (window², C) values of their
+        codes.
+        """
         keys, values = prepared[:2]
         index, offset = sampling_taps(flow, self.window, first=self.first, mark_outside=self.zero_outside)
         asking = _pixel_rows(current)
@@ -157,7 +165,10 @@ class ImplicitAlignment(nn.Module):
         width = self.channels // self.num_heads
         scaled = query * width**-0.5
         logits = torch.stack(
-            [(scaled * (keys.index_select(0, i) + code)).unflatten(1, (-1, width)).sum(2) for i, code in zip(index, tap_keys, strict=True)]
+            [
+                (scaled * (keys.index_select(0, i) + code)).unflatten(1, (-1, width)).sum(2)
+                for i, code in zip(index, tap_keys, strict=True)
+            ]
         )
         return logits.softmax(0), index, tap_values
 

@@ -9,11 +9,15 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class Nearest4Alignment(nn.Module):
-    """Stack the four source pixels around s = p + flow(p) and mix them: ``aligned(p) = W·[source(t_1), ..., source(t_4)] + b``.
+    """Stack the four source pixels around s = p + flow(p) and mix them: ``aligned(p) = W·[source(t_1), ...,
+    source(t_4)] + b``.
 
-    Parameters: 4·C² + C; 14,460 at C = 60. In the released study code, but not in the paper. How the pixels are stacked was not
-    released; the order and the edges here are ours: those of the implicit alignment with a window of 2 (row by row, channels of the
-    first tap first, a tap outside reads the pixel at the edge). The mix is the same everywhere: the sub-pixel part of the flow
+    Parameters: 4·C² + C; 14,460 at C = 60. In the released study code, but not in the paper. How the pixels are stacked
+        was not
+    released; the order and the edges here are ours: those of the implicit alignment with a window of 2 (row by row,
+    channels of the
+    first tap first, a tap outside reads the pixel at the edge). The mix is the same everywhere: the sub-pixel part of
+    the flow
     has no effect, and the flow gets no gradient.
 
     Args:

@@ -13,17 +13,25 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 class PatchAlignment(nn.Module):
     """Move each patch by its rounded mean flow: ``aligned(p) = source(round(p + mean of flow over the patch of p))``.
 
-    No parameters. Shi et al., "Rethinking Alignment in Video Super-Resolution Transformers" (PSRT), NeurIPS 2022; the paper's table 1.
-    With it IART is PSRT-recurrent. Patches begin at the top left corner; the flow is reflected to whole patches at the bottom and right.
+    No parameters. Shi et al., "Rethinking Alignment in Video Super-Resolution Transformers" (PSRT), NeurIPS 2022; the
+    paper's table 1.
+    With it IART is PSRT-recurrent. Patches begin at the top left corner; the flow is reflected to whole patches at the
+    bottom and right.
 
     Args:
         channels, num_heads: every alignment gets them; no effect here.
         patch: side of a patch in pixels.
-        resampling: how the source is read at p + mean flow; published is ``nearest``, through which the flow gets no gradient.
+        resampling: how the source is read at p + mean flow; published is ``nearest``, through which the flow gets no
+            gradient.
     """
 
     def __init__(
-        self, *, channels: int, num_heads: int, patch: int = 8, resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'nearest'
+        self,
+        *,
+        channels: int,
+        num_heads: int,
+        patch: int = 8,
+        resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'nearest',
     ) -> None:
         super().__init__()
         if patch < 1:
@@ -39,7 +47,8 @@ class PatchAlignment(nn.Module):
         """Return the (n, c, h, w) source, its patches moved by the (n, 2, h, w) flow in pixels; zeros outside.
 
         Raises:
-            ValueError: a side is too short to be reflected to a multiple of ``patch`` (5 pixels or more always suffice for 8).
+            ValueError: a side is too short to be reflected to a multiple of ``patch`` (5 pixels or more always suffice
+                for 8).
         """
         return flow_warp(source, self.patch_flow(flow), mode=self.resampling)
 
@@ -50,7 +59,8 @@ class PatchAlignment(nn.Module):
         if bottom >= h or right >= w:
             shortest = self.patch // 2 + 1
             raise ValueError(
-                f'patch alignment: got a flow of {h}x{w} pixels, expected at least {shortest} a side for patches of {self.patch}'
+                f'patch alignment: got a flow of {h}x{w} pixels, expected at least {shortest} a side for patches '
+                f'of {self.patch}'
             )
         padded = F.pad(flow.float(), (0, right, 0, bottom), mode='reflect')
         mean = F.avg_pool2d(padded, self.patch)

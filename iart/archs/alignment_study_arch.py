@@ -1,4 +1,6 @@
-"""The network of the paper's comparison of alignments: two backbones, one alignment between neighbouring frames, no recurrence."""
+"""The network of the paper's comparison of alignments: two backbones, one alignment between neighbouring frames, no
+recurrence.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -31,7 +33,8 @@ class AlignmentStudyNet(nn.Module):
         z_i = backbone_2([f_i, a_i])                            windows of 2×8×8, read out at the ALIGNED frame
         sr_i = reconstruct(z_i) + bilinear ×4 of lq_i
 
-    With defaults and no weights in the alignment 1,209,427 parameters. The released code has 141,848 more that never run (the
+    With defaults and no weights in the alignment 1,209,427 parameters. The released code has 141,848 more that never
+    run (the
     paper's 1.35 M); released checkpoints load nevertheless.
 
     Args:
@@ -43,12 +46,15 @@ class AlignmentStudyNet(nn.Module):
         mlp_ratio, qkv_bias: see :class:`iart.archs.swin.SwinBlock`.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
-        domain: align the ``feature``, as the paper recommends and the released code does, or the ``image``, before any feature is
+        domain: align the ``feature``, as the paper recommends and the released code does, or the ``image``, before any
+            feature is
             made of it (ours); the latter only for alignments without parameters.
-        readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours), which makes the
+        readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours),
+            which makes the
             network far less sensitive to the alignment.
         use_neighbour: false puts the current frame in the place of the aligned one: super-resolution of single images.
-        flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never trained here.
+        flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never
+            trained here.
         spynet_path: weights of the flow network where ``flow`` is ``spynet``.
 
     Raises:
@@ -99,7 +105,9 @@ class AlignmentStudyNet(nn.Module):
         self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
         # Last, so that with one seed every other weight begins the same whatever the alignment.
         section = alignment or {'type': 'ImplicitAlignment'}
-        align = build(ALIGNMENT_REGISTRY, section, key='network_g.alignment', channels=embed_dim, num_heads=num_heads[0])
+        align = build(
+            ALIGNMENT_REGISTRY, section, key='network_g.alignment', channels=embed_dim, num_heads=num_heads[0]
+        )
         self._align_name = _RELEASED.get(type(align).__name__, 'implicit_warp')
         self.add_module(self._align_name, align)
         _check(align, domain, use_neighbour)
@@ -114,7 +122,8 @@ class AlignmentStudyNet(nn.Module):
 
         Args:
             lq: the clip.
-            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's. Only backward ones count:
+            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's. Only backward ones
+                count:
                 entry i leads from frame i to i+1.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
@@ -137,14 +146,18 @@ class AlignmentStudyNet(nn.Module):
         if flows is None and comes_with_clip(self.spynet) and self.use_neighbour:
             flows = clip.flows
         height, width = (SCALE * side for side in clip.size)
-        single = self.swin_backbone_1.prepare(clip.padded_size, self.conv_first.weight.device)
-        pair = self.swin_backbone_2.prepare(clip.padded_size, self.conv_first.weight.device)
+        device = self.conv_first.weight.device
+        single, pair = (
+            b.prepare(b.layouts(clip.padded_size, device)) for b in (self.swin_backbone_1, self.swin_backbone_2)
+        )
         frame, feature = clip[0], self._feature(clip[0], single)
         for i in range(len(clip)):
             if i + 1 < len(clip):
                 following = clip[i + 1]
                 needed = self._feature(following, single)
-                aligned = self._aligned(frame, feature, following, needed, self._flow(flows, i, frame, following), single)
+                aligned = self._aligned(
+                    frame, feature, following, needed, self._flow(flows, i, frame, following), single
+                )
             else:
                 following, needed, aligned = frame, feature, feature
             both = (feature, aligned) if self.readout == 'aligned' else (aligned, feature)
@@ -164,7 +177,9 @@ class AlignmentStudyNet(nn.Module):
             return pad_to(flows[0][:, i : i + 1].to(frame.device), SMALLEST_SIDE).squeeze(1).float()
         return pair_flows(self.spynet, frame.unsqueeze(1), following.unsqueeze(1)).squeeze(1)
 
-    def _aligned(self, frame: Tensor, feature: Tensor, following: Tensor, its_feature: Tensor, flow: Tensor, prepared: Prepared) -> Tensor:
+    def _aligned(
+        self, frame: Tensor, feature: Tensor, following: Tensor, its_feature: Tensor, flow: Tensor, prepared: Prepared
+    ) -> Tensor:
         """The (n, C, h, w) feature of the following frame, aligned to this one."""
         if not self.use_neighbour:
             return feature
@@ -196,7 +211,10 @@ def _check(align: nn.Module, domain: str, use_neighbour: bool) -> None:
     weights = sum(p.numel() for p in align.parameters())
     if domain == 'image' and weights:
         raise ValueError(
-            f'domain: got image with {name}, expected feature: an image has 3 channels, which its {weights} parameters do not fit'
+            f'domain: got image with {name}, expected feature: an image has 3 channels, which its {weights} '
+            'parameters do not fit'
         )
     if not use_neighbour and weights:
-        raise ValueError(f'use_neighbour: got false with {name}, expected NoAlignment: its {weights} parameters would never be used')
+        raise ValueError(
+            f'use_neighbour: got false with {name}, expected NoAlignment: its {weights} parameters would never be used'
+        )

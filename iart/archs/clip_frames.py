@@ -12,10 +12,12 @@ Clip = Tensor | Sequence[Tensor]
 """(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed: any object with ``len()`` and ``[index]``."""
 
 Flows = tuple[Tensor, ...]
-"""Flows that are known before: (backward, forward), (n, t-1, 2, h, w) each, as :func:`clip_flows` orders them; some sets, as
+"""Flows that are known before: (backward, forward), (n, t-1, 2, h, w) each, as :func:`clip_flows` orders them; some
+sets, as
 MPI-Sintel, have the first only."""
 
-# Pairs of frames, and their pixels, that SPyNet sees in one call: so many take less memory than one frame in a backbone.
+# Pairs of frames, and their pixels, that SPyNet sees in one call: so many take less memory than one frame in a
+# backbone.
 _PAIRS_AT_ONCE = 8
 _PIXELS_AT_ONCE = 2**18
 
@@ -29,17 +31,18 @@ class ClipFrames:
         smallest: frames with a smaller side are padded at the bottom and right.
 
     Raises:
-        ValueError: not (n, t, 3, h, w), or not t frames (n, 3, h, w); also when a frame is read that is not as the first one.
+        ValueError: not (n, t, 3, h, w), or not t frames (n, 3, h, w); also when a frame is read that is not as the
+            first one.
     """
 
     def __init__(self, clip: Clip, device: torch.device, smallest: int) -> None:
         wanted = '(n, t, 3, h, w), or frames (n, 3, h, w), with at least one frame and pixel'
         if isinstance(clip, Tensor) and clip.ndim != 5:
-            raise ValueError(f'found lq of shape {tuple(clip.shape)}; wanted {wanted}')
+            raise ValueError(f'got lq of shape {tuple(clip.shape)}, expected {wanted}')
         self._frames = clip.unbind(1) if isinstance(clip, Tensor) else clip
         self._shape = self._frames[0].shape if len(self._frames) else torch.Size()
         if len(self._shape) != 4 or self._shape[1] != 3 or 0 in self._shape:
-            raise ValueError(f'found lq of {len(self._frames)} frames of shape {tuple(self._shape)}; wanted {wanted}')
+            raise ValueError(f'got lq of {len(self._frames)} frames of shape {tuple(self._shape)}, expected {wanted}')
         self._device, self._smallest, self._clip = device, smallest, clip
 
     @property
@@ -66,16 +69,22 @@ class ClipFrames:
         """(n, 3, h, w)"""
         frame = self._frames[index]
         if frame.shape != self._shape:
-            raise ValueError(f'found frame {index} of shape {tuple(frame.shape)}; wanted {tuple(self._shape)} as the first one')
+            raise ValueError(
+                f'got frame {index} of shape {tuple(frame.shape)}, expected {tuple(self._shape)} as the first one'
+            )
         return pad_to(frame.to(self._device).unsqueeze(1), self._smallest).squeeze(1)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
     def is_mirrored(self) -> bool:
-        """Whether the second half is the first half reversed in time, to the bit; stops at the first frame that differs."""
+        """Whether the second half is the first half reversed in time, to the bit; stops at the first frame that
+        differs.
+        """
         t = len(self)
-        return t % 2 == 0 and all(torch.equal(self._frames[i], self._frames[t - 1 - i]) for i in range(t // 2 - 1, -1, -1))
+        return t % 2 == 0 and all(
+            torch.equal(self._frames[i], self._frames[t - 1 - i]) for i in range(t // 2 - 1, -1, -1)
+        )
 
 
 class _Reversed:
@@ -96,14 +105,16 @@ def clip_flows(
 ) -> tuple[Store | _Reversed | Sequence[Tensor], ...]:
     """Flows to the next and to the previous frame, in float32 under any autocast.
 
-    Without gradients they are computed in batches whose size depends on the frame's size alone, so that they have the same bits
+    Without gradients they are computed in batches whose size depends on the frame's size alone, so that they have the
+    same bits
     wherever they are kept.
 
     Args:
         spynet: the flow network.
         clip: the frames.
         store: makes the place where flows wait.
-        given: take these flows; the flow network is not asked. Without, flows that come with the clip are taken where the
+        given: take these flows; the flow network is not asked. Without, flows that come with the clip are taken where
+            the
             options say so (``flow: {type: gt}``).
 
     Returns:

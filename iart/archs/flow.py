@@ -1,4 +1,6 @@
-"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, other estimators, and the mirror short cut."""
+"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, other estimators, and the mirror short
+cut.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +38,8 @@ def build_spynet(path: str | Path | None) -> nn.Module:
 
 
 def build_flow(section: Mapping[str, Any] | None, spynet_path: str | None) -> nn.Module:
-    """Build what a network gets its flow from: called with (b, 3, h, w) frames (from, to), it returns (b, 2, h, w) pixels.
+    """Build what a network gets its flow from: called with (b, 3, h, w) frames (from, to), it returns (b, 2, h, w)
+    pixels.
 
     Args:
         section: ``network_g.flow``: ``{'type': name, ...}`` of :mod:`iart.archs.optical_flow`; None for SPyNet.
@@ -60,11 +63,13 @@ def comes_with_clip(flow: nn.Module | None) -> bool:
 
 
 def freeze_unreached(flow: nn.Module, align: nn.Module) -> None:
-    """Freeze a flow estimator that gets no gradient: it cannot be trained, and data parallel training would wait for its gradients.
+    """Freeze a flow estimator that gets no gradient: it cannot be trained, and data parallel training would wait for
+    its gradients.
 
     Args:
         flow: the estimator.
-        align: the network's alignment, or several in one module; whether one passes a gradient to the flow is its ``trains_flow``,
+        align: the network's alignment, or several in one module; whether one passes a gradient to the flow is its
+            ``trains_flow``,
             which is true where an alignment does not say.
     """
     aligns = align.values() if isinstance(align, nn.ModuleDict) else [align]
@@ -94,7 +99,9 @@ def neighbour_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_flows(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
-    """Flows from one frame to the other of (n, p, 3, h, w) pairs, all at once: (n, p, 2, h, w) pixels, float32 under any autocast."""
+    """Flows from one frame to the other of (n, p, 3, h, w) pairs, all at once: (n, p, 2, h, w) pixels, float32 under
+    any autocast.
+    """
     n, pairs, _, h, w = start.shape
     with torch.autocast(start.device.type, enabled=False):
         start, end = (pad_to(frames.float(), _SMALLEST_SIDE).flatten(0, 1) for frames in (start, end))

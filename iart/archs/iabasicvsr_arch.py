@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached, upsample
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.archs.stores import StoreFactory, stores
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build, residual_blocks_class
@@ -20,11 +20,15 @@ SCALE = 4
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
 class IABasicVSR(nn.Module):
-    """BasicVSR with an alignment of the registry in place of the flow warp. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w).
+    """BasicVSR with an alignment of the registry in place of the flow warp. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3,
+    4h, 4w).
 
-    A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the neighbour.
-    BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature extractor makes one:
-    with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks) the
+    A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the
+    neighbour.
+    BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature extractor
+    makes one:
+    with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
+    the
     neighbour's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
 
     With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR, to the bit and by name.
@@ -34,11 +38,14 @@ class IABasicVSR(nn.Module):
         num_block: residual blocks of each trunk.
         num_extract_block: residual blocks of the feature extractor; 0: no extractor.
         trunk_input: what of the current frame a trunk gets: the ``image`` itself, or the extracted ``feature``.
-        head: ``basicvsr``: two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle4``: all convolutions at
+        head: ``basicvsr``: two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle4``: all
+            convolutions at
             the input's size, then one PixelShuffle by 4, which takes a fraction of the time.
-        alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2 taps.
+        alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2
+            taps.
         num_heads: attention heads of the alignment.
-        use_checkpoint: compute trunks, alignment and head again in the backward pass of training: less memory, more time.
+        use_checkpoint: compute trunks, alignment and head again in the backward pass of training: less memory, more
+            time.
         flow: ``{'type': name, ...}``: where the flow comes from: see :mod:`iart.archs.optical_flow`; default SPyNet.
         spynet_path: weights of SPyNet; None starts with zero flow.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
@@ -78,7 +85,9 @@ class IABasicVSR(nn.Module):
             num_heads=num_heads,
         )
         if getattr(self.alignment, 'joint', False):
-            raise ValueError('alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour')
+            raise ValueError(
+                'alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour'
+            )
         freeze_unreached(self.spynet, self.alignment)
         inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
         self.backward_trunk = blocks(inputs, num_feat, num_block)
@@ -98,7 +107,8 @@ class IABasicVSR(nn.Module):
 
         Args:
             lq: the clip.
-            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the flow network's; see :func:`clip_flows`.
+            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the flow network's; see
+                :func:`clip_flows`.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
@@ -144,7 +154,9 @@ class IABasicVSR(nn.Module):
     def _extract(self, frame: Tensor) -> Tensor | None:
         return None if self.extractor is None else recompute(self.use_checkpoint, self.extractor, frame)
 
-    def _propagate(self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None) -> Tensor:
+    def _propagate(
+        self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None
+    ) -> Tensor:
         """The neighbour's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
         n, _, h, w = frame.shape
         if feature is None:
@@ -169,8 +181,15 @@ class IABasicVSR(nn.Module):
 
 
 def _check(num_feat: int, num_block: int, num_extract_block: int, trunk_input: str) -> None:
-    for name, value, least in (('num_feat', num_feat, 1), ('num_block', num_block, 0), ('num_extract_block', num_extract_block, 0)):
+    for name, value, least in (
+        ('num_feat', num_feat, 1),
+        ('num_block', num_block, 0),
+        ('num_extract_block', num_extract_block, 0),
+    ):
         if value < least:
             raise ValueError(f'{name}: got {value}, expected {least} or more')
     if trunk_input == 'feature' and not num_extract_block:
-        raise ValueError('trunk_input: got feature with num_extract_block 0, expected image, or at least 1 block that extracts a feature')
+        raise ValueError(
+            'trunk_input: got feature with num_extract_block 0, expected image, or at least 1 block that extracts '
+            'a feature'
+        )

@@ -14,9 +14,10 @@ from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached, pad_to, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import Propagation, propagate
-from iart.archs.recomputing import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
+from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
+from iart.ops.windows import WindowLayouts
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
@@ -36,19 +37,23 @@ class IART(nn.Module):
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
         window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
-        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour: 3; with first-order propagation, or
+        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour: 3; with first-order
+            propagation, or
             an alignment that takes both neighbours at once, 2.
         img_size, patch_size: upstream's names; without effect, any frame size is taken.
         mlp_ratio, qkv_bias: of the Swin blocks.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true has a meaning at ×4.
-        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each block),
-            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits into the free memory.
+        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each
+            block),
+            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits
+            into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
         shared_alignment: use one alignment in all passes, as published; false gives each pass its own.
-        flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by the data set) or
+        flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by
+            the data set) or
             ``raft``: see :mod:`iart.archs.optical_flow`.
         propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
 
@@ -89,7 +94,8 @@ class IART(nn.Module):
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
         self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
-        # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the passes.
+        # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the
+        # passes.
         self.spynet = build_flow(flow, spynet_path)
         self.conv_first = nn.Conv2d(in_channels, embed_dim, 3, padding=1)
         new_alignment = partial(
@@ -103,7 +109,9 @@ class IART(nn.Module):
         first = new_alignment()
         rest = () if shared_alignment else self.propagation.passes[1:]
         self.implicit_warp = (
-            nn.ModuleDict({self.propagation.passes[0]: first, **{name: new_alignment() for name in rest}}) if rest else first
+            nn.ModuleDict({self.propagation.passes[0]: first, **{name: new_alignment() for name in rest}})
+            if rest
+            else first
         )
         freeze_unreached(self.spynet, self.implicit_warp)
         _check_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
@@ -137,10 +145,12 @@ class IART(nn.Module):
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
     def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
-        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need not be held.
+        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need
+        not be held.
 
         Args:
-            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie anywhere.
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie
+                anywhere.
             store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
                 or in host memory for a clip longer than ``cpu_cache_length``.
             flows: as for :meth:`forward`.
@@ -171,11 +181,13 @@ class IART(nn.Module):
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
         passes, shared = self.propagation.passes, self.implicit_warp
+        layouts: WindowLayouts | None = None
         for name in passes:
             towards_next = name.startswith('backward')
             flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
-            fuse = partial(backbone, prepared=backbone.prepare(size, self.conv_first.weight.device, policy))
+            layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
+            fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
             align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
             for i, feature in propagate(features, flows, align, fuse, towards_next, again, self.propagation.order):
                 if name != passes[-1]:
@@ -209,23 +221,33 @@ class IART(nn.Module):
         return released_extras(self)
 
     def from_released_name(self, name: str) -> str:
-        """Return the name here of what a released checkpoint calls ``name``: PSRT-recurrent names its backbones otherwise."""
+        """Return the name here of what a released checkpoint calls ``name``: PSRT-recurrent names its backbones
+        otherwise.
+        """
         return f'swin_backbone.{name.removeprefix("patch_align.")}' if name.startswith('patch_align.') else name
 
 
 def _check(in_channels: int, is_low_res_input: bool) -> None:
     if in_channels != 3:
-        raise ValueError(f'in_channels: found {in_channels}; wanted 3 (the flow network takes RGB)')
+        raise ValueError(f'in_channels: got {in_channels}, expected 3 (the flow network takes RGB)')
     if not is_low_res_input:
         raise ValueError(f'is_low_res_input: got false, expected true: this network enlarges its input by {SCALE}')
 
 
 def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
     if joint and order == 1:
-        raise ValueError('alignment: got one that takes both neighbours (order 2), expected order 1 with propagation.order 1')
+        raise ValueError(
+            'alignment: got one that takes both neighbours (order 2), expected order 1 with propagation.order 1'
+        )
     frames = 2 if joint or order == 1 else 3
     if num_frames not in (None, frames):
-        fused = 'aligned neighbour, current frame' if frames == 2 else 'first-order neighbour, current frame, second-order neighbour'
+        fused = (
+            'aligned neighbour, current frame'
+            if frames == 2
+            else 'first-order neighbour, current frame, second-order neighbour'
+        )
         raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
     if len(window_size) != 3 or window_size[0] != frames:
-        raise ValueError(f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)')
+        raise ValueError(
+            f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)'
+        )

@@ -1,6 +1,7 @@
 """Where a network's flow comes from: the types that ``network_g.flow`` can name.
 
-Each is a module that takes (b, 3, h, w) frames (from, to), RGB in [0, 1], and returns the (b, 2, h, w) flow between them in pixels.
+Each is a module that takes (b, 3, h, w) frames (from, to), RGB in [0, 1], and returns the (b, 2, h, w) flow between
+them in pixels.
 """
 
 from pathlib import Path
@@ -55,7 +56,10 @@ def raft(*, size: str = 'large', path: str | None = None, updates: int = 12) -> 
         WeightsError: the weights are not on this machine, or do not fit.
     """
     if size not in _RAFT or updates < 1:
-        raise OptionsError(f'network_g.flow: got size {size!r} and updates {updates}, expected size large or small and updates from 1 up')
+        raise OptionsError(
+            f'network_g.flow: got size {size!r} and updates {updates}, expected size large or small and updates '
+            'from 1 up'
+        )
     if path is None:
         name = getattr(raft_models, _RAFT[size]).DEFAULT.url.rsplit('/', 1)[-1]
         path = str(Path(torch.hub.get_dir()) / 'checkpoints' / name)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from iart.archs.recomputing import recompute
+from iart.archs.recompute_policy import recompute
 from iart.ops.warp import flow_warp
 
 PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
@@ -19,7 +19,8 @@ class Propagation:
 
     Args:
         order: neighbours that a frame is fused with: 1, or 2 as published.
-        passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and reads what the pass
+        passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and
+            reads what the pass
             before wrote.
 
     Raises:
@@ -33,7 +34,8 @@ class Propagation:
         wrong = [name for name in self.passes if not name.startswith(('backward', 'forward')) or '.' in name]
         if wrong or not self.passes or len(set(self.passes)) < len(self.passes):
             raise ValueError(
-                f'propagation.passes: got {list(self.passes)}, expected different names that begin with backward or forward, '
+                f'propagation.passes: got {list(self.passes)}, expected different names that begin with backward '
+                'or forward, '
                 f'such as {list(PASSES)}'
             )
 
@@ -59,7 +61,8 @@ def propagate(
         flows: t-1 flows (n, 2, h, w); entry i leads from frame i to i+1 for a backward pass, from frame i+1 to i for
             a forward pass.
         align: see :mod:`iart.alignments`.
-        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1, and with an
+        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1,
+            and with an
             alignment that takes both neighbours at once (``joint``), (n, 2, C, h, w) of aligned, current.
         backward: from the last frame to the first.
         recompute_align: keep nothing of an alignment for the backward pass of training.

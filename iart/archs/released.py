@@ -53,7 +53,9 @@ def _extras(network: Any, backbones: Iterable[str]) -> dict[str, Tensor]:
             extras[f'{name}.relative_position_index'] = module.relative_position_index
     align = getattr(network, 'implicit_warp', None)
     if isinstance(align, ImplicitAlignment):  # the other alignments have no tables
-        extras['implicit_warp.position_bias'] = tap_code(align.window, c, torch.device('cpu'), align.temperature).unsqueeze(0)
+        extras['implicit_warp.position_bias'] = tap_code(
+            align.window, c, torch.device('cpu'), align.temperature
+        ).unsqueeze(0)
         index = torch.arange(align.window)
         extras['implicit_warp.window_idx_offset'] = torch.cartesian_prod(index, index)
     return extras

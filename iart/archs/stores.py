@@ -92,7 +92,8 @@ class HostStore(DeviceStore):
 class BlockStore(DeviceStore):
     """Copies in one block of main memory that is taken at the first one, for a device that computes there.
 
-    Were they kept where they came to be, they would lie between the large tensors that come and go with every frame; the gaps they leave
+    Were they kept where they came to be, they would lie between the large tensors that come and go with every frame;
+    the gaps they leave
     are too small for the next ones, and the process grows by many times what is kept.
 
     Args:
@@ -108,7 +109,9 @@ class BlockStore(DeviceStore):
             self._block = torch.empty(len(self), value.numel(), dtype=value.dtype)
         assert value.numel() == self._block.shape[1], 'all tensors of a store have the size of the first one'
         order = torch.empty_like(value, device='meta').stride()
-        super().__setitem__(index, self._block[index].as_strided(value.shape, order, self._block.stride(0) * index).copy_(value))
+        super().__setitem__(
+            index, self._block[index].as_strided(value.shape, order, self._block.stride(0) * index).copy_(value)
+        )
 
     def close(self) -> None:
         super().close()
@@ -153,7 +156,9 @@ class DiskStore:
         return (value.permute(0, 3, 1, 2) if channels_last else value).to(self._device).to(dtype)
 
     def __setitem__(self, index: int, value: Tensor) -> None:
-        channels_last = value.ndim == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
+        channels_last = (
+            value.ndim == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
+        )
         rows = value.permute(0, 2, 3, 1) if channels_last else value
         stored = torch.float16 if self._half and value.dtype == torch.float32 else value.dtype
         content = rows.detach().to('cpu', stored).contiguous()
@@ -173,7 +178,9 @@ class DiskStore:
 
 
 @contextmanager
-def stores(place: Place, device: torch.device, *, folder: Path | None = None, half: bool = False) -> Iterator[StoreFactory]:
+def stores(
+    place: Place, device: torch.device, *, folder: Path | None = None, half: bool = False
+) -> Iterator[StoreFactory]:
     """A factory of stores at ``place``; all of them are closed at the end, whatever happened.
 
     Args:

@@ -61,7 +61,9 @@ class DegradedStore:
 
 
 class TrimmedStore:
-    """A store of ground truth whose frames lose the rows and columns beyond a multiple of ``scale``, as the benchmarks do it."""
+    """A store of ground truth whose frames lose the rows and columns beyond a multiple of ``scale``, as the benchmarks
+    do it.
+    """
 
     def __init__(self, store: FrameStore, scale: int) -> None:
         self.root, self.store, self.scale = store.root, store, scale

@@ -1,8 +1,8 @@
 """Data sets whose flow is known exactly: rendered clips, and MPI-Sintel. Networks with ``flow: {type: gt}`` use it.
 
-Beside what their base classes give, training items have ``gt_flows``, (2, t − 1, 2, h, w) float32 in LR pixels: [0, k] leads from frame k
-to k + 1, [1, k] back (Sintel: (1, t − 1, 2, h, w), without the way back), cropped and turned with the frames.
-Test sets give the same for a whole clip by ``read_flows``.
+Beside what their base classes give, training items have ``gt_flows``, (2, t − 1, 2, h, w) float32 in LR pixels: [0,
+k] leads from frame k to k + 1, [1, k] back (Sintel: (1, t − 1, 2, h, w), without the way back), cropped and turned
+with the frames. Test sets give the same for a whole clip by ``read_flows``.
 """
 
 from pathlib import Path
@@ -30,10 +30,10 @@ _FOLDER = 'datasets/synthetic'
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class SyntheticFlowDataset(RecurrentDataset):
-    """Clips rendered on the spot: textures and photographs under a smooth camera, foregrounds moving over them, flow known exactly.
+    """Clips rendered on the spot: pictures under a smooth camera, foregrounds moving over them, flow known exactly.
 
-    Nothing is downloaded. Clips are rendered once into ``folder`` and depend on nothing but the arguments; GT is antialiased,
-    LR is BI of it.
+    Nothing is downloaded. Clips are rendered once into ``folder`` and depend on nothing but the arguments; GT is
+    antialiased, LR is BI of it.
 
     Args:
         num_frame: length of a window, at most ``frames``.
@@ -96,13 +96,14 @@ class SintelDataset(RecurrentDataset):
 
     root/training/clean/alley_1/frame_0001.png         root/training/flow/alley_1/frame_0001.flo
 
-    LR is BI of GT, made as it is read; LR flow is the mean of 4×4 GT blocks, divided by 4. Three of the 23 sequences are kept for
+    LR is BI of GT, made as it is read; LR flow is the mean of 4×4 GT blocks, divided by 4. Three of the 23 sequences
+    are kept for
     testing: alley_2, bamboo_1, temple_2 (ours: the paper does not name its three).
 
     Args:
         root: folder of the archive, with ``training`` in it, or that folder itself.
-        num_frame, gt_size, use_hflip, use_rot, flow_cache, cache_data, scale, seed: see :class:`RecurrentDataset`. There is flow to
-            the next frame only, so nothing runs backwards.
+        num_frame, gt_size, use_hflip, use_rot, flow_cache, cache_data, scale, seed: see :class:`RecurrentDataset`.
+            There is flow to the next frame only, so nothing runs backwards.
         clips: use these sequences; default all but the test ones.
     """
 
@@ -195,12 +196,23 @@ class SintelTestDataset(ExactFlowTestDataset):
 
 
 def _scene_options(
-    clips: int, frames: int, size: tuple[int, int], scale: int, seed: int, stills: str | None, photographs: float, speed: float
+    clips: int,
+    frames: int,
+    size: tuple[int, int],
+    scale: int,
+    seed: int,
+    stills: str | None,
+    photographs: float,
+    speed: float,
 ) -> SceneOptions:
     limits: dict[str, tuple[Any, bool, str]] = {
         'clips_rendered': (clips, clips >= 1, '1 or more'),
         'frames': (frames, frames >= 2, '2 or more'),
-        'height and width': (size, not size[0] % scale and not size[1] % scale and min(size) >= 64, f'64 or more, multiples of {scale}'),
+        'height and width': (
+            size,
+            not size[0] % scale and not size[1] % scale and min(size) >= 64,
+            f'64 or more, multiples of {scale}',
+        ),
         'photographs': (photographs, 0 <= photographs <= 1, 'a share from 0 to 1'),
         'speed': (speed, speed >= 0, '0 or more'),
     }
@@ -214,5 +226,7 @@ def _sintel_folders(root: str) -> tuple[Path, Path]:
     base = Path(root) / 'training' if (Path(root) / 'training').is_dir() else Path(root)
     for name in ('clean', 'flow'):
         if not (base / name).is_dir():
-            raise DataError(f'{base / name}: no such folder, expected MPI-Sintel as its archive unpacks (training/clean, training/flow)')
+            raise DataError(
+                f'{base / name}: no such folder, expected MPI-Sintel unpacked (training/clean, training/flow)'
+            )
     return base / 'clean', base / 'flow'

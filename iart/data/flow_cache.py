@@ -1,6 +1,7 @@
 """Flows of a training set, computed once from whole frames and kept on disk.
 
-A flow network needs frames of some size (SPyNet: 64 pixels a side), sees more of a motion than a crop shows, and takes longer
+A flow network needs frames of some size (SPyNet: 64 pixels a side), sees more of a motion than a crop shows, and takes
+    longer
 than a small network that is trained with it. So crops get the flow of the frames they were cut from.
 """
 
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iart.data.pairing import ClipInfo
+from iart.data.pairs import ClipInfo
 from iart.data.store import Box
 from iart.errors import DataError, OptionsError
 from iart.image import read_bytes
@@ -40,7 +41,8 @@ def flow_origin(options: FlowCacheOptions, degradation: str | None) -> str:
 
 
 class FlowCache:
-    """One file per clip and step: (2, t − step, 2, h, w) float16 pixels; [0, i] leads from frame i to i + step, [1, i] back.
+    """One file per clip and step: (2, t − step, 2, h, w) float16 pixels; [0, i] leads from frame i to i + step, [1, i]
+    back.
 
     The files' names hold a digest of all that the flows depend on, so a cache never serves another set's flows.
 
@@ -111,10 +113,15 @@ class FlowCache:
             try:
                 flows = np.load(path, mmap_mode='r', allow_pickle=False)
             except (OSError, ValueError) as error:
-                raise DataError(f'flow_cache: {path} cannot be read ({error}); remove it, and it is computed again') from error
+                raise DataError(
+                    f'flow_cache: {path} cannot be read ({error}); remove it, and it is computed again'
+                ) from error
             expected = (2, len(clip.frames) - step, 2, *clip.size)
             if flows.shape != expected:
-                raise DataError(f'flow_cache: {path}: got shape {flows.shape}, expected {expected}; remove it, and it is computed again')
+                raise DataError(
+                    f'flow_cache: {path}: got shape {flows.shape}, expected {expected}; remove it, and it is '
+                    'computed again'
+                )
             self._open[path] = flows
         return self._open[path]
 

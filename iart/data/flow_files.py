@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iart.data.pairing import ClipInfo
+from iart.data.pairs import ClipInfo
 from iart.data.store import Box
 from iart.errors import DataError
 from iart.image import read_bytes
@@ -32,7 +32,8 @@ def read_flo(path: str | Path) -> Flow:
         raise DataError(f'{path}: got a file of another format, expected .flo (it begins with 202021.25)')
     width, height = (int(side) for side in np.frombuffer(data, '<i4', 2, 4))
     if min(width, height) < 1 or len(data) != 12 + 8 * width * height:
-        raise DataError(f'{path}: got {len(data)} bytes, expected {12 + 8 * max(width, 0) * max(height, 0)} for {width}x{height} pixels')
+        expected = 12 + 8 * max(width, 0) * max(height, 0)
+        raise DataError(f'{path}: got {len(data)} bytes, expected {expected} for {width}x{height} pixels')
     flow = np.frombuffer(data, '<f4', offset=12).reshape(height, width, 2).transpose(2, 0, 1).astype(np.float32)
     return np.where(np.abs(flow) > _UNKNOWN, np.float32(np.nan), flow)
 
@@ -48,7 +49,8 @@ def write_flo(path: str | Path, flow: Flow) -> None:
 def reduce_flow(flow: Flow, scale: int) -> Flow:
     """Bring a flow to LR: the mean over blocks of ``scale`` × ``scale`` pixels, divided by ``scale``.
 
-    Our choice: the released study's reader of LR flow was not published. Rows and columns beyond a whole block are cut off; a block
+    Our choice: the released study's reader of LR flow was not published. Rows and columns beyond a whole block are
+        cut off; a block
     takes the mean of its known pixels, and 0 where there are none.
 
     Args:
@@ -86,10 +88,12 @@ class FloFiles:
         files = [self._path(clip, frame) for clip in clips for frame in clip.frames[:-1]]
         missing = [path for path in files if not path.is_file()]
         if missing:
-            raise DataError(f'{missing[0]}: no such file, expected the flow of each frame but the last ({len(missing)} are missing)')
+            raise DataError(
+                f'{missing[0]}: no such file, expected the flow of each frame but the last ({len(missing)} are missing)'
+            )
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Flow:
-        """Return the (1, t − 1, 2, height, width) flows of t frames that follow each other, each to the next, in LR pixels.
+        """Return the (1, t − 1, 2, height, width) flows of t successive frames, each to the next, in LR pixels.
 
         Raises:
             DataError: the flow asked for is not that to the next frame, or a file cannot be read.
@@ -98,12 +102,13 @@ class FloFiles:
         for start, end in pairwise(chosen):
             path = self._path(clip, clip.frames[start])
             if end != start + 1:
-                raise DataError(f'{path}: there is flow to the next frame only, expected frames in their order, one after the other')
+                raise DataError(
+                    f'{path}: there is flow to the next frame only, expected frames in their order, one after the other'
+                )
             flow = reduce_flow(read_flo(path), self.scale)
             if flow.shape[1:] != tuple(clip.size):
-                raise DataError(
-                    f'{path}: got flow for LR frames of {flow.shape[2]}x{flow.shape[1]}, expected {clip.size[1]}x{clip.size[0]}'
-                )
+                found = f'{flow.shape[2]}x{flow.shape[1]}'
+                raise DataError(f'{path}: got flow for LR frames of {found}, expected {clip.size[1]}x{clip.size[0]}')
             flows.append(flow[:, box.top : box.bottom, box.left : box.right])
         return np.stack(flows)[None] if flows else np.zeros((1, 0, 2, box.height, box.width), np.float32)
 

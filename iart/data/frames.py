@@ -1,4 +1,5 @@
-"""Where frames come from: folders of images, LMDBs or video files, behind one small protocol (:mod:`iart.data.store`)."""
+"""Where frames come from: folders of images, LMDBs or video files, behind one small protocol
+(:mod:`iart.data.store`)."""
 
 import os
 import re
@@ -7,12 +8,21 @@ from pathlib import Path
 from iart.data.lmdb_store import LmdbStore
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, FrameStore, IoBackend, Size
-from iart.data.video_index import is_video
 from iart.data.videos import VideoStore
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, Frame, decode_image, image_size, natural_key, read_bytes
+from iart.video.index import is_video
 
-__all__ = ['FolderStore', 'FrameStore', 'IoBackend', 'LmdbStore', 'VideoStore', 'file_bytes', 'find_store', 'open_store']
+__all__ = [
+    'FolderStore',
+    'FrameStore',
+    'IoBackend',
+    'LmdbStore',
+    'VideoStore',
+    'file_bytes',
+    'find_store',
+    'open_store',
+]
 
 _SCALE_FOLDER = re.compile(r'^[xX]\d+$')
 _JPEG_START, _JPEG_SUFFIXES = b'\xff\xd8\xff', ('.jpg', '.jpeg')
@@ -37,9 +47,11 @@ class FolderStore:
     def __init__(self, root: str | os.PathLike[str], *, cache: bool = False) -> None:
         self.root = Path(root)
         if not os.path.isdir(self.root):
-            raise DataError(f'{self.root}: no such folder; wanted a folder with one folder of images per clip')
+            raise DataError(f'{self.root}: no such folder, expected a folder with one folder of images per clip')
         if (self.root / 'data.mdb').exists():
-            raise DataError(f'{self.root}: found an LMDB; wanted folders of images, or io_backend: {{type: lmdb}} in the options')
+            raise DataError(
+                f'{self.root}: got an LMDB, expected folders of images, or io_backend: {{type: lmdb}} in the options'
+            )
         self._base = _below_scale(self.root)
         self._listed: dict[str, tuple[Path, dict[str, str]]] = {}
         self._cache = ByteCache(cache)
@@ -48,7 +60,7 @@ class FolderStore:
         folders, images = _scan(self._base)
         if not folders:
             found = f'{len(images)} images directly in it' if images else 'nothing in it'
-            raise DataError(f'{self._base}: found {found}; wanted one folder of images per clip')
+            raise DataError(f'{self._base}: got {found}, expected one folder of images per clip')
         names: list[str] = []
         for name in folders:
             inner, images = _scan(self._base / name)
@@ -95,7 +107,7 @@ def file_bytes(path: Path) -> bytes:
     """Contents of an image file; DataError naming it when it cannot be read, or is a JPEG under another kind's name."""
     data = read_bytes(path)
     if data.startswith(_JPEG_START) and path.suffix.lower() not in _JPEG_SUFFIXES:
-        raise DataError(f'{path}: found a JPEG image under this name; wanted what the name says (JPEG has lost detail)')
+        raise DataError(f'{path}: got a JPEG image under this name, expected what the name says (JPEG has lost detail)')
     return data
 
 
@@ -124,7 +136,7 @@ def _below_scale(folder: Path) -> Path:
     if images or not folders or not all(_SCALE_FOLDER.match(f) for f in folders):
         return folder
     if len(folders) > 1:
-        raise DataError(f'{folder}: found {listing(folders)}; wanted one of them: name it in dataroot_lq')
+        raise DataError(f'{folder}: got {listing(folders)}, expected one of them: name it in dataroot_lq')
     return folder / folders[0]
 
 
@@ -133,14 +145,15 @@ def _by_stem(folder: Path, images: list[str]) -> dict[str, str]:
     for image in images:
         stem = image.rpartition('.')[0]
         if stem in files:
-            raise DataError(f'{folder}: found both {files[stem]} and {image}; wanted one file per frame')
+            raise DataError(f'{folder}: got both {files[stem]} and {image}, expected one file per frame')
         files[stem] = image
     kinds = {image.rpartition('.')[2].lower() for image in images}
     if len(kinds) > 1:
         counts = {kind: [i for i in images if i.lower().endswith(f'.{kind}')] for kind in sorted(kinds)}
         rare = min(counts, key=lambda kind: len(counts[kind]))
         raise DataError(
-            f'{folder / counts[rare][0]}: found {rare} among {listing(k for k in counts if k != rare)}; wanted one kind of file per clip'
+            f'{folder / counts[rare][0]}: got {rare} among {listing(k for k in counts if k != rare)}, expected one '
+            'kind of file per clip'
         )
     return files
 
@@ -152,7 +165,7 @@ def open_store(root: str | os.PathLike[str], io_backend: IoBackend | None = None
     """
     kind = (io_backend or {}).get('type', 'disk')
     if kind not in ('disk', 'lmdb'):
-        raise DataError(f'io_backend.type: found {kind!r}; wanted disk or lmdb')
+        raise DataError(f'io_backend.type: got {kind!r}, expected disk or lmdb')
     if kind == 'lmdb':
         return LmdbStore(root, cache=cache)
     return VideoStore(root) if _holds_videos(Path(root)) else FolderStore(root, cache=cache)

@@ -40,12 +40,17 @@ class Guarded(Dataset[Any]):
 
     def _stand_in(self, at: tuple[int, int], error: DataError) -> Any:
         reasons = [str(error)]
-        for position in np.random.default_rng([_STAND_INS, self.seed, *at]).integers(len(self.dataset), size=_MOST_TRIES).tolist():
+        for position in (
+            np.random.default_rng([_STAND_INS, self.seed, *at]).integers(len(self.dataset), size=_MOST_TRIES).tolist()
+        ):
             try:
                 return {**self.dataset[at[0], position], 'unreadable': reasons}
             except DataError as another:
                 reasons.append(str(another))
-        return DataError(f'{reasons[0]}; nor could {_MOST_TRIES} other windows be read that were to stand in, the last one: {reasons[-1]}')
+        return DataError(
+            f'{reasons[0]}; nor could {_MOST_TRIES} other windows be read that were to stand in, the last one: '
+            f'{reasons[-1]}'
+        )
 
 
 def collate(items: list[Any]) -> Any:
@@ -65,9 +70,13 @@ def collate(items: list[Any]) -> Any:
 
 
 def prepare_worker(worker: int) -> None:
-    """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers itself."""
+    """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers
+    itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    trainer = multiprocessing.parent_process()  # not the parent in the system's sense: that is the server it was forked from
+    trainer = (
+        multiprocessing.parent_process()
+    )  # not the parent in the system's sense: that is the server it was forked from
     if trainer is not None and hasattr(signal, 'sigwaitinfo'):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_told_by, args=(trainer.pid,), daemon=True).start()

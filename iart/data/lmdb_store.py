@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lmdb
 
-from iart.data.naming import check_name
+from iart.data.names import check_name
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, Size
 from iart.errors import DataError
@@ -39,7 +39,9 @@ class LmdbStore:
         self.root = Path(root)
         for name in ('data.mdb', 'meta_info.txt'):
             if not (self.root / name).is_file():
-                raise DataError(f'{self.root}: found no {name}; wanted an LMDB as BasicSR writes it, or io_backend: {{type: disk}}')
+                raise DataError(
+                    f'{self.root}: got no {name}, expected an LMDB as BasicSR writes it, or io_backend: {{type: disk}}'
+                )
         self._clips = self._read_listing(self.root / 'meta_info.txt')
         self._cache = ByteCache(cache)
 
@@ -53,7 +55,7 @@ class LmdbStore:
             key = os.path.splitext(match['key'])[0] if match else ''
             clip, _, frame = key.rpartition('/' if '/' in key else '_')
             if match is None or not clip or not frame:
-                raise DataError(f'{path}:{number}: found {line!r}; wanted  clip/frame.png (h,w,3) 1')
+                raise DataError(f'{path}:{number}: got {line!r}, expected  clip/frame.png (h,w,3) 1')
             check_name(key, f'{path}:{number}')
             clips.setdefault(clip, {})[frame] = key, (int(match['h']), int(match['w']))
         ordered = sorted(clips, key=natural_key)
@@ -116,4 +118,4 @@ def _refuse_cut(file: Path, environment: lmdb.Environment) -> None:
     found = file.stat().st_size
     if found < wanted:
         environment.close()
-        raise DataError(f'{file}: the file is cut short: found {found} bytes; wanted {wanted} (copy it again)')
+        raise DataError(f'{file}: the file is cut short: got {found} bytes, expected {wanted} (copy it again)')

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iart import log
-from iart.data.naming import check_name
+from iart.data.names import check_name
 from iart.errors import DataError
 
 _FULL = re.compile(r'^(?P<name>.+?)\s+(?P<count>\d+)(?:\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\))?$')
@@ -44,13 +44,13 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, MetaClip]:
             continue
         match = _FULL.match(line)
         if match is None and '(' in line:
-            raise DataError(f'{path}:{number}: found {line!r}; wanted  name frames (h,w,3)')
+            raise DataError(f'{path}:{number}: got {line!r}, expected  name frames (h,w,3)')
         name = check_name(match['name'] if match else line, f'{path}:{number}')
         if name in clips:
             raise DataError(f'{path}:{number}: clip {name!r} stands here for the second time')
         clips[name] = _entry(match) if match else MetaClip()
     if not clips:
-        raise DataError(f'{path}: found no clips; wanted one line per clip:  name frames (h,w,3)')
+        raise DataError(f'{path}: got no clips, expected one line per clip:  name frames (h,w,3)')
     return clips
 
 
@@ -66,6 +66,6 @@ def _locate(path: Path) -> Path:
         log.once(f'meta_info_file {path} is not there; {shipped} is taken instead')
         return shipped
     raise DataError(
-        f'meta_info_file {path}: no such file; wanted a text file with one line per clip:  name frames (h,w,3)\n'
+        f'meta_info_file {path}: no such file, expected a text file with one line per clip:  name frames (h,w,3)\n'
         'The key can also be left out: then all clips found under dataroot_lq are taken, with the lengths found there'
     )

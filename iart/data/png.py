@@ -1,9 +1,12 @@
 """Parts of PNG files, without decoding the rest.
 
-A PNG is one compressed stream of rows, each row stored as differences to its left and upper neighbours. So everything above
+A PNG is one compressed stream of rows, each row stored as differences to its left and upper neighbours. So everything
+above
 and to the left of a crop is needed and everything below and to the right of it is not. The stream is inflated up to the
-crop's last row; of the rows the part up to the crop's last column is wrapped, uncompressed, into a small PNG, for which the
-decoder only has the differences to undo. Whatever is unusual about a file goes to the ordinary decoder and its messages.
+crop's last row; of the rows the part up to the crop's last column is wrapped, uncompressed, into a small PNG, for which
+the
+decoder only has the differences to undo. Whatever is unusual about a file goes to the ordinary decoder and its
+messages.
 """
 
 import contextlib
@@ -53,7 +56,9 @@ def decode_crop(data: bytes, name: str, box: Box, size: Size) -> Frame:
 
 
 def _png_part(data: bytes, rows: int, columns: int, size: Size) -> Frame | None:
-    """The first rows and columns of a plain 8-bit RGB PNG of this size, or None: then the ordinary decoder has to look at it."""
+    """The first rows and columns of a plain 8-bit RGB PNG of this size, or None: then the ordinary decoder has to look
+    at it.
+    """
     header = data[8:29]
     usual = data.startswith(_SIGNATURE) and header[:8] == b'\0\0\0\rIHDR' and header[16:21] == _PLAIN_RGB
     if not usual or struct.unpack('>II', header[8:16]) != (size[1], size[0]) or data[-8:-4] != b'IEND':
@@ -86,7 +91,9 @@ def _stream(data: bytes) -> bytes | None:
 
 
 def _unfilter(stream: bytes, rows: int, columns: int) -> Frame | None:
-    """Decode a stream of rows that is not compressed any more, by FFmpeg's decoder: it is the fastest at undoing differences."""
+    """Decode a stream of rows that is not compressed any more, by FFmpeg's decoder: it is the fastest at undoing
+    differences.
+    """
     small = b''.join(
         (
             _SIGNATURE,

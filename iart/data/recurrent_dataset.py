@@ -13,7 +13,7 @@ from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, choose_clips, pair_clips
 from iart.data.store import Box, check_size
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
@@ -29,7 +29,7 @@ class FlowReader(Protocol):
     """Where a window's flows come from."""
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return (directions, t − 1, 2, height, width) flows between t frames of a clip, in LR pixels: to the next one, and back."""
+        """Return (directions, t − 1, 2, height, width) flows of t frames, in LR pixels: to the next one, and back."""
 
 
 class RecurrentDataset(Dataset[dict[str, Any]]):
@@ -43,7 +43,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
         dataroot_lq: the same of the LR frames; None with ``degradation``.
-        degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may have
+        degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may
+            have
             any size (rows and columns beyond a multiple of ``scale`` are not used).
         num_frame: length of a window; -1: all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
@@ -58,7 +59,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         use_rot: flip up-down, and swap height and width, every second time each.
         flip_sequence: append the window backwards, which doubles its length.
         cache_data: keep the encoded frames in the memory of each worker.
-        flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by the flow network with
+        flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by
+            the flow network with
             these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and given to the network,
             cropped and turned with the frames. Its own flow network then takes no part in training.
         scale: GT size divided by LR size.
@@ -109,7 +111,12 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         self.interval_list = tuple(interval_list)
         self.flow_cache = flow_cache
         self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
-        self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = random_reverse, use_hflip, use_rot, flip_sequence
+        self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = (
+            random_reverse,
+            use_hflip,
+            use_rot,
+            flip_sequence,
+        )
         self._check_clips()
         self._items = [(index, start) for index, clip in enumerate(self.clips) for start in self._windows(clip)]
 
@@ -117,7 +124,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return open_store(root, io_backend, cache=cache)
 
     def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
-        """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames (BasicSR's rule)."""
+        """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames
+        (BasicSR's rule)."""
         return range(len(clip.frames)) if self.num_frame != ALL_FRAMES else [0]
 
     def _length(self, clip: ClipInfo) -> int:
@@ -126,23 +134,32 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     def _check_clips(self) -> None:
         """Every clip is long enough for a window and large enough for a square; windows have one length."""
         interval, side = min(self.interval_list), self.gt_size // self.scale
-        short = [f'{c.name} ({len(c.frames)})' for c in self.clips if transforms.span(self._length(c), interval) > len(c.frames)]
+        short = [
+            f'{c.name} ({len(c.frames)})'
+            for c in self.clips
+            if transforms.span(self._length(c), interval) > len(c.frames)
+        ]
         if short:
             wanted = transforms.span(self.num_frame, interval)
-            raise DataError(f'{self.lq.root}: clips with fewer frames than num_frame needs ({wanted}): {listing(short)}')
+            raise DataError(
+                f'{self.lq.root}: clips with fewer frames than num_frame needs ({wanted}): {listing(short)}'
+            )
         small = [f'{c.name} ({c.size[1]}x{c.size[0]})' for c in self.clips if min(c.size) < side]
         if small:
             raise DataError(f'{self.lq.root}: LR frames smaller than gt_size / scale ({side} pixels): {listing(small)}')
         lengths = {len(c.frames) for c in self.clips}
         if self.num_frame == ALL_FRAMES and len(lengths) > 1:
-            raise DataError(f'{self.lq.root}: num_frame is -1, but the clips have {min(lengths)} to {max(lengths)} frames; give num_frame')
+            raise DataError(
+                f'{self.lq.root}: num_frame is -1, but the clips have {min(lengths)} to {max(lengths)} frames; '
+                'give num_frame'
+            )
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, at: int | tuple[int, int]) -> dict[str, Any]:
         if isinstance(at, int) and not 0 <= at < len(self):
-            raise IndexError(f'found item {at}; wanted 0 to {len(self) - 1}')
+            raise IndexError(f'got item {at}, expected 0 to {len(self) - 1}')
         epoch, position = (0, at) if isinstance(at, int) else at
         rng = np.random.default_rng([self.seed, epoch, position])
         index, start = self._items[position % len(self)]
@@ -181,29 +198,38 @@ def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) 
     return check_size(store.read(clip, frame), size, store.where(clip, frame))
 
 
-def _lq_store(root: str | None, degraded: DegradedStore | None, io_backend: IoBackend | None, cache: bool) -> FrameStore:
+def _lq_store(
+    root: str | None, degraded: DegradedStore | None, io_backend: IoBackend | None, cache: bool
+) -> FrameStore:
     if degraded is not None and root is not None:
-        raise OptionsError(f'dataroot_lq: found {root!r} beside degradation; wanted one of the two: LR files, or LR made from GT')
+        raise OptionsError(
+            f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
+        )
     if degraded is not None:
         return degraded
     if root is None:
-        raise OptionsError('dataroot_lq: found nothing; wanted the folder of LR frames, or  degradation: BI  (or BD) to make them from GT')
+        raise OptionsError(
+            'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD) to make them '
+            'from GT'
+        )
     return open_store(root, io_backend, cache=cache)
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:
     if num_frame < 1 and num_frame != ALL_FRAMES:
-        raise OptionsError(f'num_frame: found {num_frame}; wanted 1 or more, or -1 for all frames of a clip')
+        raise OptionsError(f'num_frame: got {num_frame}, expected 1 or more, or -1 for all frames of a clip')
     if gt_size < scale or gt_size % scale:
-        raise OptionsError(f'gt_size: found {gt_size}; wanted a multiple of scale ({scale})')
+        raise OptionsError(f'gt_size: got {gt_size}, expected a multiple of scale ({scale})')
     if not intervals or min(intervals) < 1:
-        raise OptionsError(f'interval_list: found {list(intervals)}; wanted one or more numbers from 1 up')
+        raise OptionsError(f'interval_list: got {list(intervals)}, expected one or more numbers from 1 up')
 
 
 def _partition(clips: dict[str, MetaClip], name: str | None, test_mode: bool, store: FrameStore) -> dict[str, MetaClip]:
     if name is None:
         if test_mode:
-            raise OptionsError('test_mode: found true without val_partition; wanted val_partition: REDS4 or official beside it')
+            raise OptionsError(
+                'test_mode: got true without val_partition, expected val_partition: REDS4 or official beside it'
+            )
         return clips
     chosen = {clip: meta for clip, meta in clips.items() if (clip in PARTITIONS[name]) == test_mode}
     if not chosen:

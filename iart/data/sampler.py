@@ -46,14 +46,25 @@ class ClipBatchSampler:
         self.positions = math.ceil(length * enlarge)
         self.global_batch = batch_size * world_size
         if batch_size < 1 or not 0 <= rank < world_size:
-            raise ValueError(f'found batch_size {batch_size}, rank {rank} of {world_size}; wanted 1 or more, and a rank below the number')
+            raise ValueError(
+                f'got batch_size {batch_size}, rank {rank} of {world_size}, expected 1 or more, and a rank below '
+                'the number'
+            )
         if self.positions < self.global_batch:
             needed = math.ceil(self.global_batch / max(length, 1))
             raise DataError(
-                f'the training set has {length} windows (x {enlarge} = {self.positions} per epoch), fewer than a global batch of '
-                f'{self.global_batch}; wanted a smaller batch_size_per_gpu, or dataset_enlarge_ratio: {needed} or more'
+                f'the training set has {length} windows (x {enlarge} = {self.positions} per epoch), fewer than a '
+                'global batch of '
+                f'{self.global_batch}, expected a smaller batch_size_per_gpu, or dataset_enlarge_ratio: {needed} '
+                'or more'
             )
-        self.batch_size, self.rank, self.seed, self.shuffle, self.start_batch = batch_size, rank, seed, shuffle, start_batch
+        self.batch_size, self.rank, self.seed, self.shuffle, self.start_batch = (
+            batch_size,
+            rank,
+            seed,
+            shuffle,
+            start_batch,
+        )
 
     @property
     def batches_per_epoch(self) -> int:

@@ -1,9 +1,9 @@
 """Rendered scenes: pictures under a smooth random camera, with exactly known sub-pixel flow.
 
-A layer is a picture, for foregrounds with an outline, and a smooth way of placing it: for each frame an affine map from pixels x of the
-frame to places u = A·x + b of the picture. So the flow of a visible point from frame i to frame j is x' − x with
-x' = A_j⁻¹·(A_i·x + b_i − b_j), to the rounding of float64. Frames are sampled bicubically at twice their size and brought down with
-the antialiased bicubic of the benchmarks.
+A layer is a picture, for foregrounds with an outline, and a smooth way of placing it: for each frame an affine map
+from pixels x of the frame to places u = A·x + b of the picture. So the flow of a visible point from frame i to frame
+j is x' − x with x' = A_j⁻¹·(A_i·x + b_i − b_j), to the rounding of float64. Frames are sampled bicubically at twice
+their size and brought down with the antialiased bicubic of the benchmarks.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,14 @@ class Layer:
     """
 
     def __init__(
-        self, rng: np.random.Generator, picture: Picture, frames: int, size: tuple[int, int], motion: Motion, *, foreground: bool
+        self,
+        rng: np.random.Generator,
+        picture: Picture,
+        frames: int,
+        size: tuple[int, int],
+        motion: Motion,
+        *,
+        foreground: bool,
     ) -> None:
         self.picture = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
         times = np.arange(frames, dtype=np.float64) - (frames - 1) / 2
@@ -64,7 +71,9 @@ class Layer:
         sway = np.stack([_wave(rng, times) for _ in range(2)], axis=1) * motion.speed * rng.uniform(0, 0.6)
         path = place + steady + sway
         angle = np.radians(motion.turn) * rng.uniform(-1, 1) * times + rng.uniform(-0.3, 0.3)
-        scale = rng.uniform(0.9, 1.25) * np.exp(motion.zoom * rng.uniform(-1, 1) * times)  # picture pixels per frame pixel
+        scale = rng.uniform(0.9, 1.25) * np.exp(
+            motion.zoom * rng.uniform(-1, 1) * times
+        )  # picture pixels per frame pixel
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         self.matrix = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
         picture_size = np.array([picture.shape[1], picture.shape[0]])
@@ -131,7 +140,7 @@ class Scene:
         return (small.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
     def flow(self, start: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the (2, h, w) flow between two frames at the centres of LR pixels, in LR pixels, and where its target is hidden.
+        """Return the (2, h, w) flow at the centres of LR pixels, in LR pixels, and where its target is hidden.
 
         Hidden is what another layer covers in frame ``end``, or what lies outside it.
         """
@@ -155,7 +164,7 @@ class Scene:
 
 
 def _grid(height: int, width: int, step: float) -> Points:
-    """(h, w, 2) centres (x, y) of pixels ``step`` wide, in the pixels of a grid with which they share the top left corner."""
+    """(h, w, 2) centres (x, y) of pixels ``step`` wide, in a grid with the same top left corner."""
     y, x = np.mgrid[:height, :width]
     return (np.stack([x, y], axis=-1) + 0.5) * step - 0.5
 

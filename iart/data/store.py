@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from iart.errors import DataError
-from iart.image import Frame
+from iart.image import Frame, Size
 
 # {'type': 'disk'} or {'type': 'lmdb'}
 IoBackend = dict[Literal['type'], Literal['disk', 'lmdb']]
-Size = tuple[int, int]
 
 
 class Box(NamedTuple):
@@ -89,5 +88,5 @@ def check_size(image: Frame, size: Size, where: str) -> Frame:
     """The image itself; DataError naming it when it is not of the ``size`` (h, w) its clip has."""
     if image.shape[:2] != tuple(size):
         found = f'{image.shape[1]}x{image.shape[0]}'
-        raise DataError(f'{where}: found {found}; wanted {size[1]}x{size[0]}, as the other frames of the clip')
+        raise DataError(f'{where}: got {found}, expected {size[1]}x{size[0]}, as the other frames of the clip')
     return image

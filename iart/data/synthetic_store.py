@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iart import log
-from iart.data.pairing import ClipInfo
+from iart.data.pairs import ClipInfo
 from iart.data.scenes import Layer, Motion, Scene
 from iart.data.store import Box, Size, check_size
 from iart.data.textures import photograph, stills_in, texture
@@ -98,15 +98,18 @@ class SyntheticStore:
 
         Args:
             clip: name of the clip.
-            name: ``gt`` (t, h, w, 3) uint8, ``flows`` (2, t − 1, 2, h, w) float32 LR pixels, [0, i] leading from frame i to i + 1 and
-                [1, i] back, or ``hidden`` (2, t − 1, h, w) bool: the flow's target is covered or outside.
+            name: ``gt`` (t, h, w, 3) uint8, ``flows`` (2, t − 1, 2, h, w) float32 LR pixels, [0, i] leading from
+                frame i to i + 1 and [1, i] back, or ``hidden`` (2, t − 1, h, w) bool: the flow's target is covered or
+                outside.
         """
         path = self.root / clip / f'{name}.npy'
         if path not in self._open:
             try:
                 self._open[path] = np.load(path, mmap_mode='r', allow_pickle=False)
             except (OSError, ValueError) as error:
-                raise DataError(f'{path} cannot be read ({error}); remove its folder, and the clip is rendered again') from error
+                raise DataError(
+                    f'{path} cannot be read ({error}); remove its folder, and the clip is rendered again'
+                ) from error
         return self._open[path]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -130,7 +133,7 @@ class SyntheticStore:
         return self.root / f'{number:04d}'
 
     def _render(self, number: int) -> None:
-        """Make a clip in a folder of another name, then rename it: it appears complete, also where two processes make it."""
+        """Make a clip in a folder of another name, then rename it: it appears complete, also from two processes."""
         scene, count = self.scene(number), self.options.frames
         pairs = [[scene.flow(i, i + 1) for i in range(count - 1)], [scene.flow(i + 1, i) for i in range(count - 1)]]
         arrays: dict[str, NDArray[Any]] = {
@@ -160,7 +163,7 @@ class SyntheticFlows:
         self.store = store
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return the (2, t − 1, 2, height, width) flows between t neighbouring frames, rising or falling, in LR pixels."""
+        """Return the (2, t − 1, 2, height, width) flows of t successive frames, rising or falling, in LR pixels."""
         flows = self.store.array(clip.name, 'flows')
         first = [min(pair) for pair in pairwise(chosen)]
         part = np.array(flows[:, first, :, box.top : box.bottom, box.left : box.right])

@@ -64,7 +64,7 @@ def turn_frames(clip: Frame, turn: Turn) -> Frame:
 
 
 def turn_flows(flows: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-    """Turn (..., 2, h, w) flows as :func:`turn_frames` turns the frames they belong to; x and y change with the pixels."""
+    """Turn (..., 2, h, w) flows as :func:`turn_frames` turns their frames; x and y change with the pixels."""
     x, y = flows[..., 0, :, :], flows[..., 1, :, :]
     if turn.left_right:
         x, y = -x[..., ::-1], y[..., ::-1]
@@ -76,7 +76,9 @@ def turn_flows(flows: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
 
 
 def mirror_flows(flows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2, t − 1, 2, h, w) to (2, 2t − 1, 2, h, w): the flows of what :func:`mirror` makes of the frames; none in the middle."""
+    """(2, t − 1, 2, h, w) to (2, 2t − 1, 2, h, w): the flows of what :func:`mirror` makes of the frames; none in the
+    middle.
+    """
     still = np.zeros_like(flows, shape=(2, 1, *flows.shape[2:]))
     return np.concatenate([flows, still, flows[::-1, ::-1]], axis=1)
 

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from iart import log
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import read_meta
-from iart.data.pairing import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, choose_clips, pair_clips
 from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
 from iart.errors import DataError, listing
 from iart.image import Frame, to_tensor
@@ -68,7 +68,9 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
 
     def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
         if num_frame != ALL_FRAMES:
-            log.once(f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are shown to the network whole')
+            log.once(
+                f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are shown to the network whole'
+            )
         return clips
 
     @property
@@ -105,7 +107,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, clip: int) -> dict[str, Any]:
         if not 0 <= clip < len(self):
-            raise IndexError(f'found clip {clip}; wanted 0 to {len(self) - 1}')
+            raise IndexError(f'got clip {clip}, expected 0 to {len(self) - 1}')
         info = self.clips[clip]
         item = {'lq': to_tensor(self.read_lq(clip)), 'clip': info.name, 'frames': list(info.frames)}
         if self.has_gt:
@@ -141,7 +143,10 @@ class VideoTestVimeo90KDataset(ClipTestDataset):
             return clips
         short = [c.name for c in clips if not 1 <= num_frame <= len(c.frames)]
         if short:
-            raise DataError(f'num_frame: found {num_frame}; wanted -1, or 1 to the number of frames of these clips: {listing(short)}')
+            raise DataError(
+                f'num_frame: got {num_frame}, expected -1, or 1 to the number of frames of these clips: '
+                f'{listing(short)}'
+            )
         narrowed = []
         for clip in clips:
             first = len(clip.frames) // 2 - num_frame // 2

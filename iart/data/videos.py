@@ -14,19 +14,19 @@ import numpy as np
 
 from iart import log
 from iart.data.store import Box, Size, check_size
-from iart.data.video_index import VideoIndex, index_of, is_video, opened
 from iart.errors import DataError
 from iart.image import Frame, natural_key
 from iart.video import pyav
+from iart.video.color import colour_of
+from iart.video.index import VideoIndex, index_of, is_video, opened
 
-_DECODED_KEPT = 24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
+_DECODED_KEPT = (
+    24  # frames held after decoding, still in the video's own format: a window read backwards then needs one seek
+)
 _READERS = 4  # videos held open at once
 
-# Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
-_MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
 _SWSCALE = {'BT.709': 1, 'FCC': 4, 'BT.601': 5, 'SMPTE 240M': 7, 'BT.2020': 9}
 _FULL = 2
-_HD_LINES = 720
 
 
 class VideoStore:
@@ -51,10 +51,10 @@ class VideoStore:
         elif os.path.isdir(self.root):
             files = sorted((p for p in self.root.iterdir() if is_video(p)), key=lambda p: natural_key(p.name))
         else:
-            raise DataError(f'{self.root}: no such file or folder; wanted video files')
+            raise DataError(f'{self.root}: no such file or folder, expected video files')
         self._files = {file.stem: file for file in files}
         if len(self._files) < len(files):
-            raise DataError(f'{self.root}: two video files differ only in their ending; wanted one file per clip')
+            raise DataError(f'{self.root}: two video files differ only in their ending, expected one file per clip')
         self._indexes: dict[str, VideoIndex] = {}
         self._readers = _Readers()
 
@@ -145,13 +145,18 @@ class _Reader:
             self._seek(self.index.key_before(moment, back))  # the container took us past the frame: begin earlier
         if self._decode_to(moment):
             return self._held[moment]
-        raise DataError(f'{self.file}: frame {number} of {len(self.index.times)} cannot be decoded; the file is damaged or cut short')
+        raise DataError(
+            f'{self.file}: frame {number} of {len(self.index.times)} cannot be decoded; the file is damaged or cut '
+            'short'
+        )
 
     def _seek(self, moment: int | None) -> None:
         import av
 
         start = min(self.index.times[0], 0) if moment is None else moment
-        with contextlib.suppress(av.error.FFmpegError):  # a container without an index: then it is decoded from where it stands
+        with contextlib.suppress(
+            av.error.FFmpegError
+        ):  # a container without an index: then it is decoded from where it stands
             self._container.seek(start, stream=self._stream, backward=True, any_frame=False)
         self._frames = self._container.decode(self._stream)
         self._last = None
@@ -175,14 +180,6 @@ class _Reader:
 
     def close(self) -> None:
         self._stack.close()
-
-
-def colour_of(frame: Any) -> tuple[str, str, str]:
-    """Matrix and range by which a decoded frame becomes RGB, and whether that is ``tagged`` or ``assumed``."""
-    tagged = int(frame.colorspace) in _MATRICES
-    matrix = _MATRICES.get(int(frame.colorspace), 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
-    full = int(frame.color_range) == _FULL or frame.format.name.startswith('yuvj')
-    return matrix, 'full' if full else 'limited', 'tagged' if tagged else 'assumed'
 
 
 def to_rgb(frame: Any, file: Path) -> Frame:

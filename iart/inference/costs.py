@@ -1,4 +1,6 @@
-"""What restoring costs in memory, measured on a clip of a few small frames instead of guessed from the network's structure."""
+"""What restoring costs in memory, measured on a clip of a few small frames instead of guessed from the network's
+structure.
+"""
 
 import inspect
 import weakref
@@ -66,7 +68,9 @@ def _of_frames(network: nn.Module, device: torch.device) -> Costs:
             width = frame.shape[-1]
     kept = sum(len(s) * s.item_bytes for s in made)
     pixels = _SIDE**2
-    return Costs(width // _SIDE, max(0, allocations.peak - kept) / pixels, sum(s.item_bytes for s in made) / pixels, True)
+    return Costs(
+        width // _SIDE, max(0, allocations.peak - kept) / pixels, sum(s.item_bytes for s in made) / pixels, True
+    )
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:

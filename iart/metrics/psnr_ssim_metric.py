@@ -1,6 +1,7 @@
 """PSNR and SSIM with BasicSR's arguments and BasicSR's results, several times faster.
 
-Images are arrays in [0, 255] as BasicSR takes them: (h, w, 3) in BGR order, (3, h, w) with ``input_order='CHW'``, or (h, w).
+Images are arrays in [0, 255] as BasicSR takes them: (h, w, 3) in BGR order, (3, h, w) with ``input_order='CHW'``, or
+(h, w).
 uint8 is the fast case. Everything that counts is computed in float64.
 """
 
@@ -24,7 +25,9 @@ _STRIP = 64  # rows of the SSIM map made at once: the intermediate images then s
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
-def calculate_psnr(img: Image, img2: Image, crop_border: int = 0, input_order: str = 'HWC', test_y_channel: bool = False) -> float:
+def calculate_psnr(
+    img: Image, img2: Image, crop_border: int = 0, input_order: str = 'HWC', test_y_channel: bool = False
+) -> float:
     """Peak signal-to-noise ratio in dB, peak 255, error averaged over all pixels and channels.
 
     Args:
@@ -47,13 +50,18 @@ def calculate_psnr(img: Image, img2: Image, crop_border: int = 0, input_order: s
         squares = cv2.norm(a, b, cv2.NORM_L2SQR)  # a sum of integers: exact
     else:
         difference = a.astype(np.float64) - b.astype(np.float64)
-        squares = float(np.square(difference, out=difference).sum())  # not a BLAS product: its last digits depend on the threads
+        squares = float(
+            np.square(difference, out=difference).sum()
+        )  # not a BLAS product: its last digits depend on the threads
     return 10 * math.log10(255.0 * 255.0 * a.size / squares) if squares else math.inf
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
-def calculate_ssim(img: Image, img2: Image, crop_border: int = 0, input_order: str = 'HWC', test_y_channel: bool = False) -> float:
-    """Structural similarity: 11x11 Gaussian of sigma 1.5, only where it lies inside the image, per channel, then the mean of channels.
+def calculate_ssim(
+    img: Image, img2: Image, crop_border: int = 0, input_order: str = 'HWC', test_y_channel: bool = False
+) -> float:
+    """Structural similarity: 11x11 Gaussian of sigma 1.5, only where it lies inside the image, per channel, then the
+    mean of channels.
 
     Args:
         img: image in [0, 255], BGR.
@@ -70,7 +78,10 @@ def calculate_ssim(img: Image, img2: Image, crop_border: int = 0, input_order: s
     """
     a, b = _prepare(img, img2, crop_border, input_order)
     if min(a.shape[:2]) < _WINDOW:
-        raise DataError(f'SSIM: found an image of {a.shape[1]}x{a.shape[0]} pixels after cropping; wanted {_WINDOW}x{_WINDOW} or more')
+        raise DataError(
+            f'SSIM: got an image of {a.shape[1]}x{a.shape[0]} pixels after cropping, expected {_WINDOW}x{_WINDOW} '
+            'or more'
+        )
     if test_y_channel:
         a, b = _luma(a), _luma(b)
     planes = [_ssim_sum(np.ascontiguousarray(a[..., c]), np.ascontiguousarray(b[..., c])) for c in range(a.shape[2])]
@@ -126,24 +137,32 @@ def _twice_plus(image: npt.NDArray[np.float64], constant: float) -> npt.NDArray[
 def _prepare(img: Image, img2: Image, crop_border: int, input_order: str) -> tuple[Image, Image]:
     """Both images as (h, w, c) with the border cut off."""
     if img.shape != img2.shape:
-        raise DataError(f'images to compare: found shapes {img.shape} and {img2.shape}; wanted the same')
+        raise DataError(f'images to compare: got shapes {img.shape} and {img2.shape}, expected the same')
     if input_order not in ('HWC', 'CHW'):
-        raise UserError(f"input_order: found {input_order!r}; wanted 'HWC' or 'CHW'")
+        raise UserError(f"input_order: got {input_order!r}, expected 'HWC' or 'CHW'")
     pair = []
     for image in (img, img2):
         ordered = image[..., None] if image.ndim == 2 else image.transpose(1, 2, 0) if input_order == 'CHW' else image
         if crop_border:
             ordered = ordered[crop_border:-crop_border, crop_border:-crop_border]
         if not ordered.size:
-            raise DataError(f'crop_border: found {crop_border} for an image of shape {img.shape}; wanted less than half its size')
+            raise DataError(
+                f'crop_border: got {crop_border} for an image of shape {img.shape}, expected less than half its size'
+            )
         pair.append(np.ascontiguousarray(ordered))
     return pair[0], pair[1]
 
 
 def _luma(image: Image) -> npt.NDArray[np.float32]:
-    """Y in [16, 235] as (h, w, 1), rounded to float32 at the places where BasicSR rounds: so the results agree to the last digits."""
+    """Y in [16, 235] as (h, w, 1), rounded to float32 at the places where BasicSR rounds: so the results agree to the
+    last digits.
+    """
     if image.shape[2] != 3:
         return image.astype(np.float32) / np.float32(255) * np.float32(255)
-    levels = (image.astype(np.float32) / np.float32(255)).astype(np.float64) if image.dtype != np.uint8 else cv2.LUT(image, _LEVELS)
+    levels = (
+        (image.astype(np.float32) / np.float32(255)).astype(np.float64)
+        if image.dtype != np.uint8
+        else cv2.LUT(image, _LEVELS)
+    )
     luma = cv2.transform(levels, _Y_FROM_BGR).reshape(image.shape[:2]) / 255.0
     return (luma.astype(np.float32) * np.float32(255))[..., None]

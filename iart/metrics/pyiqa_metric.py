@@ -1,4 +1,5 @@
-"""Perceptual metrics of the package ``pyiqa`` (LPIPS, DISTS, NIQE, ...), which is installed only where they are wanted."""
+"""Perceptual metrics of the package ``pyiqa`` (LPIPS, DISTS, NIQE, ...), which is installed only where they are
+wanted."""
 
 import functools
 import importlib
@@ -62,5 +63,8 @@ def _network(metric: str) -> Any:
         raise UserError(f'the metric {metric} needs the package pyiqa: run  pip install pyiqa  ({error})') from error
     known = pyiqa.list_models()
     if metric not in known:
-        raise UserError(f'metric: found {metric!r}; wanted a metric of pyiqa ({nearest(metric, known) or "see pyiqa.list_models()"})')
+        raise UserError(
+            f'metric: got {metric!r}, expected a metric of pyiqa '
+            f'({nearest(metric, known) or "see pyiqa.list_models()"})'
+        )
     return pyiqa.create_metric(metric, device=torch.device('cpu'))

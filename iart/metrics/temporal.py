@@ -2,10 +2,13 @@
 
 Both figures compare neighbouring frames, so they belong to clips, not to single frames:
 
-- **tOF** (TecoGAN, Chu et al. 2020): mean distance, in pixels, between the flow of the restored clip and that of the ground
+- **tOF** (TecoGAN, Chu et al. 2020): mean distance, in pixels, between the flow of the restored clip and that of the
+ground
   truth. Flicker and wobble move things that stand still. The paper prints ten times this number.
-- **warping error** (Lai et al. 2018): mean squared difference between a restored frame and the next one warped back to it along
-  the ground truth's flow, where nothing is covered or uncovered. Channels in [0, 1]. Blur lowers it: read it beside the same
+- **warping error** (Lai et al. 2018): mean squared difference between a restored frame and the next one warped back to
+it along
+  the ground truth's flow, where nothing is covered or uncovered. Channels in [0, 1]. Blur lowers it: read it beside the
+  same
   figure of the ground truth.
 """
 
@@ -51,7 +54,8 @@ def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow
     """SPyNet as a :data:`Flow`.
 
     Args:
-        weights: file of SPyNet alone (``scripts/download_pretrained.py`` gets one), or of any network that holds one: the weights that
+        weights: file of SPyNet alone (``scripts/download_pretrained.py`` gets one), or of any network that holds one:
+            the weights that
             restored the clip will do.
 
     Raises:
@@ -63,7 +67,9 @@ def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow
 
 
 @torch.no_grad()
-def temporal_scores(restored: Iterable[Frame], gt: Iterable[Frame], flow: Flow, device: torch.device | None = None) -> TemporalScores:
+def temporal_scores(
+    restored: Iterable[Frame], gt: Iterable[Frame], flow: Flow, device: torch.device | None = None
+) -> TemporalScores:
     """Measure one clip; frames are taken two at a time.
 
     Args:
@@ -79,14 +85,22 @@ def temporal_scores(restored: Iterable[Frame], gt: Iterable[Frame], flow: Flow, 
         real_flow = flow(real_a, real_b)
         distance = (flow(a, b) - real_flow).square().sum(1).sqrt().mean()
         visible = visible_in_both(real_flow, flow(real_b, real_a))
-        figures.append((float(distance), _warping_error(a, b, real_flow, visible), _warping_error(real_a, real_b, real_flow, visible)))
+        figures.append(
+            (
+                float(distance),
+                _warping_error(a, b, real_flow, visible),
+                _warping_error(real_a, real_b, real_flow, visible),
+            )
+        )
     if not figures:
-        raise DataError('temporal consistency: found fewer than two frames; wanted a clip')
+        raise DataError('temporal consistency: got fewer than two frames, expected a clip')
     tof, error, gt_error = (statistics.fmean(column) for column in zip(*figures, strict=True))
     return TemporalScores(tof, error, gt_error, len(figures))
 
 
-def _tensors(restored: Iterable[Frame], gt: Iterable[Frame], device: torch.device | None) -> Iterator[tuple[Tensor, Tensor]]:
+def _tensors(
+    restored: Iterable[Frame], gt: Iterable[Frame], device: torch.device | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Both frames of a place as (1, 3, h, w)."""
     left, right = iter(restored), iter(gt)
     while True:
@@ -95,14 +109,19 @@ def _tensors(restored: Iterable[Frame], gt: Iterable[Frame], device: torch.devic
             return
         if a is None or b is None or a.shape != b.shape:
             found = ' and '.join('no frame' if x is None else f'{x.shape[1]}x{x.shape[0]}' for x in (a, b))
-            raise DataError(f'temporal consistency: found {found}; wanted as many restored frames as ground truth, of the same size')
+            raise DataError(
+                f'temporal consistency: got {found}, expected as many restored frames as ground truth, of the same size'
+            )
         if min(a.shape[:2]) < _SMALLEST_SIDE:
-            raise DataError(f'temporal consistency: found {a.shape[1]}x{a.shape[0]}; wanted {_SMALLEST_SIDE} pixels or more a side')
+            raise DataError(
+                f'temporal consistency: got {a.shape[1]}x{a.shape[0]}, expected {_SMALLEST_SIDE} pixels or more a side'
+            )
         yield to_tensor(a)[None].to(device), to_tensor(b)[None].to(device)
 
 
 def visible_in_both(forward: Tensor, backward: Tensor) -> Tensor:
-    """Pixels of the first frame that the second shows, too: following the flow and back ends near the start (Ruder et al. 2016).
+    """Pixels of the first frame that the second shows, too: following the flow and back ends near the start (Ruder et
+    al. 2016).
 
     Args:
         forward: (n, 2, h, w) from the first to the second frame.

@@ -1,4 +1,5 @@
-"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual losses."""
+"""The video super-resolution model: any network (n, t, 3, h, w) → (n, t, 3, s·h, s·w) with pixel and perceptual
+losses."""
 
 import inspect
 from collections.abc import Mapping
@@ -51,8 +52,10 @@ class VSRModel(nn.Module):
         """Restore a batch and compare it with its ground truth.
 
         Args:
-            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; ``flows`` (n, 2, t-1, 2, h, w), to the next
-                frame and back, where the data set has them: then the network's own flow network is not asked. ``gt_flows``, the same
+            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; ``flows`` (n, 2, t-1, 2, h, w),
+                to the next
+                frame and back, where the data set has them: then the network's own flow network is not asked.
+                    ``gt_flows``, the same
                 of sets with exact flow: taken by networks with ``flow: {type: gt}``.
 
         Returns:

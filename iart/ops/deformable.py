@@ -1,6 +1,7 @@
 """Sampling at learned offsets around a 3×3 window: deformable convolution and deformable attention.
 
-Offsets have the layout of deformable convolution: for group g and tap k = 3·i + j, channel 2·(9·g + k) is the displacement in rows and
+Offsets have the layout of deformable convolution: for group g and tap k = 3·i + j, channel 2·(9·g + k) is the
+    displacement in rows and
 channel 2·(9·g + k) + 1 that in columns, in pixels, from p + (i − 1, j − 1). What lies outside the image is zero.
 """
 
@@ -26,7 +27,8 @@ def offsets_at_flow(raw: Tensor, flow: Tensor, max_offset: float) -> Tensor:
 
 
 def modulated_deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return torchvision's 3×3 deformable convolution, computed in float32: in half precision it would round the offsets.
+    """Return torchvision's 3×3 deformable convolution, computed in float32: in half precision it would round the
+    offsets.
 
     Args:
         x: (n, c, h, w).
@@ -46,8 +48,10 @@ def modulated_deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tenso
 def deformable_attention(q: Tensor, kv: Tensor, offset: Tensor, heads: int) -> Tensor:
     """Attend from each pixel to nine displaced places (the operator of RVRT).
 
-    The groups are spread over keys and values together: with as many groups as heads the first half of the groups moves keys,
-    two heads each, and the second half moves values. A place outside the image has a zero key and a zero value, and takes part in the
+    The groups are spread over keys and values together: with as many groups as heads the first half of the groups moves
+        keys,
+    two heads each, and the second half moves values. A place outside the image has a zero key and a zero value, and
+    takes part in the
     softmax.
 
     Args:

@@ -1,7 +1,8 @@
 """The two degradations of the benchmarks, BI and BD, and MATLAB's bicubic upsampling.
 
 BI is MATLAB's antialiased ``imresize(x, 1/s, 'bicubic')``. BD is a Gaussian blur (sigma 1.6, 12x12 weights over offsets
--5..+6, replicated borders) of which every 4th pixel from index 1 is kept. Both put the sample in the middle of its block of
+-5..+6, replicated borders) of which every 4th pixel from index 1 is kept. Both put the sample in the middle of its
+block of
 pixels, so neither shifts the frame. Both are separable and linear: they run batched, on any device, and differentiate.
 """
 
@@ -20,7 +21,8 @@ KINDS = ('BI', 'BD')
 BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1
 _STRIP = 32  # output rows that are made at once
 _BLOCK = 16  # outputs per small matrix product along the width; any number gives the same result
-# On uint8 frames all sums are exact: weights are multiples of 2^-22 (12 bits are enough for BI at x2 and x4) and 8 + 2 * 22
+# On uint8 frames all sums are exact: weights are multiples of 2^-22 (12 bits are enough for BI at x2 and x4) and 8 + 2
+# * 22
 # bits fit in a double. So a pixel does not depend on where a crop was taken, on the device or on the order of a sum.
 _BITS, _BITS_EXACT_IN_FLOAT32 = 22, 14
 
@@ -51,7 +53,9 @@ def taps(kind: str, scale: int = 4) -> Taps:
         first = BD_START + 1 - BD_SIZE // 2  # MATLAB's origin of an even kernel leaves one offset more to the right
         weights = [math.exp(-((k - (BD_SIZE - 1) / 2) ** 2) / (2 * BD_SIGMA**2)) for k in range(BD_SIZE)]
     else:
-        raise UserError(f'degradation {kind!r} at scale {scale}: wanted one of {listing(KINDS)}, BD at scale {BD_SCALE} only')
+        raise UserError(
+            f'degradation {kind!r} at scale {scale}: expected one of {listing(KINDS)}, BD at scale {BD_SCALE} only'
+        )
     total = math.fsum(weights)
     return Taps(first, tuple(w / total for w in weights), scale, kind == 'BD')
 
@@ -73,7 +77,8 @@ def degrade(frames: torch.Tensor, kind: str = 'BI', scale: int = 4) -> torch.Ten
     h, w = (n - n % scale for n in frames.shape[-2:])
     if not h or not w:
         raise DataError(
-            f'a frame of {frames.shape[-1]}x{frames.shape[-2]} pixels cannot be degraded by {scale}: wanted {scale}x{scale} or more'
+            f'a frame of {frames.shape[-1]}x{frames.shape[-2]} pixels cannot be degraded by {scale}: expected '
+            f'{scale}x{scale} or more'
         )
     x = frames[..., :h, :w]
     x = x if x.dtype in (torch.float32, torch.float64) else x.float()
@@ -83,22 +88,25 @@ def degrade(frames: torch.Tensor, kind: str = 'BI', scale: int = 4) -> torch.Ten
 
 
 def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4) -> npt.NDArray[np.uint8]:
-    """Low-resolution frames as the benchmarks' files hold them: (..., h, w, c) uint8 -> (..., h // scale, w // scale, c) uint8.
+    """Low-resolution frames as the benchmarks' files hold them: (..., h, w, c) uint8 -> (..., h // scale, w // scale,
+    c) uint8.
 
-    The arithmetic is exact up to the final rounding: degrading a crop that begins at a multiple of ``scale`` equals cropping the
+    The arithmetic is exact up to the final rounding: degrading a crop that begins at a multiple of ``scale`` equals
+        cropping the
     degraded frame, except for the outer two rows and columns, which see the crop's border.
 
     Raises:
         UserError: an unknown kind or scale; not uint8; a frame smaller than one block of pixels.
     """
     if image.dtype != np.uint8 or image.ndim < 3:
-        raise DataError(f'degradation of 8-bit frames: found {image.dtype} {image.shape}; wanted uint8 (h, w, c)')
+        raise DataError(f'degradation of 8-bit frames: got {image.dtype} {image.shape}, expected uint8 (h, w, c)')
     if image.ndim > 3:
         return np.stack([degrade_uint8(one, kind, scale) for one in image])
     h, w, c = image.shape[0] // scale * scale, image.shape[1] // scale * scale, image.shape[2]
     if not h or not w:
         raise DataError(
-            f'a frame of {image.shape[1]}x{image.shape[0]} pixels cannot be degraded by {scale}: wanted {scale}x{scale} or more'
+            f'a frame of {image.shape[1]}x{image.shape[0]} pixels cannot be degraded by {scale}: expected '
+            f'{scale}x{scale} or more'
         )
     filters, exact_in_float32 = _exact(kind, scale)
     pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w])).reshape(h, w * c)
@@ -111,18 +119,21 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
 
 
 def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
-    """MATLAB's ``imresize(x, s, 'bicubic')``: (..., c, h, w) -> (..., c, s*h, s*w), neither rounded nor clamped, differentiable."""
+    """MATLAB's ``imresize(x, s, 'bicubic')``: (..., c, h, w) -> (..., c, s*h, s*w), neither rounded nor clamped,
+    differentiable.
+    """
     x = frames if frames.dtype in (torch.float32, torch.float64) else frames.float()
     for _ in range(2):
         x = _widen(x, scale).transpose(-1, -2)
     return x.contiguous().to(frames.dtype)
 
 
-def recognise(gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], *, tolerance: float = 1.0) -> str | None:
+def recognize(gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], *, tolerance: float = 1.0) -> str | None:
     """Which degradation made ``lq`` (h, w, 3) out of ``gt`` (s*h, s*w, 3), both uint8.
 
     Args:
-        tolerance: largest root mean square difference, in grey levels, that still counts as the same frame. A frame shifted by
+        tolerance: largest root mean square difference, in grey levels, that still counts as the same frame. A frame
+            shifted by
             half a low-resolution pixel differs by several levels, a frame made with the right filter by almost nothing.
 
     Returns:
@@ -168,9 +179,11 @@ def _outside(first: int, last: int, length: int, replicate: bool) -> torch.Tenso
 
 
 def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[torch.Tensor]:
-    """Filter and decimate along the first dimension, in ``dtype``: (h, w) -> strips of rows which together are (h // stride, w).
+    """Filter and decimate along the first dimension, in ``dtype``: (h, w) -> strips of rows which together are (h //
+    stride, w).
 
-    Strip by strip, so that what a strip is converted to stays in the processor's cache; taps are an overlapping view of it.
+    Strip by strip, so that what a strip is converted to stays in the processor's cache; taps are an overlapping view of
+    it.
     """
     h = plane.shape[0]
     stride, width, count = filters.stride, len(filters.weights), h // filters.stride
@@ -188,9 +201,13 @@ def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[to
 
 
 def _columns(x: torch.Tensor, filters: Taps) -> torch.Tensor:
-    """Filter and decimate along the last dimension: (lines, w) -> (lines, w // stride), as products with a small banded matrix."""
+    """Filter and decimate along the last dimension: (lines, w) -> (lines, w // stride), as products with a small banded
+    matrix.
+    """
     count = x.shape[-1] // filters.stride
-    return _banded(x, _band(filters), first=filters.first, step=_BLOCK * filters.stride, replicate=filters.replicate)[..., :count]
+    return _banded(x, _band(filters), first=filters.first, step=_BLOCK * filters.stride, replicate=filters.replicate)[
+        ..., :count
+    ]
 
 
 @functools.cache

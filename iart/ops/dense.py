@@ -13,8 +13,10 @@ _MOST_ROWS, _FEWEST_ROWS = 512, 32  # of an image
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear``: (..., inputs) → (..., outputs).
 
-    On a CPU in float32 torch gives linear layers to MKL and convolutions to oneDNN. MKL uses half the width of the vector units
-    of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of images whose pixels are the rows,
+    On a CPU in float32 torch gives linear layers to MKL and convolutions to oneDNN. MKL uses half the width of the
+    vector units
+    of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of images whose
+    pixels are the rows,
     forward and backward. The result is the same up to rounding.
 
     Args:
@@ -41,7 +43,12 @@ class Dense(nn.Linear):
 def _convolves(x: Tensor, weight: Tensor) -> bool:
     """Whether torch has oneDNN for a convolution of these, and another kernel for a linear layer."""
     float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
-    return x.device.type == 'cpu' and float32 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+    return (
+        x.device.type == 'cpu'
+        and float32
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -21,16 +21,20 @@ def first_tap(window: int, origin: Origin) -> int:
     ``paper``     −floor(window/2)         −1..0      −1..1      −2..1
     ============  =======================  =========  =========  =========
 
-    ``centred`` takes the pixels around the sampling point; ``released`` is the released code, which is centred for a window
+    ``centred`` takes the pixels around the sampling point; ``released`` is the released code, which is centred for a
+    window
     of 2 only; ``paper`` is equation 13 taken literally.
     """
     return {'centred': -((window - 1) // 2), 'released': 0, 'paper': -(window // 2)}[origin]
 
 
-def sampling_taps(flow: Tensor, window: int, *, first: int | None = None, mark_outside: bool = False) -> tuple[Tensor, Tensor]:
+def sampling_taps(
+    flow: Tensor, window: int, *, first: int | None = None, mark_outside: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return where an implicit alignment reads its source.
 
-    Taps run row by row over a ``window × window`` neighbourhood of floor(p + flow(p)). Taps outside the image are clamped to
+    Taps run row by row over a ``window × window`` neighbourhood of floor(p + flow(p)). Taps outside the image are
+    clamped to
     its edge.
 
     Args:

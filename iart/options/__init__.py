@@ -4,9 +4,17 @@ options = load('options/IART_REDS_N6_300K.yml', ['train:total_iter=1000'])
 print(dump(options))
 """
 
-from iart.options.loading import dump, load
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrainOptions, TrueCosineAnnealingLR
-from iart.options.schema import DatasetOptions, DistOptions, LoggerOptions, Options, PathOptions, ValOptions, WandbOptions
+from iart.options.schema import (
+    DatasetOptions,
+    DistOptions,
+    LoggerOptions,
+    Options,
+    PathOptions,
+    ValOptions,
+    WandbOptions,
+)
+from iart.options.yaml_file import dump, load
 
 __all__ = [
     'CosineAnnealingRestartLR',

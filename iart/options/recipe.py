@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from iart.options.fields import Component, Naturals, Positive, Positives, Section, Weights, Whole
+from iart.options.base import Component, Naturals, Positive, Positives, Section, Weights, Whole
 
 
 class CosineAnnealingRestartLR(Section):
@@ -63,11 +63,14 @@ class TrainOptions(Section):
     warmup_iter: Annotated[Whole, Field(ge=-1)] = -1
     """Iterations of linear warm-up; -1: none."""
     fix_flow: Annotated[Whole, Field(ge=-1), BeforeValidator(_never_frozen)] = 0
-    """Iterations at the start during which the flow network is frozen; 0: never frozen, -1: frozen for the whole run."""
+    """Iterations at the start during which the flow network is frozen; 0: never frozen, -1: frozen for the whole run.
+    """
     flow_lr_mul: Annotated[float, Field(ge=0)] = 1.0
     """Learning rate of the flow network as a multiple of `optim_g.lr`."""
     optim_g: Component
-    """`type: Adam` or `AdamW` with `lr` and further arguments of torch.optim's class: `betas`, `weight_decay`, `eps`, ..."""
+    """`type: Adam` or `AdamW` with `lr` and further arguments of torch.optim's class: `betas`, `weight_decay`, `eps`,
+    ...
+    """
     scheduler: Scheduler
     """Learning rate over the run, by `type`: see the schedules below."""
     pixel_opt: Component | None = None

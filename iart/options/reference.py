@@ -9,9 +9,17 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from iart.options.fields import Section, thaw
+from iart.options.base import Section, thaw
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
-from iart.options.schema import DatasetOptions, DistOptions, LoggerOptions, Options, PathOptions, ValOptions, WandbOptions
+from iart.options.schema import (
+    DatasetOptions,
+    DistOptions,
+    LoggerOptions,
+    Options,
+    PathOptions,
+    ValOptions,
+    WandbOptions,
+)
 
 _INTRODUCTION = """# Options
 
@@ -19,16 +27,22 @@ Made by `python -m iart.options > docs/options.md` from the models in `iart/opti
 
 An options file is YAML. `iart check options/X.yml` prints it complete with every default, or all its mistakes at once.
 
-- `base: other.yml` (path relative to the file) takes everything from one other file, which has no base itself. Mappings merge
-  key by key; lists and single values replace, `~` too. A section that names another `type` replaces the base's whole section.
-- `--force_yml train:optim_g:lr=1e-4 val:save_img=true` on the command line replaces single values; the value is read as YAML.
-- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing in a YAML file
+- `base: other.yml` (path relative to the file) takes everything from one other file, which has no base itself. Mappings
+merge
+  key by key; lists and single values replace, `~` too. A section that names another `type` replaces the base's whole
+  section.
+- `--force_yml train:optim_g:lr=1e-4 val:save_img=true` on the command line replaces single values; the value is read as
+YAML.
+- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing
+in a YAML file
   can create objects or run code.
-- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimiser) take the arguments of what `type`
+- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimiser) take the arguments of
+what `type`
   names, which are described in its docstring; they are checked against its signature.
 - YAML files of IART and of BasicSR's recurrent video recipes load unchanged. Their `model_type` means `VSRModel` (the
   mixed-precision ones with `train.precision: fp16`); `find_unused_parameters`, `use_static_graph`, `prefetch_mode`,
-  `num_prefetch_queue` and `val.pbar` have no meaning any more, which is explained once. Adversarial (GAN) sections are refused.
+  `num_prefetch_queue` and `val.pbar` have no meaning any more, which is explained once. Adversarial (GAN) sections are
+  refused.
 """
 
 _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
@@ -50,15 +64,25 @@ def reference() -> str:
     """The whole page in Markdown: one table per section, one row per key."""
     parts = [_INTRODUCTION]
     for title, model in _SECTIONS:
-        rows = [_row(name, field) for name, field in model.model_fields.items() if (model, name) != (DatasetOptions, 'arguments')]
+        rows = [
+            _row(name, field)
+            for name, field in model.model_fields.items()
+            if (model, name) != (DatasetOptions, 'arguments')
+        ]
         about = re.sub(r'\s+', ' ', model.__doc__ or '')
-        parts.append('\n'.join([f'## {title}\n', f'{about}\n', '| key | values | default | meaning |', '|---|---|---|---|', *rows, '']))
+        parts.append(
+            '\n'.join(
+                [f'## {title}\n', f'{about}\n', '| key | values | default | meaning |', '|---|---|---|---|', *rows, '']
+            )
+        )
     return '\n'.join(parts)
 
 
 def _row(name: str, field: FieldInfo) -> str:
     meaning = re.sub(r'\s+', ' ', field.description or '').replace('|', r'\|')
-    kinds = list(dict.fromkeys(_kinds(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation)))
+    kinds = list(
+        dict.fromkeys(_kinds(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation))
+    )
     return f'| `{name}` | {" or ".join(kinds)} | {_default(field)} | {meaning} |'
 
 

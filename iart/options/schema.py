@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from iart.options.fields import Component, FrozenDict, Natural, Positive, Section
+from iart.options.base import Component, FrozenDict, Natural, Positive, Section
 from iart.options.recipe import TrainOptions
 
 
 class DatasetOptions(Section):
-    """One set of clips, under `datasets.train`, `datasets.val`, `datasets.test_1`, ... The keys below are for the loader;
+    """One set of clips, under `datasets.train`, `datasets.val`, `datasets.test_1`, ... The keys below are for the
+    loader;
     every other key is an argument of the class that `type` names."""
 
     type: str
@@ -31,7 +32,8 @@ class DatasetOptions(Section):
     dataset_enlarge_ratio: Annotated[float, Field(gt=0)] = 1.0
     """Training only: how often the set is repeated within an epoch."""
     unreadable: Literal['stop', 'skip'] = 'stop'
-    """Training only: when a file cannot be read any more, `stop` saves and ends the run, `skip` takes another window of the
+    """Training only: when a file cannot be read any more, `stop` saves and ends the run, `skip` takes another window of
+    the
     set in its place, always the same one. Either way the file is named."""
     pin_memory: bool = True
     """Training only: read into page-locked memory, which makes the copy to a GPU faster."""
@@ -91,7 +93,9 @@ class ValOptions(Section):
     suffix: str | None = None
     """Appended to the names of the written frames; default: the name of the experiment."""
     flip_seq: bool = False
-    """Score the mean of what the network gives for the clip mirrored in time, as the BasicVSR family is scored on Vimeo-90K-T."""
+    """Score the mean of what the network gives for the clip mirrored in time, as the BasicVSR family is scored on
+    Vimeo-90K-T.
+    """
     center_frame_only: bool = False
     """Score only the middle frame of a clip (Vimeo-90K-T)."""
     use_ema: bool = True
@@ -162,7 +166,8 @@ class Options(Section):
     datasets: dict[str, DatasetOptions] = Field(default_factory=dict)
     """`train`, and any number of sets to score whose keys start with `val` or `test`."""
     network_g: Component
-    """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that have one,
+    """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that
+    have one,
     `flow: {type: ...}` where their optical flow comes from."""
     path: PathOptions = PathOptions()
     """Weights and folders."""

@@ -21,7 +21,16 @@ _RETIRED = {
 _ADVERSARIAL = {
     '': ('network_d',),
     'path': ('pretrain_network_d', 'strict_load_d', 'param_key_d'),
-    'train': ('optim_d', 'gan_opt', 'net_d_iters', 'net_d_init_iters', 'net_d_init_iter', 'net_d_iter', 'd_reg_weight', 'net_d_reg_every'),
+    'train': (
+        'optim_d',
+        'gan_opt',
+        'net_d_iters',
+        'net_d_init_iters',
+        'net_d_init_iter',
+        'net_d_iter',
+        'd_reg_weight',
+        'net_d_reg_every',
+    ),
 }
 
 

@@ -10,18 +10,18 @@ from iart import log
 from iart.data.frames import FolderStore
 from iart.data.store import Box
 from iart.errors import DataError, listing
+from iart.files import Target, place_file, write_text
 from iart.image import image_size, natural_key, read_image, write_png
-from iart.preparing.degrading import degrade_data
+from iart.preparing.degrade import degrade_data
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_clips, check_tree, find_frames
 from iart.preparing.lmdbs import make_lmdb
-from iart.preparing.writing import Target, place_file, write_text
 
 _DEEPEST = 6
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PrepareOptions:
     """How to lay out a set.
 
     Args:
@@ -70,15 +70,19 @@ def find_folder(root: Path, names: Sequence[str], *, like: str, required: bool =
         for name in names:
             for folder in level:
                 inside = [child.name for child in subfolders(folder)]
-                if str(folder.absolute()).endswith(os.sep + name.replace('/', os.sep)) and any(child[:1].isdigit() for child in inside):
+                if str(folder.absolute()).endswith(os.sep + name.replace('/', os.sep)) and any(
+                    child[:1].isdigit() for child in inside
+                ):
                     return folder
         level = [child for folder in level for child in subfolders(folder) if not child.name[:1].isdigit()]
     if required:
-        raise DataError(f'{root}: found no folder {listing(names)} with clips such as {like} in it or below')
+        raise DataError(f'{root}: got no folder {listing(names)} with clips such as {like} in it or below')
     return None
 
 
-def lay_out_clips(clips: Mapping[str, Path], target: Path, wishes: Wishes, *, title: str, trim: int = 1) -> None:
+def lay_out_clips(
+    clips: Mapping[str, Path], target: Path, wishes: PrepareOptions, *, title: str, trim: int = 1
+) -> None:
     """Copy or link each clip's folder to ``target/<name>``, one by one; those that are there already stay.
 
     Args:
@@ -99,7 +103,9 @@ def lay_out_clips(clips: Mapping[str, Path], target: Path, wishes: Wishes, *, ti
 
 
 def _is_there(target: Path, source: Path) -> bool:
-    return target.exists() and (target.resolve() == source.resolve() or not target.with_name(f'{target.name}.partial').exists())
+    return target.exists() and (
+        target.resolve() == source.resolve() or not target.with_name(f'{target.name}.partial').exists()
+    )
 
 
 def _copy_clip(source: Path, files: Sequence[Path], target: Path, jobs: int, trim: int) -> None:
@@ -117,7 +123,7 @@ def _copy_clip(source: Path, files: Sequence[Path], target: Path, jobs: int, tri
         begun.finish()
 
 
-def make_lr(gt: Path, target: Path, kind: str, wishes: Wishes) -> Path:
+def make_lr(gt: Path, target: Path, kind: str, wishes: PrepareOptions) -> Path:
     """LR frames of a folder of clips, unless they are there already."""
     if target.is_dir():
         log.logger.info(f'{target}: there already')
@@ -126,7 +132,7 @@ def make_lr(gt: Path, target: Path, kind: str, wishes: Wishes) -> Path:
     return target
 
 
-def write_lmdb(folder: Path, target: Path, wishes: Wishes, clips: Sequence[str] | None = None) -> Path:
+def write_lmdb(folder: Path, target: Path, wishes: PrepareOptions, clips: Sequence[str] | None = None) -> Path:
     """An LMDB of a folder of clips, unless it is there already."""
     if target.is_dir():
         log.logger.info(f'{target}: there already')
@@ -135,7 +141,7 @@ def write_lmdb(folder: Path, target: Path, wishes: Wishes, clips: Sequence[str] 
     return target
 
 
-def write_meta(gt: Path, target: Path, wishes: Wishes, clips: Sequence[str] | None = None) -> Path:
+def write_meta(gt: Path, target: Path, wishes: PrepareOptions, clips: Sequence[str] | None = None) -> Path:
     """BasicSR's meta file of a folder of clips: ``000 100 (720,1280,3)``."""
     store = FolderStore(gt)
     listed = check_clips(store, clips or store.clips(), holes=True, jobs=wishes.jobs)

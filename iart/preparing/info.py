@@ -20,7 +20,11 @@ def describe(path: Path, *, jobs: int = 1) -> dict[str, Any]:
     clips = store.clips()
     counts = [len(store.frames(clip)) for clip in clips]
     filled = [clip for clip, count in zip(clips, counts, strict=True) if count]
-    sizes = Counter(parallel(lambda c: store.size(c, store.frames(c)[0]), filled, jobs=jobs, title=f'looking at {path}', unit='clip'))
+    sizes = Counter(
+        parallel(
+            lambda c: store.size(c, store.frames(c)[0]), filled, jobs=jobs, title=f'looking at {path}', unit='clip'
+        )
+    )
     facts: dict[str, Any] = {
         'path': str(path),
         'kind': {LmdbStore: 'LMDB', VideoStore: 'video files'}.get(type(store), 'folders of images'),

@@ -20,7 +20,8 @@ def default_jobs() -> int:
 def parallel(
     work: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, title: str, unit: str = 'frame', start: int = 0
 ) -> Iterator[Result]:
-    """Results in the order of the items. The work runs in threads: reading, decoding and filtering frames all let go of Python's lock.
+    """Results in the order of the items. The work runs in threads: reading, decoding and filtering frames all let go of
+    Python's lock.
 
     Args:
         jobs: number of threads.
@@ -47,7 +48,9 @@ def parallel(
                 future.cancel()
 
 
-def run_all(work: Callable[[Item], object], items: Sequence[Item], *, jobs: int, title: str, unit: str = 'frame', start: int = 0) -> None:
+def run_all(
+    work: Callable[[Item], object], items: Sequence[Item], *, jobs: int, title: str, unit: str = 'frame', start: int = 0
+) -> None:
     """:func:`parallel` for work that leaves its result on the disk."""
     for _ in parallel(work, items, jobs=jobs, title=title, unit=unit, start=start):
         pass

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from iart.data.pairing import missing_numbers
+from iart.data.pairs import missing_numbers
 from iart.data.store import FrameStore, Size
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, image_size, natural_key
@@ -19,14 +19,15 @@ def find_frames(root: Path) -> list[Path]:
     """Images anywhere below a folder, relative to it, folder by folder in natural order; hidden ones are left out.
 
     Raises:
-        DataError: no folder, nothing in it, a folder that cannot be read, or symbolic links that lead back to a folder above.
+        DataError: no folder, nothing in it, a folder that cannot be read, or symbolic links that lead back to a folder
+            above.
     """
     if not os.path.isdir(root):
-        raise DataError(f'{root}: no such folder; wanted a folder of frames')
+        raise DataError(f'{root}: no such folder, expected a folder of frames')
     found: list[Path] = []
     _collect(root, root, (os.path.realpath(root),), found)
     if not found:
-        raise DataError(f'{root}: found no images in it or below; wanted frames ({listing(IMAGE_SUFFIXES)})')
+        raise DataError(f'{root}: got no images in it or below, expected frames ({listing(IMAGE_SUFFIXES)})')
     return found
 
 
@@ -43,7 +44,7 @@ def _collect(root: Path, folder: Path, above: tuple[str, ...], found: list[Path]
             elif path.is_dir():
                 real = os.path.realpath(path)
                 if real in above:
-                    raise DataError(f'{path}: a symbolic link that leads back to {real}; wanted a folder of frames')
+                    raise DataError(f'{path}: a symbolic link that leads back to {real}, expected a folder of frames')
                 _collect(root, path, (*above, real), found)
     except OSError as error:
         raise DataError(f'{error.filename or folder}: cannot be read ({error.strerror})') from error
@@ -82,7 +83,7 @@ def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: i
     """
     frames = [(clip, frame) for clip in clips for frame in store.frames(clip)]
     if not frames:
-        raise DataError(f'{store.root}: found no frames')
+        raise DataError(f'{store.root}: got no frames')
     sizes = list(parallel(lambda f: store.size(*f), frames, jobs=jobs, title=f'looking at {store.root}'))
     listed = list(zip(frames, sizes, strict=True))
     problems = []
@@ -103,7 +104,7 @@ def _odd_kind(root: Path, files: list[Path]) -> str:
     usual = max(set(kinds), key=lambda k: (kinds.count(k), k))
     for file, kind in zip(files, kinds, strict=True):
         if kind != usual:
-            return f'{root / file}: found {kind} among {usual} files; wanted one kind of file per clip'
+            return f'{root / file}: got {kind} among {usual} files, expected one kind of file per clip'
     return ''
 
 
@@ -111,13 +112,17 @@ def _odd_size(members: list[tuple[str, Size]]) -> str:
     first = members[0][1]
     for name, size in members:
         if size != first:
-            return f'{name}: found {size[1]}x{size[0]}; wanted {first[1]}x{first[0]}, as the clip begins'
+            return f'{name}: got {size[1]}x{size[0]}, expected {first[1]}x{first[0]}, as the clip begins'
     return ''
 
 
 def _hole(folder: Path, stems: list[str], suffix: str) -> str:
     missing = missing_numbers(stems)
-    return f'{folder / (missing[0] + suffix)}: missing in the numbering of its folder (--holes accepts that)' if missing else ''
+    return (
+        f'{folder / (missing[0] + suffix)}: missing in the numbering of its folder (--holes accepts that)'
+        if missing
+        else ''
+    )
 
 
 def _refuse(problems: list[str]) -> None:

@@ -8,10 +8,10 @@ import lmdb
 from iart.data.frames import FolderStore, LmdbStore, find_store
 from iart.data.store import FrameStore
 from iart.errors import DataError, listing
+from iart.files import Target, write_text
 from iart.image import decode_image, encode_png, read_bytes
 from iart.preparing.jobs import parallel
 from iart.preparing.listings import Frame, check_clips
-from iart.preparing.writing import Target, write_text
 
 _FIRST_MAP = 2**26  # bytes; doubled whenever it is full
 _BATCH = 2**26  # bytes between two commits: at most this much is done again by a run that goes on
@@ -47,7 +47,7 @@ def make_lmdb(
         DataError: frames that cannot be read or do not fit together; the target is there or cannot be written.
     """
     if target.suffix != '.lmdb':
-        raise DataError(f'{target}: wanted a name that ends in .lmdb')
+        raise DataError(f'{target}: expected a name that ends in .lmdb')
     store = find_store(source) if isinstance(source, Path) else source
     chosen = _chosen(store, clips)
     listed = check_clips(store, chosen, holes=holes, jobs=jobs)
@@ -56,7 +56,11 @@ def make_lmdb(
         frames = [frame for frame, _ in listed]
         left = _missing(begun.partial, frames)
         encoded = parallel(
-            lambda f: _encoded(store, f, compression), left, jobs=jobs, title=f'writing {target}', start=len(frames) - len(left)
+            lambda f: _encoded(store, f, compression),
+            left,
+            jobs=jobs,
+            title=f'writing {target}',
+            start=len(frames) - len(left),
         )
         _write(begun.partial, zip(left, encoded, strict=True))
         level = _USUAL_LEVEL if compression is None else compression
@@ -117,7 +121,9 @@ def _write(folder: Path, encoded: Iterable[tuple[Frame, bytes]]) -> None:
                     batch, held = [], 0
             _commit(environment, batch)
     except lmdb.BadValsizeError as error:
-        raise DataError(f'{folder}: a name is too long for a key, or empty ({error}); wanted 1 to 511 bytes') from error
+        raise DataError(
+            f'{folder}: a name is too long for a key, or empty ({error}), expected 1 to 511 bytes'
+        ) from error
     except lmdb.Error as error:
         raise DataError(f'{folder / "data.mdb"}: cannot be written ({error})') from error
 

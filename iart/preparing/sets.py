@@ -7,10 +7,18 @@ from pathlib import Path
 from iart import log
 from iart.data.meta import MetaClip, read_meta
 from iart.errors import DataError, listing
-from iart.preparing.arrangement import Wishes, find_folder, lay_out_clips, make_lr, subfolders, write_lmdb, write_meta
+from iart.preparing.arrangement import (
+    PrepareOptions,
+    find_folder,
+    lay_out_clips,
+    make_lr,
+    subfolders,
+    write_lmdb,
+    write_meta,
+)
 from iart.protocols import Clip, get
 
-__all__ = ['Wishes', 'prepare']
+__all__ = ['PrepareOptions', 'prepare']
 
 REDS_CLIPS, REDS_VAL_CLIPS, REDS_FRAMES = 240, 30, 100
 REDS4 = ('000', '011', '015', '020')
@@ -28,10 +36,12 @@ class _Side:
 
 
 _REDS_GT = _Side('train_sharp', 'val_sharp', '', 'val_REDS4_sharp', 'train_sharp_with_val')
-_REDS_LQ = _Side('train_sharp_bicubic', 'val_sharp_bicubic', 'X4', 'val_REDS4_sharp_bicubic', 'train_sharp_bicubic_with_val')
+_REDS_LQ = _Side(
+    'train_sharp_bicubic', 'val_sharp_bicubic', 'X4', 'val_REDS4_sharp_bicubic', 'train_sharp_bicubic_with_val'
+)
 
 
-def prepare(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
+def prepare(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
     """Lay out one of the sets; what an earlier run has laid out already is left alone.
 
     Args:
@@ -46,7 +56,7 @@ def prepare(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
         DataError: something is missing below ``root``, or cannot be written.
     """
     if not root.is_dir():
-        raise DataError(f'{root}: no such folder; wanted the one with what was downloaded and unpacked')
+        raise DataError(f'{root}: no such folder, expected the one with what was downloaded and unpacked')
     if name == 'reds':
         return _reds(root, output, wishes)
     if name == 'vimeo90k':
@@ -54,7 +64,7 @@ def prepare(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
     return _small(name, root, output, wishes)
 
 
-def _reds(root: Path, output: Path, wishes: Wishes) -> list[Path]:
+def _reds(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
     """Train and validation clips side by side (validation ``000`` becomes ``240``), REDS4 beside them, LR likewise."""
     made: list[Path] = []
     for side in (_REDS_GT, _REDS_LQ):
@@ -74,17 +84,26 @@ def _reds(root: Path, output: Path, wishes: Wishes) -> list[Path]:
     return made
 
 
-def _reds_clips(root: Path, name: str, below: str, count: int, wishes: Wishes) -> dict[str, Path]:
+def _reds_clips(root: Path, name: str, below: str, count: int, wishes: PrepareOptions) -> dict[str, Path]:
     """Clips of one of the official folders by name, whole."""
-    found = find_folder(root, (f'{name}/{below}', name) if below else (name,), like='000', required=not wishes.incomplete)
+    found = find_folder(
+        root, (f'{name}/{below}', name) if below else (name,), like='000', required=not wishes.incomplete
+    )
     clips = {p.name: p for p in subfolders(found) if p.name.isdigit()} if found else {}
     wanted = {f'{n:03d}' for n in range(count)}
     missing = sorted(wanted - set(clips))
     if missing and not wishes.incomplete:
-        raise DataError(f'{found}: clips are missing: {listing(missing)}; wanted 000 to {count - 1:03d} (--incomplete takes what is there)')
-    short = [f'{p} ({n})' for p in clips.values() if (n := sum(1 for f in p.iterdir() if f.suffix == '.png')) != REDS_FRAMES]
+        raise DataError(
+            f'{found}: clips are missing: {listing(missing)}, expected 000 to {count - 1:03d} (--incomplete takes '
+            'what is there)'
+        )
+    short = [
+        f'{p} ({n})' for p in clips.values() if (n := sum(1 for f in p.iterdir() if f.suffix == '.png')) != REDS_FRAMES
+    ]
     if short and not wishes.incomplete:
-        raise DataError(f'clips without their {REDS_FRAMES} frames: {listing(short)} (--incomplete takes what is there)')
+        raise DataError(
+            f'clips without their {REDS_FRAMES} frames: {listing(short)} (--incomplete takes what is there)'
+        )
     return clips
 
 
@@ -95,7 +114,7 @@ def _same_clips(gt: Path, lq: Path) -> None:
         log.logger.warning(f'{gt} and {lq}: only one of them has {listing(odd)}')
 
 
-def _vimeo(root: Path, output: Path, wishes: Wishes) -> list[Path]:
+def _vimeo(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
     """GT stays where it is; LR beside it, meta files from the archive's lists."""
     gt = find_folder(root, ('sequences', 'GT'), like='00001')
     assert gt is not None
@@ -104,11 +123,17 @@ def _vimeo(root: Path, output: Path, wishes: Wishes) -> list[Path]:
     lists: dict[str, dict[str, MetaClip]] = {}
     for part, file in (('train', 'sep_trainlist.txt'), ('test', 'sep_testlist.txt')):
         if not (base / file).is_file():
-            raise DataError(f'{base / file}: no such file; wanted the list that comes with the archive, beside {gt.name}')
-        lists[part] = {name: clip for name, clip in read_meta(base / file).items() if not wishes.incomplete or (gt / name).is_dir()}
+            raise DataError(
+                f'{base / file}: no such file, expected the list that comes with the archive, beside {gt.name}'
+            )
+        lists[part] = {
+            name: clip for name, clip in read_meta(base / file).items() if not wishes.incomplete or (gt / name).is_dir()
+        }
         missing = [name for name in lists[part] if not (gt / name).is_dir()]
         if missing:
-            raise DataError(f'{gt}: clips of {file} are missing: {listing(missing, 5)} (--incomplete takes what is there)')
+            raise DataError(
+                f'{gt}: clips of {file} are missing: {listing(missing, 5)} (--incomplete takes what is there)'
+            )
         if lists[part]:
             meta = output / f'meta_info_Vimeo90K_{part}_GT.txt'
             made.append(write_meta(gt, meta, wishes, clips=list(lists[part])))
@@ -121,11 +146,14 @@ def _vimeo(root: Path, output: Path, wishes: Wishes) -> list[Path]:
     if wishes.lmdb and lists['train']:
         train = list(lists['train'])
         made.append(write_lmdb(gt, output / 'vimeo90k_train_GT_all.lmdb', wishes, clips=train))
-        made += [write_lmdb(folder, output / f'vimeo90k_train_{kind}x4.lmdb', wishes, clips=train) for kind, folder in lr.items()]
+        made += [
+            write_lmdb(folder, output / f'vimeo90k_train_{kind}x4.lmdb', wishes, clips=train)
+            for kind, folder in lr.items()
+        ]
     return made
 
 
-def _small(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
+def _small(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
     """Vid4 and UDM10: GT cut to a multiple of 4 under the protocol's clip names, LR made from it."""
     title, protocol = {'vid4': ('Vid4', get('Vid4-BI')), 'udm10': ('UDM10', get('UDM10-BD'))}[name]
     assert isinstance(protocol.clips, tuple)
@@ -139,7 +167,7 @@ def _small(name: str, root: Path, output: Path, wishes: Wishes) -> list[Path]:
     return made
 
 
-def _gt_clips(root: Path, clips: Sequence[Clip], wishes: Wishes) -> Mapping[str, Path]:
+def _gt_clips(root: Path, clips: Sequence[Clip], wishes: PrepareOptions) -> Mapping[str, Path]:
     """The folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
     found: dict[str, Path] = {}
     for clip in clips:
@@ -149,9 +177,12 @@ def _gt_clips(root: Path, clips: Sequence[Clip], wishes: Wishes) -> Mapping[str,
         if folder is not None:
             found[clip.name] = folder
         elif not wishes.incomplete:
-            raise DataError(f'{root}: found no folder of frames for clip {clip.name}; wanted one of {listing(places)} (or --incomplete)')
+            raise DataError(
+                f'{root}: got no folder of frames for clip {clip.name}, expected one of {listing(places)} (or '
+                '--incomplete)'
+            )
     if not found:
-        raise DataError(f'{root}: found none of the clips {listing(c.name for c in clips)}')
+        raise DataError(f'{root}: got none of the clips {listing(c.name for c in clips)}')
     return found
 
 

@@ -4,7 +4,19 @@ protocol = get('Vid4-BI')
 match(protocol, {'city': 34, 'walk': 47}).label  ->  'Vid4-BI, 2 of 4 clips'
 """
 
-from iart.protocols.loading import Clip, ManyClips, Protocol, Published, get, load, load_all
-from iart.protocols.matching import Match, candidates, match, metric_differences
+from iart.protocols.agreement import Match, candidates, match, metric_differences
+from iart.protocols.protocol import Clip, ManyClips, Protocol, Published, get, load, load_all
 
-__all__ = ['Clip', 'ManyClips', 'Match', 'Protocol', 'Published', 'candidates', 'get', 'load', 'load_all', 'match', 'metric_differences']
+__all__ = [
+    'Clip',
+    'ManyClips',
+    'Match',
+    'Protocol',
+    'Published',
+    'candidates',
+    'get',
+    'load',
+    'load_all',
+    'match',
+    'metric_differences',
+]

@@ -1,6 +1,5 @@
 """Figures for papers and slides: charts, details and slices as PNG files."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from iart.engine.pictures import comparison
-from iart.errors import DataError
+from iart.files import named_errors, write_atomically
+from iart.reporting.comparison import comparison
 from iart.reporting.views import Shot, SliceView
 
 COLOURS = ('#2f6fdb', '#d9730d', '#1a8f5a', '#a345c9', '#c2334d', '#7a6a00')
@@ -39,13 +38,19 @@ def write_figures(
         title = f'{shot.clip}, frame {shot.frame}'
         comparison(folder / name, shot.originals, shot.scores, crop=shot.box, title=title)
         written.append(
-            (f'{folder.name}/{name}', f'Clip {shot.clip}, frame {shot.frame}: {", ".join(shot.originals)}, and the same detail of each')
+            (
+                f'{folder.name}/{name}',
+                f'Clip {shot.clip}, frame {shot.frame}: {", ".join(shot.originals)}, and the same detail of each',
+            )
         )
     for view in slices:
         name = file_name(view.set, view.clip, 'slices')
         _write(_slice_figure(view), folder / name)
         written.append(
-            (f'{folder.name}/{name}', f'Clip {view.clip}: row {view.slices.row} of {view.slices.frames} frames, time running downwards')
+            (
+                f'{folder.name}/{name}',
+                f'Clip {view.clip}: row {view.slices.row} of {view.slices.frames} frames, time running downwards',
+            )
         )
     return written
 
@@ -61,7 +66,13 @@ def _chart_figure(chart: dict[str, Any]) -> Figure:
     for line in chart['series']:
         k = line['colour']
         values = [float('nan') if v is None else v for v in line['values']]
-        axes.plot(values, label=line['label'], color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k % len(DASHES)], linewidth=1.6)
+        axes.plot(
+            values,
+            label=line['label'],
+            color=COLOURS[k % len(COLOURS)],
+            linestyle=DASHES[k % len(DASHES)],
+            linewidth=1.6,
+        )
     axes.set(xlabel=f'frame of clip {chart["clip"]}', ylabel=chart['title'])
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
@@ -84,13 +95,6 @@ def _slice_figure(view: SliceView) -> Figure:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    """Under a temporary name first."""
     FigureCanvasAgg(figure)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format='png', dpi=_DPI)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f'{path}: cannot be written ({error.strerror})') from error
+    with named_errors(path):
+        write_atomically(path, lambda name: figure.savefig(name, format='png', dpi=_DPI))

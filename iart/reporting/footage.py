@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from iart import log
-from iart.data.building import build_part
+from iart.data.loaders import build_part
 from iart.errors import UserError
 from iart.image import Frame, read_image, to_tensor, to_uint8
 from iart.ops.degradation import upsample
@@ -57,7 +57,8 @@ class Footage:
         return None if self.lq is None else enlarged(self.lq[index], self.scale)
 
     def versions(self, index: int, plain: bool = True) -> dict[str, Frame]:
-        """Every version of a frame by its caption: LR bicubic, results, ground truth; those that exist, and are of one size.
+        """Every version of a frame by its caption: LR bicubic, results, ground truth; those that exist, and are of one
+        size.
 
         Args:
             plain: with LR bicubic (left out anyway where a result is just that).
@@ -111,14 +112,19 @@ def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[st
         if result.frames[name, clip].names != names:
             notes.append(f'{name}, clip {clip}: {label} was scored on other frames; its pictures are left out.')
         elif lost := [path for path in paths if not path.is_file()]:
-            notes.append(f'{name}, clip {clip}: {len(lost)} restored frames of {label} are gone, such as {lost[0].name}; left out.')
+            notes.append(
+                f'{name}, clip {clip}: {len(lost)} restored frames of {label} are gone, such as {lost[0].name}; '
+                'left out.'
+            )
         else:
             files[label] = paths
     scale = next(iter(owners.values())).file.settings.scale
     return Footage(name, clip, names, files, scale) if files else None
 
 
-def _with_data(name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str, Result]], notes: list[str]) -> list[Footage]:
+def _with_data(
+    name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str, Result]], notes: list[str]
+) -> list[Footage]:
     """The same with LR frames and ground truth, where the folders that the results name still hold them."""
     if not pieces:
         return []
@@ -131,7 +137,9 @@ def _with_data(name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str
     clips = [piece.clip for piece in pieces]
     try:
         with log.quiet():
-            dataset = build_part(located(entry.data, owner.file.folder), clips, key=f'datasets.{entry.key}', scale=pieces[0].scale)
+            dataset = build_part(
+                located(entry.data, owner.file.folder), clips, key=f'datasets.{entry.key}', scale=pieces[0].scale
+            )
     except UserError as error:
         notes.append(f'{name}: LR frames and ground truth cannot be shown: {str(error).splitlines()[0]}')
         return pieces
@@ -143,7 +151,9 @@ def _with_data(name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str
         places = [place[frame] for frame in piece.names]
         lq = dataset.read_lq(number)
         truth = (dataset, number) if dataset.has_gt else None
-        complete.append(Footage(name, piece.clip, piece.names, piece.files, piece.scale, [lq[j] for j in places], truth, places))
+        complete.append(
+            Footage(name, piece.clip, piece.names, piece.files, piece.scale, [lq[j] for j in places], truth, places)
+        )
     return complete
 
 
@@ -167,7 +177,8 @@ def choose_frames(values: Sequence[Sequence[float]], length: int, count: int) ->
         count: how many to choose; fewer if there are not so many.
 
     Returns:
-        A typical frame, one where results differ most (or the worst, for one result), then others evenly spread; in order.
+        A typical frame, one where results differ most (or the worst, for one result), then others evenly spread; in
+        order.
     """
     chosen: dict[int, str] = {}
     first = values[0] if values else ()
@@ -176,7 +187,10 @@ def choose_frames(values: Sequence[Sequence[float]], length: int, count: int) ->
         chosen[by_value[length // 2]] = 'a typical frame'
         if len(values) > 1:
             spread = [max(column) - min(column) for column in zip(*values, strict=True)]
-            chosen.setdefault(max(range(length), key=lambda j: spread[j] if spread[j] < float('inf') else -1), 'where results differ most')
+            chosen.setdefault(
+                max(range(length), key=lambda j: spread[j] if spread[j] < float('inf') else -1),
+                'where results differ most',
+            )
         else:
             chosen.setdefault(by_value[0], 'the worst frame')
     for j in (length * (2 * i + 1) // (2 * count) for i in range(count)):

@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from iart.engine.pictures import Box
 from iart.image import Frame, read_bytes
+from iart.reporting.comparison import Box
 from iart.reporting.footage import Footage
 
 ERROR_LIMIT = 32  # levels of 255 at which an error map is brightest
@@ -75,7 +75,10 @@ def shrunk(frame: Frame, width: int) -> Frame:
     """The frame at most ``width`` pixels wide."""
     if frame.shape[1] <= width:
         return frame
-    return np.asarray(cv2.resize(frame, (width, round(frame.shape[0] * width / frame.shape[1])), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(frame, (width, round(frame.shape[0] * width / frame.shape[1])), interpolation=cv2.INTER_AREA),
+        np.uint8,
+    )
 
 
 def cut(frame: Frame, box: Box) -> Frame:
@@ -92,7 +95,8 @@ class Slices:
         left, width: the part of the row.
         frames: number of frames.
         pictures: per version (frames, width, 3).
-        flicker: per result the mean absolute difference between its change from frame to frame and the ground truth's, in
+        flicker: per result the mean absolute difference between its change from frame to frame and the ground truth's,
+            in
             levels of 255; empty without ground truth.
     """
 
@@ -109,7 +113,9 @@ class Slices:
 
 
 def cut_slices(footage: Footage) -> Slices | None:
-    """Slices through the first frames of a clip, where its versions change most differently in time; None for a short clip."""
+    """Slices through the first frames of a clip, where its versions change most differently in time; None for a short
+    clip.
+    """
     length = min(len(footage.names), _SLICE_FRAMES)
     if length < 4:
         return None

@@ -146,13 +146,16 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
     """
     twice = [str(folder) for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]
     if twice:
-        raise UserError(f'results: found {", ".join(twice)} more than once; wanted different folders')
+        raise UserError(f'results: got {", ".join(twice)} more than once, expected different folders')
     files = [_read_file(folder) for folder in folders]
     short = [file.network.method or file.network.type for file in files]
     names = [file.name for file in files]
     full = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
     labels = [s if short.count(s) == 1 else f for s, f in zip(short, full, strict=True)]
-    return [Result(folder, label, file, _read_frames(folder)) for folder, label, file in zip(folders, labels, files, strict=True)]
+    return [
+        Result(folder, label, file, _read_frames(folder))
+        for folder, label, file in zip(folders, labels, files, strict=True)
+    ]
 
 
 def _read_file(folder: Path) -> ReportFile:
@@ -161,11 +164,13 @@ def _read_file(folder: Path) -> ReportFile:
         return ReportFile.model_validate(json.loads(path.read_text(encoding='utf-8')))
     except OSError as error:
         raise DataError(
-            f'{path}: cannot be read ({error.strerror}); wanted a folder that iart test wrote, such as results/<name>'
+            f'{path}: cannot be read ({error.strerror}), expected a folder that iart test wrote, such as results/<name>'
         ) from error
     except (ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
-        raise DataError(f'{path}: found something else than a report of iart test ({first}); score again to have a new one') from error
+        raise DataError(
+            f'{path}: got something else than a report of iart test ({first}); score again to have a new one'
+        ) from error
 
 
 def _read_frames(folder: Path) -> dict[tuple[str, str], Frames]:
@@ -175,7 +180,9 @@ def _read_frames(folder: Path) -> dict[tuple[str, str], Frames]:
         with path.open(encoding='utf-8', newline='') as file:
             reader = csv.DictReader(file)
             if not set(_FIXED) <= set(reader.fieldnames or ()):
-                raise DataError(f'{path}: found the columns {reader.fieldnames}; wanted {", ".join(_FIXED)} and metrics')
+                raise DataError(
+                    f'{path}: got the columns {reader.fieldnames}, expected {", ".join(_FIXED)} and metrics'
+                )
             for row in reader:
                 rows.setdefault((row['set'], row['clip']), []).append(row)
         return {key: _frames(lines) for key, lines in rows.items()}

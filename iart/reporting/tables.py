@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from iart.protocols import get
-from iart.protocols.loading import Published
+from iart.protocols.protocol import Published
 from iart.reporting.results import Result, SetEntry
 
 MOST_ROWS = 40
@@ -19,7 +19,8 @@ _DIGITS = {'calculate_psnr': 2, 'calculate_ssim': 4}
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure, and how much it is above the first result's (None for the first itself, or where either is missing)."""
+    """One figure, and how much it is above the first result's (None for the first itself, or where either is
+    missing)."""
 
     value: float | None
     delta: float | None = None
@@ -51,7 +52,8 @@ class Row:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A published result; what was measured stands beside it only where the data and the settings are the benchmark's."""
+    """A published result; what was measured stands beside it only where the data and the settings are the
+    benchmark's."""
 
     method: str
     source: str
@@ -90,7 +92,11 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
     digits = {m: digits_of(m, results) for m in metrics}
 
     def row(clip: str, title: str, frames: int | None) -> Row:
-        return Row(title, frames, tuple(_cells([None if e is None else _mean(e, clip, m) for e in entries], digits[m]) for m in metrics))
+        return Row(
+            title,
+            frames,
+            tuple(_cells([None if e is None else _mean(e, clip, m) for e in entries], digits[m]) for m in metrics),
+        )
 
     clips = list(dict.fromkeys(clip.name for _, entry in given for clip in entry.clips))
     rows = [row(clip, clip, _frame_count(clip, given)) for clip in clips[:MOST_ROWS]]
@@ -114,7 +120,11 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
 
 
 def digits_of(metric: str, results: Sequence[Result]) -> int:
-    types = [result.file.settings.metrics[metric].get('type', '') for result in results if metric in result.file.settings.metrics]
+    types = [
+        result.file.settings.metrics[metric].get('type', '')
+        for result in results
+        if metric in result.file.settings.metrics
+    ]
     return _DIGITS.get(types[0], 4) if types else 4
 
 
@@ -124,7 +134,9 @@ def number(value: float, digits: int) -> str:
 
 def _cells(values: list[float | None], digits: int) -> tuple[Cell, ...]:
     base = values[0]
-    return tuple(Cell(v, v - base if k and v is not None and base is not None else None, digits) for k, v in enumerate(values))
+    return tuple(
+        Cell(v, v - base if k and v is not None and base is not None else None, digits) for k, v in enumerate(values)
+    )
 
 
 def _frame_count(clip: str, given: list[tuple[Result, SetEntry]]) -> int | None:
@@ -151,7 +163,12 @@ def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
     for name, section in settings.metrics.items() if entry.total else ():
         channel = 'Y channel' if section.get('test_y_channel') else 'RGB'
         border = section.get('crop_border', 0)
-        facts.append((name.upper(), f'{section.get("type", "")}, {channel}, ' + (f'{border} px border cut' if border else 'no border cut')))
+        facts.append(
+            (
+                name.upper(),
+                f'{section.get("type", "")}, {channel}, ' + (f'{border} px border cut' if border else 'no border cut'),
+            )
+        )
     if entry.total:
         facts.append(('Averaged', 'over the frames of a clip, then over clips'))
     facts += [
@@ -173,7 +190,9 @@ def _remarks(given: list[tuple[Result, SetEntry]]) -> tuple[str, ...]:
     (first, entry), *others = given
     for result, other in others:
         if other.label != entry.label:
-            remarks.append(f'{result.label} was scored as “{other.label}”, {first.label} as “{entry.label}”: mind the difference.')
+            remarks.append(
+                f'{result.label} was scored as “{other.label}”, {first.label} as “{entry.label}”: mind the difference.'
+            )
         if result.file.settings.metrics != first.file.settings.metrics:
             remarks.append(f'{result.label} was measured with other metrics or other arguments than {first.label}.')
         if result.file.settings.flip_seq != first.file.settings.flip_seq:
@@ -191,7 +210,9 @@ def _published(given: list[tuple[Result, SetEntry]]) -> tuple[PublishedRow, ...]
 
     def owners(published: Published) -> tuple[str, ...]:
         networks = [(result.label, result.file.network) for result, _ in given]
-        return tuple(label for label, n in networks if published in get(str(entry.protocol)).results_of(n.method or n.type))
+        return tuple(
+            label for label, n in networks if published in get(str(entry.protocol)).results_of(n.method or n.type)
+        )
 
     return tuple(PublishedRow(p.method, p.source, p.psnr, p.ssim, owners(p)) for p in get(entry.protocol).published)
 

@@ -1,4 +1,5 @@
-"""What the page shows beside tables: charts, frames to compare, details, slices through time, views of the alignment."""
+"""What the page shows beside tables: charts, frames to compare, details, slices through time, views of the
+alignment."""
 
 import json
 import math
@@ -7,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iart.engine.pictures import find_detail
 from iart.errors import DataError
 from iart.image import Frame
+from iart.reporting.comparison import find_detail
 from iart.reporting.footage import BICUBIC, Choice, Footage, choose_frames
 from iart.reporting.images import Image, Slices, cut, cut_slices, error_map, from_png, lossless, lossy, shrunk
 from iart.reporting.results import Frames, Result, finite
@@ -71,12 +72,19 @@ def charts_of(results: Sequence[Result]) -> list[dict[str, Any]]:
         for metric in metrics:
             series = [(r, r.frames[key].values[metric]) for r in owners if metric in r.frames[key].values]
             if series:
-                charts.append(_chart(key, metric, names, series, digits_of(metric, results), [r.label for r in results]))
+                charts.append(
+                    _chart(key, metric, names, series, digits_of(metric, results), [r.label for r in results])
+                )
     return [{**chart, 'number': i} for i, chart in enumerate(charts)]
 
 
 def _chart(
-    key: tuple[str, str], metric: str, names: tuple[str, ...], series: list[tuple[Result, tuple[float, ...]]], digits: int, order: list[str]
+    key: tuple[str, str],
+    metric: str,
+    names: tuple[str, ...],
+    series: list[tuple[Result, tuple[float, ...]]],
+    digits: int,
+    order: list[str],
 ) -> dict[str, Any]:
     summaries = []
     for result, values in series:
@@ -112,7 +120,10 @@ def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Sh
 def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: Sequence[Result]) -> Shot:
     versions = footage.versions(choice.at)
     where = f'clip {footage.clip}, frame {footage.names[choice.at]}'
-    layers = [Layer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results)) for name, frame in versions.items()]
+    layers = [
+        Layer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results))
+        for name, frame in versions.items()
+    ]
     left, right = _first_pair(list(versions), footage)
     if 'GT' in versions:
         layers += [
@@ -152,9 +163,17 @@ def _first_pair(names: list[str], footage: Footage) -> tuple[int, int]:
 
 def _scores(scored: dict[str, Frames], index: int, results: Sequence[Result]) -> dict[str, dict[str, float]]:
     kinds = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}
-    types = {metric: section.get('type', '') for result in results for metric, section in result.file.settings.metrics.items()}
+    types = {
+        metric: section.get('type', '')
+        for result in results
+        for metric, section in result.file.settings.metrics.items()
+    }
     return {
-        name: {kinds[types[metric]]: values[index] for metric, values in frames.values.items() if types.get(metric) in kinds}
+        name: {
+            kinds[types[metric]]: values[index]
+            for metric, values in frames.values.items()
+            if types.get(metric) in kinds
+        }
         for name, frames in scored.items()
     }
 
@@ -195,7 +214,14 @@ def _alignment(label: str, path: Path) -> dict[str, Any]:
         current = len(frames) - 1
         views = [_order(path.parent, order, frames, current) for order in orders]
         image = from_png(path.parent / f'frame_{current}.png', f'LR frame {frames[current]} of clip {facts["clip"]}')
-        return {'label': label, 'set': facts['set'], 'clip': facts['clip'], 'frame': frames[current], 'image': image, 'orders': views}
+        return {
+            'label': label,
+            'set': facts['set'],
+            'clip': facts['clip'],
+            'frame': frames[current],
+            'image': image,
+            'orders': views,
+        }
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -216,7 +242,9 @@ def _order(folder: Path, order: dict[str, Any], frames: list[str], current: int)
         'to': frames[current],
         'offsets': from_png(folder / f'offsets_{number_}.png', f'Sampling offsets of the {what}, as colours'),
         'taps': from_png(folder / f'taps_{number_}.png', f'Attention over the {side * side} taps, {what}'),
-        'plain': from_png(folder / f'bilinear_{number_}.png', f'Weights that bilinear interpolation would give the taps, {what}'),
+        'plain': from_png(
+            folder / f'bilinear_{number_}.png', f'Weights that bilinear interpolation would give the taps, {what}'
+        ),
         'side': side,
         'stretch': max(1, min(8, int(_LONGEST_ARROW / largest))) if largest else 1,
         'points': [{**point, 'cross': _cross(point['offset'], first)} for point in order['points']],

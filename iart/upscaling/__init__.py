@@ -1,1 +1,3 @@
-"""Videos and folders of frames, enlarged by a network: decoded and encoded as a stream, in segments that survive an interruption."""
+"""Videos and folders of frames, enlarged by a network: decoded and encoded as a stream, in segments that survive an
+interruption.
+"""

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from iart import log
-from iart.archs.building import build_network
-from iart.archs.foreign import network_section
+from iart import files, log
+from iart.archs.builder import build_network
+from iart.archs.recognize import network_section
 from iart.errors import UserError, WeightsError, listing, nearest
-from iart.pretrained import default_root, load_manifest, obtain, sha256_of
+from iart.pretrained import default_root, load_manifest, obtain
 from iart.weights import load_weights
 
 DEFAULT = 'basicvsr-reds4'
@@ -47,14 +47,15 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
     section = network_section(file, key)
     if section is None:
         raise WeightsError(
-            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR, IABasicVSR); '
+            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR, '
+            'IABasicVSR); '
             'iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
         )
     network = build_network(section)
     load_weights(network, file, key)
     count = sum(p.numel() for p in network.parameters())
     title = f'{section["type"]}, {count:,} weights from {file}, on {device}'
-    return Loaded(network.to(device).eval(), title, sha256_of(file))
+    return Loaded(network.to(device).eval(), title, files.sha256(file))
 
 
 def find(weights: str | Path) -> Path:
@@ -70,7 +71,7 @@ def find(weights: str | Path) -> Path:
     names = [name for name, entry in manifest.weights.items() if not name.startswith('spynet')]
     if str(weights) not in names:
         hint = nearest(str(weights), names) or f'names are {listing(names)}'
-        raise UserError(f'--weights: found neither a file nor a name {str(weights)!r}; {hint}')
+        raise UserError(f'--weights: got neither a file nor a name {str(weights)!r}; {hint}')
     root = default_root()
     file = root / manifest.weights[str(weights)].path
     if not file.is_file():

@@ -1,4 +1,5 @@
-"""Where restored frames go: into a video, or into a folder of PNG files. Both take a segment as a whole or not at all."""
+"""Where restored frames go: into a video, or into a folder of PNG files. Both take a segment as a whole or not
+at all."""
 
 import io
 import os
@@ -12,14 +13,14 @@ import numpy as np
 from torch import Tensor
 
 from iart.errors import DataError
+from iart.files import write_atomically, write_bytes
 from iart.image import to_uint8, write_png
-from iart.upscaling.clip import Clip
-from iart.upscaling.encoding import Encoding, add_video_stream, encode
-from iart.upscaling.muxing import Companions, mux
-from iart.upscaling.packets import read_packets, write_packets
 from iart.upscaling.partial import Partial
-from iart.upscaling.pictures import Shown, to_frame
-from iart.weights import write_atomically
+from iart.video.encode import Encoding, add_video_stream, encode
+from iart.video.facts import Clip
+from iart.video.mux import Companions, mux
+from iart.video.packets import read_packets, write_packets
+from iart.video.pictures import Shown, to_frame
 
 Restored = Iterable[tuple[Shown, Tensor]]
 """LR frames, and what they have become: (3, h, w) in [0, 1], on the CPU."""
@@ -87,7 +88,14 @@ class VideoOutput:
 
     def finish(self, segments: int) -> None:
         output, whole = self._partial.output, self._partial.folder / 'whole'
-        mux(whole, output.suffix.lower(), [self._file(n) for n in range(segments)], self._clip, self._encoding, self._beside.kept)
+        mux(
+            whole,
+            output.suffix.lower(),
+            [self._file(n) for n in range(segments)],
+            self._clip,
+            self._encoding,
+            self._beside.kept,
+        )
         with whole.open('rb') as file:
             os.fsync(file.fileno())
         os.replace(whole, output)
@@ -138,10 +146,7 @@ def _write_deep(path: Path, rgb: Tensor) -> None:
     pixels = (rgb.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
     done, data = cv2.imencode('.png', np.ascontiguousarray(pixels[::-1].transpose(1, 2, 0)))  # OpenCV's order is BGR
     assert done, 'OpenCV encodes 16 bits'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_bytes(data.tobytes())
-    os.replace(temporary, path)
+    write_bytes(path, data.tobytes())
 
 
 def check_free(output: Path, *, overwrite: bool) -> None:
@@ -155,6 +160,8 @@ def check_free(output: Path, *, overwrite: bool) -> None:
         if others:
             raise DataError(f'{output}: holds other things than PNG files, such as {others[0]}; choose another folder')
         if any(output.iterdir()) and not overwrite:
-            raise DataError(f'{output}: holds frames already; choose another folder, or give --overwrite to replace them')
+            raise DataError(
+                f'{output}: holds frames already; choose another folder, or give --overwrite to replace them'
+            )
     elif output.exists() and not overwrite:
         raise DataError(f'{output}: is there already; choose another name, or give --overwrite to replace it')

@@ -1,15 +1,17 @@
-"""What an unfinished output leaves beside it: a hidden folder with finished segments, and what they were made from and with."""
+"""What an unfinished output leaves beside it: a hidden folder with finished segments, and what they were made from and
+with.
+"""
 
 import contextlib
 import json
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from iart import log
 from iart.errors import DataError, listing
-from iart.weights import write_atomically
+from iart.files import Lock, write_atomically
 
 _JOB = 'job.json'
 
@@ -28,15 +30,17 @@ class Partial:
     def __init__(self, output: Path, *, restart: bool = False) -> None:
         self.output, self._restart = output, restart
         self.folder = output.with_name(f'.{output.name}.partial')
-        self._lock: IO[str] | None = None
+        self._lock: Lock | None = None
         self._began = False
 
     def __enter__(self) -> 'Partial':
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder / 'lock', self.output)
+            self._lock = Lock(self.folder / 'lock')
             if self._restart:
                 self._clear()
+        except BlockingIOError as error:
+            raise DataError(f'{self.output}: another run is writing it; wait for it') from error
         except OSError as error:
             raise DataError(f'{self.output}: cannot be written ({error.strerror}); choose another output') from error
         return self
@@ -75,7 +79,9 @@ class Partial:
 
     def note(self, name: str, content: dict[str, Any]) -> None:
         """Keep something small."""
-        write_atomically(self.folder / name, lambda target: Path(target).write_text(json.dumps(content), encoding='utf-8'))
+        write_atomically(
+            self.folder / name, lambda target: Path(target).write_text(json.dumps(content), encoding='utf-8')
+        )
 
     def noted(self, name: str) -> dict[str, Any] | None:
         """What :meth:`note` has kept, if it has."""
@@ -88,26 +94,17 @@ class Partial:
         """The output is there; nothing of this is needed any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
         if error is not None and not self._segments():
             self.remove()  # nothing to go on with
         elif error is not None and self._began:
-            log.logger.info(f'{self.output}: finished segments are kept in {self.folder}; the same command goes on with them')
+            log.logger.info(
+                f'{self.output}: finished segments are kept in {self.folder}; the same command goes on with them'
+            )
 
     def _segments(self) -> bool:
         return any(path.suffix in ('.packets', '.done') for path in self.folder.glob('*'))
-
-
-def _lock(path: Path, output: Path) -> IO[str]:
-    """An exclusive lock, which the system takes back when this process ends, however it ends."""
-    import fcntl  # here, because Windows has none
-
-    file = path.open('w', encoding='utf-8')
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise DataError(f'{output}: another run is writing it; wait for it') from error
-    return file

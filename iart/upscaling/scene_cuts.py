@@ -1,9 +1,13 @@
 """Where one shot ends and the next begins, seen on low-resolution frames.
 
-The rule. Frames are averaged down to at most 32×18 pixels; d(t) is the mean absolute difference of the frames t−1 and t there,
-over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at least :data:`LEAST` and at least :data:`RATIO` times every d
-within :data:`NEIGHBOURS` frames before and after t. So fast motion is no cut (its neighbours differ as much), a flash is none (two
-large differences side by side), and a fade is none (many small ones). Shots of :data:`NEIGHBOURS` frames and fewer are not found.
+The rule. Frames are averaged down to at most 32×18 pixels; d(t) is the mean absolute difference of the frames t−1 and t
+there,
+over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at least :data:`LEAST` and at least :data:`RATIO`
+times every d
+within :data:`NEIGHBOURS` frames before and after t. So fast motion is no cut (its neighbours differ as much), a flash
+is none (two
+large differences side by side), and a fade is none (many small ones). Shots of :data:`NEIGHBOURS` frames and fewer are
+not found.
 
 docs/upscale.md says what was measured on real clips.
 """

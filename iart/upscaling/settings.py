@@ -6,34 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from iart.errors import UserError
-from iart.inference.plan_options import PlanOptions
+from iart.inference.options import PlanOptions
+from iart.video.options import EncodingOptions
 
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How to encode; None: what suits the input.
-
-    Args:
-        codec: a name of :data:`iart.upscaling.encoding.CODECS`, or an encoder of FFmpeg's.
-        crf: constant quality; the smaller, the better and larger.
-        pix_fmt: pixel format.
-        preset: the encoder's own name of a compromise between speed and size.
-        lossless: encode without loss.
-    """
-
-    codec: str | None = None
-    crf: float | None = None
-    pix_fmt: str | None = None
-    preset: str | None = None
-    lossless: bool = False
-
-    def __post_init__(self) -> None:
-        if self.lossless and self.crf is not None:
-            raise UserError('--lossless and --crf: found both; wanted one of them')
 
 
 @dataclass(frozen=True)
@@ -67,17 +45,19 @@ class Settings:
     restart: bool = False
     precision: str = 'fp32'
     plan: PlanOptions = field(default_factory=PlanOptions)
-    encode: Wishes = field(default_factory=Wishes)
+    encode: EncodingOptions = field(default_factory=EncodingOptions)
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise UserError(f'--start {float(self.start):g} and --end {float(self.end):g}: wanted an end after the start')
+            raise UserError(
+                f'--start {float(self.start):g} and --end {float(self.end):g}: expected an end after the start'
+            )
         if self.preview is not None and self.preview < 1:
-            raise UserError(f'--preview: found {self.preview}; wanted 1 frame or more')
+            raise UserError(f'--preview: got {self.preview}, expected 1 frame or more')
         if self.segment < 1:
-            raise UserError(f'--segment: found {self.segment}; wanted 1 frame or more')
+            raise UserError(f'--segment: got {self.segment}, expected 1 frame or more')
         if self.fps <= 0:
-            raise UserError(f'--fps: found {self.fps}; wanted more than 0')
+            raise UserError(f'--fps: got {self.fps}, expected more than 0')
 
     @property
     def overlap(self) -> int:
@@ -92,7 +72,7 @@ def parse_time(text: str, option: str) -> Fraction:
         UserError: it is no time.
     """
     if not re.fullmatch(r'(\d+:){0,2}\d+(\.\d+)?', text):
-        raise UserError(f'{option}: found {text!r}; wanted a time such as 90, 1:30 or 00:01:30.5')
+        raise UserError(f'{option}: got {text!r}, expected a time such as 90, 1:30 or 00:01:30.5')
     seconds = Fraction(0)
     for part in text.split(':'):
         seconds = seconds * 60 + Fraction(part)
@@ -108,7 +88,7 @@ def parse_fps(text: str) -> Fraction:
     try:
         return Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise UserError(f'--fps: found {text!r}; wanted a rate such as 25 or 30000/1001') from error
+        raise UserError(f'--fps: got {text!r}, expected a rate such as 25 or 30000/1001') from error
 
 
 def is_video_output(path: Path) -> bool:
@@ -120,5 +100,7 @@ def is_video_output(path: Path) -> bool:
     if path.suffix.lower() in VIDEO_OUTPUTS and not path.is_dir():
         return True
     if path.suffix and not path.is_dir() and re.fullmatch(r'\.[A-Za-z]\w{1,4}', path.suffix):
-        raise UserError(f'{path}: cannot write {path.suffix!r}; wanted a video file ({", ".join(VIDEO_OUTPUTS)}) or a folder')
+        raise UserError(
+            f'{path}: cannot write {path.suffix!r}, expected a video file ({", ".join(VIDEO_OUTPUTS)}) or a folder'
+        )
     return False

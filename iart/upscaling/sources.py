@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iart.data.video_index import is_video
 from iart.errors import DataError, UserError
 from iart.image import IMAGE_SUFFIXES, natural_key
-from iart.upscaling import folders, videos
-from iart.upscaling.clip import Clip
-from iart.upscaling.folders import Frames, frames_in
-from iart.upscaling.pictures import Shown
+from iart.upscaling import folder_source as folders
+from iart.upscaling import video_source as videos
+from iart.upscaling.folder_source import Frames, frames_in
 from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
+from iart.video.facts import Clip
+from iart.video.index import is_video
+from iart.video.pictures import Shown
 
 Source = Path | Frames
 """A video file, or the frames of a folder."""
@@ -44,12 +45,12 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
     if len(sources) == 1:
         jobs = [Job(sources[0], output, is_video_output(output))]
     elif is_video_output(output):
-        raise UserError(f'{output}: found {len(sources)} inputs for one video; wanted a folder to write to')
+        raise UserError(f'{output}: got {len(sources)} inputs for one video, expected a folder to write to')
     else:
         jobs = [_within(output, source) for source in sources]
     for job in jobs:
         if any(job.output.resolve() == path_of(source).resolve() for source in sources):
-            raise UserError(f'{job.output}: is an input; wanted another output')
+            raise UserError(f'{job.output}: is an input, expected another output')
     if len({job.output for job in jobs}) < len(jobs):
         raise UserError(f'{output}: two inputs have the same name; upscale them one by one')
     return jobs
@@ -72,7 +73,9 @@ def _expand(text: str) -> list[Path]:
         return [Path(text)]
     found = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=natural_key)
     if not found:
-        raise DataError(f'{text}: nothing is called so; wanted a video file, a folder of frames, or a pattern of them')
+        raise DataError(
+            f'{text}: nothing is called so, expected a video file, a folder of frames, or a pattern of them'
+        )
     return [Path(name) for name in found]
 
 
@@ -92,15 +95,19 @@ def _source(path: Path) -> list[Source]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f'{path}: does not exist; wanted a video file, a folder of frames, or a pattern of them')
+        raise DataError(f'{path}: does not exist, expected a video file, a folder of frames, or a pattern of them')
     if files := frames_in(path):
         return [Frames(path, files)]
     inside = sorted(path.iterdir(), key=lambda p: natural_key(p.name))
     if found := [p for p in inside if is_video(p)]:
         return list(found)
-    if clips := [Frames(p, files) for p in inside if p.is_dir() and not p.name.startswith('.') and (files := frames_in(p))]:
+    if clips := [
+        Frames(p, files) for p in inside if p.is_dir() and not p.name.startswith('.') and (files := frames_in(p))
+    ]:
         return list(clips)
-    raise DataError(f'{path}: found no frames and no videos in it; wanted images ({", ".join(IMAGE_SUFFIXES)}) or a video file')
+    raise DataError(
+        f'{path}: got no frames and no videos in it, expected images ({", ".join(IMAGE_SUFFIXES)}) or a video file'
+    )
 
 
 def examine(source: Source, settings: Settings) -> Clip:
@@ -123,7 +130,9 @@ def names(source: Source, clip: Clip) -> list[str] | None:
         return None
     found = [file.stem for file in source.files[clip.first : clip.last + 1]]
     if len(set(found)) < len(found):
-        raise DataError(f'{source.folder}: two frames differ only in their ending; wanted one of them, or a video to write to')
+        raise DataError(
+            f'{source.folder}: two frames differ only in their ending, expected one of them, or a video to write to'
+        )
     return found
 
 

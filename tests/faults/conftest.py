@@ -1,4 +1,6 @@
-"""The fault tests share the tiny runs of the other tests. ``python -m pytest tests/faults --long`` runs the slow ones, too."""
+"""The fault tests share the tiny runs of the other tests. ``python -m pytest tests/faults --long`` runs the slow ones,
+too.
+"""
 
 import sys
 from pathlib import Path

@@ -24,7 +24,11 @@ _LONGEST = 600.0  # seconds; no attempt comes near it
 def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, seed: int = 0) -> dict[str, Any]:
     """Both runs, and what became of them."""
     total = 4 * kills + 6
-    changes = {'train__total_iter': total, 'train__scheduler__periods': [total], 'datasets__train__num_worker_per_gpu': workers}
+    changes = {
+        'train__total_iter': total,
+        'train__scheduler__periods': [total],
+        'datasets__train__num_worker_per_gpu': workers,
+    }
     whole, torn = make_data(root / 'whole'), make_data(root / 'torn')
     if finish(whole, processes, **changes) != [0] * processes:
         raise SystemExit(f'the run that is left alone failed:\n{(whole / "output0.txt").read_text()[-3000:]}')
@@ -42,7 +46,10 @@ def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, se
         victim = draw.randrange(processes)
         if (code := moment(children[victim], phase, draw)) is not None:
             if code:
-                raise SystemExit(f'attempt {attempts} ended by itself with {code}:\n{(torn / f"output{victim}.txt").read_text()[-3000:]}')
+                raise SystemExit(
+                    f'attempt {attempts} ended by itself with '
+                    f'{code}:\n{(torn / f"output{victim}.txt").read_text()[-3000:]}'
+                )
             for rank, child in enumerate(children):
                 if rank != victim:
                     wait(child, _LONGEST)
@@ -82,7 +89,9 @@ def moment(child: int, phase: Phase, draw: random.Random) -> int | None:
 
 
 def end_of_survivor(child: int) -> str:
-    """How the other rank ended: by itself, or, as torchrun does with one that still waits for the others to come, by a signal."""
+    """How the other rank ended: by itself, or, as torchrun does with one that still waits for the others to come, by a
+    signal.
+    """
     code = wait(child, _PATIENCE)
     if code is None:
         kill(child)
@@ -100,12 +109,16 @@ def finish(root: Path, processes: int, **changes: Any) -> list[int | None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=30, help='how often (default 30)')
-    parser.add_argument('--processes', type=int, choices=(1, 2), default=1, help='gloo processes; one of them is killed each time')
+    parser.add_argument(
+        '--processes', type=int, choices=(1, 2), default=1, help='gloo processes; one of them is killed each time'
+    )
     parser.add_argument('--workers', type=int, default=0, help='processes that read frames')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = kill_run(Path(folder), kills=given.kills, processes=given.processes, workers=given.workers, seed=given.seed)
+        found = kill_run(
+            Path(folder), kills=given.kills, processes=given.processes, workers=given.workers, seed=given.seed
+        )
     for name, value in found.items():
         print(f'{name}: {value if value != [] else "nothing"}')
     return int(bool(found['differs']))

@@ -18,18 +18,19 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 import iart.archs.flow
 from iart import cli, weights
-from iart.engine import saving
-from iart.engine.checkpoints import load_state
-from iart.engine.trainer import Trainer
+from iart.training import saver as saving
+from iart.training.checkpoints import load_state
+from iart.training.trainer import Trainer
 
 PHASES = ('starting', 'training', 'scoring', 'writing')
 _PIECES = 12  # in which a slowed-down file is written
 
-# A run in which everything has a memory: stochastic depth, an average, accumulation, workers, a flow network that thaws on the way.
+# A run in which everything has a memory: stochastic depth, an average, accumulation, workers, a flow network that thaws
+# on the way.
 RUN: dict[str, Any] = {
     'network_g__depths': [2],
     'network_g__drop_path_rate': 0.5,
@@ -62,7 +63,9 @@ def make_data(root: Path) -> Path:
     return root
 
 
-def start(root: Path, phase: Phase, *, slow: float = 0.0, rank: int = 0, ranks: int = 1, port: int = 0, **changes: Any) -> int:
+def start(
+    root: Path, phase: Phase, *, slow: float = 0.0, rank: int = 0, ranks: int = 1, port: int = 0, **changes: Any
+) -> int:
     """Fork a child that trains with ``--auto_resume`` and exits like ``iart train``; its process id.
 
     Args:
@@ -97,7 +100,9 @@ def start(root: Path, phase: Phase, *, slow: float = 0.0, rank: int = 0, ranks: 
 
 
 def _roots(root: Path) -> dict[str, Any]:
-    roots = {f'datasets__{s}__dataroot_{k}': str(root / d) for s in ('train', 'val') for k, d in (('gt', 'GT'), ('lq', 'LR'))}
+    roots = {
+        f'datasets__{s}__dataroot_{k}': str(root / d) for s in ('train', 'val') for k, d in (('gt', 'GT'), ('lq', 'LR'))
+    }
     return {**roots, 'path__experiments_root': str(root / 'experiments')}
 
 
@@ -128,7 +133,7 @@ def _patch(phase: Phase, slow: float) -> None:
         write(path, fill_slowly if slow else fill)
 
     Trainer.train_step, Trainer.validate = train_step, validating
-    saving.write_atomically = sys.modules['iart.engine.checkpoints'].write_atomically = writing
+    saving.write_atomically = sys.modules['iart.training.checkpoints'].write_atomically = writing
 
 
 def wait(child: int, seconds: float) -> int | None:
@@ -167,7 +172,9 @@ def outcome(root: Path, total: int) -> dict[str, Any]:
     facts = state.pop('facts')
     models = {p.name: digest(torch.load(p, weights_only=True)) for p in sorted((folder / 'models').iterdir())}
     with (folder / 'metrics.csv').open() as file:
-        rows = [tuple(r) for r in csv.reader(file) if r[1].rpartition('/')[2] not in ('it_per_s', 'data_s', 'memory_mb')]
+        rows = [
+            tuple(r) for r in csv.reader(file) if r[1].rpartition('/')[2] not in ('it_per_s', 'data_s', 'memory_mb')
+        ]
     return {
         'weights': digest(state['params']),
         'state': digest(state),
@@ -206,5 +213,7 @@ def points(folder: Path) -> list[tuple[str, int, float]]:
 
     events = EventAccumulator(str(folder), size_guidance={'scalars': 0})
     events.Reload()
-    names = [n for n in sorted(events.Tags()['scalars']) if n.rpartition('/')[2] not in ('it_per_s', 'data_s', 'memory_mb')]
+    names = [
+        n for n in sorted(events.Tags()['scalars']) if n.rpartition('/')[2] not in ('it_per_s', 'data_s', 'memory_mb')
+    ]
     return [(name, e.step, e.value) for name in names for e in events.Scalars(name)]

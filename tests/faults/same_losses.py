@@ -1,4 +1,6 @@
-"""Losses of one process with batch 4 and of two processes with batch 2, side by side:  python tests/faults/same_losses.py"""
+"""Losses of one process with batch 4 and of two processes with batch 2, side by side:  python
+tests/faults/same_losses.py
+"""
 
 import tempfile
 from pathlib import Path
@@ -21,7 +23,9 @@ def losses(root: Path, processes: int, batch: int) -> dict[int, float]:
     data = make_data(root)
     codes = finish(data, processes, **_CHANGES, datasets__train__batch_size_per_gpu=batch)
     assert codes == [0] * processes, (data / 'output0.txt').read_text()
-    return {int(step): float(value) for step, name, value in outcome(data, 20)['metrics.csv'][1:] if name == 'train/loss'}
+    return {
+        int(step): float(value) for step, name, value in outcome(data, 20)['metrics.csv'][1:] if name == 'train/loss'
+    }
 
 
 def main() -> None:

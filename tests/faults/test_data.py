@@ -1,4 +1,5 @@
-"""Files that become unreadable in mid-training, processes that read frames and die, and signals that go to all of them."""
+"""Files that become unreadable in mid-training, processes that read frames and die, and signals that go to all
+of them."""
 
 import multiprocessing
 import os
@@ -8,12 +9,12 @@ import time
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.data.guarded import Guarded
-from iart.engine.trainer import Trainer
 from iart.errors import DataError
 from iart.options import load
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -34,7 +35,7 @@ def train(root, **arguments):
     try:
         trainer.fit()
     finally:
-        trainer.experiment._lock.close()
+        trainer.experiment._lock.release()
     return trainer
 
 
@@ -51,11 +52,13 @@ def damage(root):
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_stop_saves_and_names_the_file(root, workers, monkeypatch):
-    trainer = build(root, datasets__train__num_worker_per_gpu=workers, train__total_iter=50, logger__save_checkpoint_freq=1000)
+    trainer = build(
+        root, datasets__train__num_worker_per_gpu=workers, train__total_iter=50, logger__save_checkpoint_freq=1000
+    )
     path = damage(root)
     with pytest.raises(DataError, match='the file is empty') as caught:
         trainer.fit()
-    trainer.experiment._lock.close()
+    trainer.experiment._lock.release()
     assert str(path) in str(caught.value)
     assert str(caught.value).startswith(f'iteration {trainer.step + 1}: ')
     saved = [p.name for p in trainer.experiment.states.iterdir()]
@@ -63,19 +66,22 @@ def test_stop_saves_and_names_the_file(root, workers, monkeypatch):
 
 
 def train_skipping(root, *, auto_resume=False, **changes):
-    """The file is whole when the run starts, so that it passes the checks, and unreadable from the first iteration on."""
+    """The file is whole when the run starts, so that it passes the checks, and unreadable from the first
+    iteration on."""
     write_clips(root)
     trainer = build(root, auto_resume=auto_resume, datasets__train__unreadable='skip', **changes)
     path = damage(root)
     trainer.fit()
-    trainer.experiment._lock.close()
+    trainer.experiment._lock.release()
     return trainer, path
 
 
 def test_skip_names_counts_and_stays_exact(root):
     whole, path = train_skipping(root, name='whole', train__total_iter=8)
     train_skipping(root, name='cut', train__total_iter=3, datasets__train__num_worker_per_gpu=2)
-    cut, _ = train_skipping(root, name='cut', auto_resume=True, train__total_iter=8, datasets__train__num_worker_per_gpu=2)
+    cut, _ = train_skipping(
+        root, name='cut', auto_resume=True, train__total_iter=8, datasets__train__num_worker_per_gpu=2
+    )
     assert whole.progress.unreadable > 0
     assert whole.progress == cut.progress
     assert f'another window stands in: {path}' in log_of(whole)
@@ -124,7 +130,9 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
         step(self, batches)
 
     monkeypatch.setattr(Trainer, 'train_step', signalled)
-    trainer = train(root, datasets__train__num_worker_per_gpu=2, train__total_iter=50, logger__save_checkpoint_freq=1000)
+    trainer = train(
+        root, datasets__train__num_worker_per_gpu=2, train__total_iter=50, logger__save_checkpoint_freq=1000
+    )
     assert trainer.step == 2
     assert [p.name for p in trainer.experiment.states.iterdir()] == ['2.state']
 
@@ -135,7 +143,7 @@ def test_a_second_signal_stops_at_once(root, monkeypatch):
         time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr('iart.engine.stopping._ONE_REQUEST', 0.01)
+    monkeypatch.setattr('iart.training.stop_request._ONE_REQUEST', 0.01)
     monkeypatch.setattr(Trainer, 'train_step', signalled)
     with pytest.raises(KeyboardInterrupt):
         train(root)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import weights
-from iart.engine import checkpoints
-from iart.engine.checkpoints import is_whole, newest_state
-from iart.engine.experiment import Experiment
-from iart.engine.trainer import Trainer
 from iart.errors import UserError, WeightsError
 from iart.options import load
+from iart.training import checkpoints
+from iart.training.checkpoints import is_whole, newest_state
+from iart.training.experiment import Experiment
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -34,7 +34,7 @@ def train(root: Path, *, auto_resume: bool = False, **changes) -> Trainer:
     try:
         trainer.fit()
     finally:
-        trainer.experiment._lock.close()
+        trainer.experiment._lock.release()
     return trainer
 
 
@@ -58,7 +58,11 @@ def test_a_full_disk_costs_one_save_and_nothing_else(root, small_files, monkeypa
     monkeypatch.setattr(Trainer, 'train_step', with_room_or_without)
     trainer = train(root, train__total_iter=6, logger__keep_states=1)
     assert trainer.step == 6
-    told = [line for line in (trainer.experiment.folder / 'train.log').read_text().splitlines() if 'could not be written' in line]
+    told = [
+        line
+        for line in (trainer.experiment.folder / 'train.log').read_text().splitlines()
+        if 'could not be written' in line
+    ]
     assert len(told) == 1
     assert 'net_g_4.pth' in told[0]
     assert 'the next save tries again' in told[0]
@@ -101,7 +105,10 @@ def test_rows_wait_while_the_disk_is_full(root, small_files, monkeypatch):
 
 def test_what_a_killed_save_left_is_removed_and_never_used(root):
     first = train(root, train__total_iter=2)
-    for folder, name in ((first.experiment.states, '.4.state.abc.unfinished'), (first.experiment.models, '.net_g_4.pth.abc.unfinished')):
+    for folder, name in (
+        (first.experiment.states, '.4.state.abc.unfinished'),
+        (first.experiment.models, '.net_g_4.pth.abc.unfinished'),
+    ):
         (folder / name).write_bytes(b'half')
     again = train(root, auto_resume=True)
     assert again.step == 4
@@ -163,11 +170,11 @@ def test_the_lock_is_not_inherited_by_processes_that_outlive_a_kill(root):
         os.read(told, 1)
         os._exit(0)
     os.close(told)
-    holder._lock.close()  # what the kernel does for a process that is killed
+    holder._lock.release()  # what the kernel does for a process that is killed
     again = Experiment(load(write_options(root)), auto_resume=True)
     os.close(tell)
     os.waitpid(child, 0)
-    again._lock.close()
+    again._lock.release()
 
 
 def test_a_state_seals_what_was_written(tmp_path):

@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.archs.flow import neighbour_flows
-from iart.engine.checkpoints import load_state
-from iart.engine.guarding import all_finite, finite_by_device
-from iart.engine.trainer import Trainer
 from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
 from iart.options import load
+from iart.training.checkpoints import load_state
+from iart.training.guard import all_finite, finite_by_device
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -53,7 +53,7 @@ def train(root, **changes):
     try:
         trainer.fit()
     finally:
-        trainer.experiment._lock.close()
+        trainer.experiment._lock.release()
     return trainer
 
 
@@ -152,7 +152,12 @@ def test_weights_that_are_not_finite_are_not_saved(root, monkeypatch):
 def test_tensors_on_two_devices_are_checked_each_where_they_are():
     """Adam's step counts stay on the CPU when weights are on a GPU; the meta device takes the GPU's place here."""
     flags = finite_by_device(
-        [torch.ones(2, device='meta'), torch.tensor(3.0), torch.zeros(2, dtype=torch.long), torch.ones(3, device='meta')]
+        [
+            torch.ones(2, device='meta'),
+            torch.tensor(3.0),
+            torch.zeros(2, dtype=torch.long),
+            torch.ones(3, device='meta'),
+        ]
     )
     assert [flag.device.type for flag in flags] == ['meta', 'cpu']
     assert all_finite([])
@@ -165,7 +170,9 @@ def test_tensors_on_two_devices_are_checked_each_where_they_are():
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])
 def test_half_precision_learns_as_full_precision_does(root, precision):
     def losses(name, precision):
-        trainer = train(root, name=name, train__precision=precision, train__total_iter=20, logger__save_checkpoint_freq=100)
+        trainer = train(
+            root, name=name, train__precision=precision, train__total_iter=20, logger__save_checkpoint_freq=100
+        )
         lines = (trainer.experiment.folder / 'metrics.csv').read_text().splitlines()
         return [float(line.split(',')[2]) for line in lines if ',train/loss,' in line]
 
@@ -204,7 +211,7 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
         half = trainer.model.network.conv_first(lq[0])
         trainer.model.network(lq)
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))
-    trainer.experiment._lock.close()
+    trainer.experiment._lock.release()
     assert half.dtype != torch.float32, 'autocast is at work'
     wanted = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
     assert seen == {name: {torch.float32} for name in wanted}

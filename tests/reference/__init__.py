@@ -1,1 +1,3 @@
-"""The network specification, word for word, in the plainest PyTorch: what the fast implementation is compared with, never what runs."""
+"""The network specification, word for word, in the plainest PyTorch: what the fast implementation is compared with,
+never what runs.
+"""

@@ -39,7 +39,9 @@ class ReferenceAttention(nn.Module):
         super().__init__()
         self.window, self.num_heads = window, num_heads
         d, h, w = window
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * d - 1) * (2 * h - 1) * (2 * w - 1), num_heads))
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros((2 * d - 1) * (2 * h - 1) * (2 * w - 1), num_heads)
+        )
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
@@ -76,7 +78,14 @@ class ReferenceMlp(nn.Module):
 
 class ReferenceBlock(nn.Module):
     def __init__(
-        self, *, channels: int, window: tuple[int, int, int], num_heads: int, shifted: bool, mlp_ratio: float, drop_path: float
+        self,
+        *,
+        channels: int,
+        window: tuple[int, int, int],
+        num_heads: int,
+        shifted: bool,
+        mlp_ratio: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.window, self.drop_path = window, drop_path

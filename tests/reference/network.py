@@ -21,7 +21,8 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 class ReferenceIART(nn.Module):
-    """(n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w); parameters have the names and shapes of released checkpoints."""
+    """(n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w); parameters have the names and shapes of released
+    checkpoints."""
 
     def __init__(
         self,

@@ -1,0 +1,30 @@
+"""From options to a network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from iart.errors import OptionsError
+from iart.registry import ARCH_REGISTRY, build
+
+
+def build_network(options: Any) -> nn.Module:
+    """Build the network that options describe, ours or BasicSR's, with fresh weights.
+
+    Args:
+        options: loaded :class:`iart.options.Options`, a mapping with ``network_g``, or that section itself
+            (``{'type': 'IART', ...}``).
+
+    Raises:
+        OptionsError: no such network, or arguments that do not fit it.
+    """
+    section = getattr(options, 'network_g', options)
+    if isinstance(section, Mapping) and 'type' not in section:
+        section = section.get('network_g', {})
+    if not isinstance(section, Mapping) or 'type' not in section:
+        raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
+    try:
+        return build(ARCH_REGISTRY, section, key='network_g')
+    except ValueError as error:
+        raise OptionsError(f'network_g: {error}') from error

@@ -1,0 +1,41 @@
+"""Weight files from one format to another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iart.archs.builder import build_network
+from iart.archs.recognize import network_section
+from iart.errors import UserError
+from iart.log import logger
+from iart.options import load
+from iart.weights import load_weights, write_weights
+
+
+def convert(
+    source: str | Path, target: str | Path, *, options_file: str | Path | None = None, key: str = 'params'
+) -> None:
+    """Load weights into the network they belong to, which accounts for every name, and write them anew.
+
+    Args:
+        source: ``.pth`` (upstream's or ours) or ``.safetensors``.
+        target: ``.pth`` is written in the released layout, ``.safetensors`` with the network's options inside.
+        options_file: YAML of the network; default: the options inside the source, else what its names and shapes tell
+            (IART or BasicVSR of any size), else the published IART.
+        key: which weights of a ``.pth``.
+
+    Raises:
+        UserError: source and target are the same file.
+        WeightsError, OptionsError: the source does not fit the network.
+    """
+    if Path(source).resolve() == Path(target).resolve():
+        raise UserError(f'convert: {source} and {target} are the same file, expected another name to write to')
+    section: Mapping[str, Any]
+    section = load(options_file).network_g if options_file else (network_section(source, key) or {'type': 'IART'})
+    section = {
+        name: value for name, value in section.items() if name != 'spynet_path'
+    }  # the flow network's weights are in the file
+    network = build_network(section)
+    load_weights(network, source, key)
+    write_weights(target, network, section)
+    logger.info(f'wrote {target}: {section["type"]}, {sum(p.numel() for p in network.parameters()):,} weights')

@@ -1,0 +1,117 @@
+"""The one place that understands weight files without options: which network they belong to, from names and shapes
+alone.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from iart.weights import read_weights, stored_options
+
+_BLOCKS = '{}.layers.{}.residual_group.blocks'
+_IART, _PSRT, _STUDY = 'swin_backbone.backward_1', 'patch_align.backward_1', 'swin_backbone_1'
+_STUDY_ALIGNMENTS = {
+    'implicit_warp.q.weight': 'ImplicitAlignment',
+    'deform_align.proj_q.1.weight': 'DeformableAttentionAlignment',
+    'deform_align.weight': 'DeformableConvAlignment',
+    'aggregation.weight': 'Nearest4Alignment',
+    'implicit_warp.aggregation.weight': 'Nearest4Alignment',
+}
+
+
+def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | None:
+    """The ``network_g`` section of a weight file: the one it holds, else the one its names and shapes tell.
+
+    Args:
+        path: ``.pth`` or ``.safetensors``.
+        key: which weights of a ``.pth``.
+
+    Returns:
+        ``{'type': 'IART', ...}``, ``BasicVSR`` or ``IABasicVSR``, without the path of a flow network, whose weights are
+        in the file;
+        None: not recognized.
+
+    Raises:
+        WeightsError: missing or unreadable file.
+    """
+    state = read_weights(path, key)
+    section = stored_options(path) or recognize(state)
+    return section and {name: value for name, value in section.items() if name != 'spynet_path'}
+
+
+def recognize(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Name and sizes of the network that a state dict belongs to; None for one that is not known.
+
+    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps; 8 heads in an IABasicVSR's
+        alignment.
+    """
+    for backbone, section in ((_IART, _iart), (_PSRT, _iart), (_STUDY, _study)):
+        if f'{_BLOCKS.format(backbone, 0)}.0.attn.qkv.weight' in state and 'conv_before_upsample.weight' in state:
+            return section(state, backbone)
+    if 'backward_trunk.main.0.weight' in state and 'fusion.weight' in state:
+        return _basicvsr(state)
+    return None
+
+
+def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """BasicVSR itself, or IABasicVSR where there is more, or less, than BasicVSR has."""
+    width, inputs = state['backward_trunk.main.0.weight'].shape[:2]
+    section = {'type': 'BasicVSR', 'num_feat': width, 'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.')}
+    extractor, implicit, upconv = (
+        name in state for name in ('extractor.main.0.weight', 'alignment.q.weight', 'upconv1.weight')
+    )
+    if upconv and not extractor and not implicit:
+        return section
+    return {
+        **section,
+        'type': 'IABasicVSR',
+        'num_extract_block': _count(state, r'extractor\.main\.2\.(\d+)\.'),
+        'trunk_input': 'image' if inputs == width + 3 else 'feature',
+        'head': 'basicvsr' if upconv else 'pixelshuffle4',
+        'alignment': {'type': 'ImplicitAlignment' if implicit else 'FlowWarpAlignment'},
+    }
+
+
+def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
+    """IART, or PSRT-recurrent: IART with patch alignment, under other names."""
+    section, rows = _sizes(state, backbone)
+    side = (round((rows / 5) ** 0.5) + 1) // 2  # a table has (2·3−1)·(2·side−1)² rows
+    section = {'type': 'IART', **section, 'window_size': [3, side, side]}
+    if backbone == _PSRT:
+        section['alignment'] = {'type': 'PatchAlignment'}
+    elif 'implicit_warp.q.weight' not in state:
+        section['alignment'] = {'type': 'FlowWarpAlignment'}
+    return section
+
+
+def _study(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
+    """The network of the alignment study. An alignment without weights is not told: a bilinear flow warp is taken."""
+    section, rows = _sizes(state, backbone)
+    side = (round(rows**0.5) + 1) // 2
+    name = next((align for key, align in _STUDY_ALIGNMENTS.items() if key in state), 'FlowWarpAlignment')
+    return {'type': 'AlignmentStudyNet', **section, 'window_size': [side, side], 'alignment': {'type': name}}
+
+
+def _sizes(state: Mapping[str, Tensor], backbone: str) -> tuple[dict[str, Any], int]:
+    """What the shapes of a backbone and of the reconstruction tell, and the rows of a table of position biases."""
+    groups = range(_count(state, rf'{re.escape(backbone)}\.layers\.(\d+)\.'))
+    tables = [state[f'{_BLOCKS.format(backbone, g)}.0.attn.relative_position_bias_table'] for g in groups]
+    first = f'{_BLOCKS.format(backbone, 0)}.0'
+    mid_channels, embed_dim = state['conv_before_upsample.weight'].shape[:2]
+    section: dict[str, Any] = {
+        'mid_channels': mid_channels,
+        'embed_dim': embed_dim,
+        'depths': [_count(state, rf'{re.escape(_BLOCKS.format(backbone, g))}\.(\d+)\.') for g in groups],
+        'num_heads': [table.shape[1] for table in tables],
+        'mlp_ratio': len(state[f'{first}.mlp.fc1.weight']) / embed_dim,
+        'qkv_bias': f'{first}.attn.qkv.bias' in state,
+    }
+    return section, len(tables[0])
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbers there are in the names that begin so."""
+    return len({match[1] for name in state if (match := re.match(pattern, name))})

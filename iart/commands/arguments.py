@@ -1,0 +1,42 @@
+"""Arguments and steps that several commands share."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    """Add a command with its help text to the subparsers, and what runs it."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that run an options file on a device."""
+    parser.add_argument('-opt', required=True, metavar='YAML', help='options file')
+    parser.add_argument(
+        '--force_yml',
+        nargs='+',
+        default=[],
+        metavar='KEY:SUB=VALUE',
+        help='override options, e.g. train:total_iter=1000',
+    )
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started the processes'
+    )
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
+
+
+def launch(arguments: argparse.Namespace, options: Any) -> Any:
+    """Join the process group, choose the device, start the log."""
+    from iart import device, distributed, log
+
+    given = options.dist_params
+    distributed.launch(
+        arguments.launcher, backend=given.backend, port=given.port, timeout_minutes=given.timeout_minutes
+    )
+    log.setup()
+    return device.choose(arguments.device, distributed.local_rank())

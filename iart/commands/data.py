@@ -1,0 +1,202 @@
+"""The commands ``iart data prepare | degrade | lmdb | check | info``. Heavy imports happen inside them."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+_DESCRIPTION = 'Get data ready for training and scoring, and check that they are what they should be.'
+NOT_OK = 1
+"""Exit code of ``iart data check`` when something is wrong with the data."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``data`` and its subcommands to the subparsers of ``iart``."""
+    data = commands.add_parser('data', help='prepare, degrade, check and describe data', description=_DESCRIPTION)
+    inner = data.add_subparsers(required=True, metavar='COMMAND')
+    _add_prepare(inner)
+
+    degrade = _command(inner, 'degrade', _degrade, 'make LR frames of a tree of frames, or of video files')
+    degrade.add_argument(
+        'input', type=Path, metavar='INPUT', help='folder with frames at any depth, folder of videos, or a video'
+    )
+    degrade.add_argument('output', type=Path, metavar='OUTPUT', help='folder to make')
+    degrade.add_argument('--kind', choices=('BI', 'BD'), required=True, help='bicubic, or blur and decimation')
+    degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD knows 4 only')
+    degrade.add_argument(
+        '--compression', type=int, choices=range(10), default=3, metavar='0-9', help='of the PNG files (default 3)'
+    )
+    _holes(degrade)
+
+    lmdb = _command(inner, 'lmdb', _lmdb, "write an LMDB in BasicSR's format")
+    lmdb.add_argument('input', type=Path, metavar='INPUT', help='folder of clip folders, or of videos')
+    lmdb.add_argument('output', type=Path, metavar='OUTPUT.lmdb', help='LMDB to make')
+    lmdb.add_argument(
+        '--compression',
+        default='keep',
+        choices=('keep', *map(str, range(10))),
+        metavar='keep|0-9',
+        help='keep PNG files as they are (default), or encode anew',
+    )
+    _holes(lmdb)
+
+    check = _command(
+        inner, 'check', _check, f'is everything there, and what it should be? Exit code 0 if so, {NOT_OK} if not'
+    )
+    check.add_argument('what', type=Path, metavar='YAML|FOLDER', help="options file, or a benchmark's folder")
+    check.add_argument('--protocol', help='benchmark that the folder must be, such as REDS4, Vid4-BI or UDM10-BD')
+    check.add_argument('--gt', type=Path, metavar='FOLDER', help='ground truth, where it is not found by its name')
+    check.add_argument('--lq', type=Path, metavar='FOLDER', help='LR frames, where they are not found by their name')
+    check.add_argument('--scale', type=int, default=4, help='of a folder without protocol (default 4)')
+    check.add_argument('--deep', action='store_true', help='decode every frame')
+    check.add_argument('--samples', type=int, default=400, help='frames to decode otherwise, about (default 400)')
+    check.add_argument('--partial', action='store_true', help="some of the protocol's clips are enough")
+    check.add_argument('--json', action='store_true', help='print the findings as JSON')
+    check.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
+
+    info = _command(inner, 'info', _info, 'say what lies in a folder, an LMDB or a video')
+    info.add_argument('what', type=Path, metavar='PATH')
+    info.add_argument('--json', action='store_true', help='print the facts as JSON')
+
+
+def _add_prepare(inner: Any) -> None:
+    text = 'lay out a downloaded data set the way the options files name it'
+    prepare = inner.add_parser('prepare', help=text, description=text)
+    sets = prepare.add_subparsers(required=True, metavar='SET')
+    for name, what, kinds in (
+        ('reds', "REDS: BasicSR's 270 training clips and REDS4", ()),
+        ('vimeo90k', 'Vimeo-90K septuplets: LR frames and meta files', ('BI',)),
+        ('vid4', 'Vid4: GT, LR frames and meta file', ('BI', 'BD')),
+        ('udm10', 'UDM10: GT, LR frames and meta file', ('BD',)),
+    ):
+        command = _command(sets, name, _prepare, what)
+        command.set_defaults(set=name)
+        command.add_argument('root', type=Path, metavar='ROOT', help='folder with what was downloaded and unpacked')
+        command.add_argument('--output', type=Path, metavar='FOLDER', help='where to lay it out (default: ROOT itself)')
+        if kinds:
+            both = ' '.join(kinds)
+            command.add_argument(
+                '--kind',
+                nargs='+',
+                choices=('BI', 'BD'),
+                default=list(kinds),
+                help=f'LR frames to make (default {both})',
+            )
+        command.add_argument('--link', action='store_true', help='symbolic links instead of copies')
+        command.add_argument('--lmdb', action='store_true', help='write LMDBs, too')
+        command.add_argument(
+            '--incomplete', action='store_true', help='take what is there, though clips or frames are missing'
+        )
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument('--jobs', type=int, metavar='N', help='frames worked on at once (default: one per core)')
+    return parser
+
+
+def _holes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--holes', action='store_true', help='accept holes in the numbering of frames')
+
+
+def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
+    """Start the log; returns the number of jobs. Each job is a thread of its own, so the libraries are given
+    one each."""
+    import cv2
+    import torch
+
+    from iart import log
+    from iart.errors import UserError
+    from iart.preparing.jobs import default_jobs
+
+    log.setup()
+    if quiet:
+        log.logger.setLevel(logging.WARNING)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f'--jobs: got {arguments.jobs}, expected 1 or more')
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    return arguments.jobs or default_jobs()
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    jobs = _start(arguments)
+    from iart.preparing.sets import PrepareOptions, prepare
+
+    kinds = tuple(getattr(arguments, 'kind', ()))
+    wishes = PrepareOptions(
+        kinds=kinds, link=arguments.link, lmdb=arguments.lmdb, incomplete=arguments.incomplete, jobs=jobs
+    )
+    for path in prepare(arguments.set, arguments.root, arguments.output or arguments.root, wishes):
+        print(path)
+
+
+def _degrade(arguments: argparse.Namespace) -> None:
+    jobs = _start(arguments)
+    from iart.preparing.degrade import degrade_data
+
+    options = {
+        'kind': arguments.kind,
+        'scale': arguments.scale,
+        'compression': arguments.compression,
+        'holes': arguments.holes,
+    }
+    written = degrade_data(arguments.input, arguments.output, jobs=jobs, **options)
+    print(f'{arguments.output}: {written} frames written')
+
+
+def _lmdb(arguments: argparse.Namespace) -> None:
+    jobs = _start(arguments)
+    from iart.preparing.lmdbs import make_lmdb
+
+    compression = None if arguments.compression == 'keep' else int(arguments.compression)
+    written = make_lmdb(arguments.input, arguments.output, jobs=jobs, compression=compression, holes=arguments.holes)
+    print(f'{arguments.output}: {written} frames written')
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    jobs = _start(arguments, quiet=arguments.json)
+    from iart.preparing.data_check import Depth, check_folder, check_options
+
+    depth = Depth(deep=arguments.deep, samples=arguments.samples, partial=arguments.partial, jobs=jobs)
+    if arguments.what.suffix in ('.yml', '.yaml'):
+        from iart.options import load
+
+        reports = check_options(load(arguments.what, arguments.force_yml), depth)
+    else:
+        named = {'protocol': arguments.protocol, 'gt': arguments.gt, 'lq': arguments.lq, 'scale': arguments.scale}
+        reports = check_folder(arguments.what, depth=depth, **named)
+    ok = all(report.ok for report in reports)
+    if arguments.json:
+        sets = [{'name': r.name, 'ok': r.ok, 'rows': [vars(row) for row in r.rows], **r.figures} for r in reports]
+        print(json.dumps({'ok': ok, 'sets': sets}, indent=1))
+    else:
+        for report in reports:
+            _print(report.name, [(row.verdict, row.check, row.found) for row in report.rows])
+        print('everything is as it should be' if ok else 'something is wrong: see the lines marked FAILED')
+    if not ok:
+        sys.exit(NOT_OK)
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    jobs = _start(arguments, quiet=arguments.json)
+    from iart.preparing.info import describe, rows
+
+    facts = describe(arguments.what, jobs=jobs)
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        _print(facts['path'], rows(facts))
+
+
+def _print(title: str, rows: list[tuple[str, ...]]) -> None:
+    """A table in plain text; what follows a line break stands in its column."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
+    indent = '\n' + ' ' * (sum(widths) + 2 * len(widths) + 2)
+    print(f'\n{title}')
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print('  ' + '  '.join([*cells, row[-1].replace('\n', indent)]))

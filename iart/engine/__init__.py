@@ -1,1 +1,0 @@
-"""The work that commands do: training, scoring, reports."""

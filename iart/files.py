@@ -1,0 +1,236 @@
+"""Files that are complete or absent: atomic writing, locks, hashes, and targets that appear when they are finished."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from iart import log
+from iart.errors import DataError, UserError
+
+_UNFINISHED = '.unfinished'  # the ending of temporary names
+_SETTINGS = '.settings.json'
+
+
+def write_atomically(path: Path, write: Callable[[str], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it to disk, then rename it.
+
+    A reader sees the old file or the new one, never half of it, also after a power cut. Missing folders are created.
+
+    Args:
+        path: the file to write.
+        write: gets the name of the temporary file.
+
+    Raises:
+        OSError: the file cannot be written; the old one is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(name)
+        _flush(temporary)
+        temporary.chmod(0o644)  # mkstemp creates files that only the owner can read
+        temporary.replace(path)
+        _flush(path.parent)  # the new name has to survive a power cut, too
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file with :func:`write_atomically`.
+
+    Raises:
+        DataError: the file cannot be written; names it and the reason.
+    """
+    with named_errors(path):
+        write_atomically(path, lambda name: Path(name).write_bytes(content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file with :func:`write_atomically`.
+
+    Raises:
+        DataError: the file cannot be written; names it and the reason.
+    """
+    write_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a DataError that names the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written ({error.strerror})') from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a process killed during :func:`write_atomically` left in a folder."""
+    for path in folder.glob(f'.*{_UNFINISHED}'):
+        path.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """Serialize to strictly valid JSON; numbers that JSON lacks become ``"inf"``, ``"-inf"`` and ``"nan"``."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def sha256(path: Path, length: int | None = None) -> str:
+    """Return the SHA-256 of a file, or of its first ``length`` bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    remaining = path.stat().st_size if length is None else length
+    with path.open('rb') as file:
+        while remaining > 0 and (block := file.read(min(remaining, 1 << 22))):
+            digest.update(block)
+            remaining -= len(block)
+    return digest.hexdigest()
+
+
+def place_file(source: Path, target: Path, link: bool) -> None:
+    """Copy a file atomically, or create a symbolic link to it; does nothing if it is already in place.
+
+    Raises:
+        DataError: it cannot be read or written.
+    """
+    try:
+        if link:
+            if not target.is_symlink():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source.resolve())
+        elif not (target.is_file() and target.stat().st_size == source.stat().st_size):
+            write_atomically(target, lambda name: shutil.copyfile(source, name))
+    except OSError as error:
+        raise DataError(f'{error.filename or target}: cannot be copied to {target} ({error.strerror})') from error
+
+
+class Lock:
+    """An exclusive lock on a file, which the system releases when the process ends, however it ends.
+
+    Args:
+        path: the lock file; created if missing, left in place.
+
+    Raises:
+        BlockingIOError: another process (or another lock of this process) holds it.
+        OSError: the lock file cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise BlockingIOError(f'{path} is locked') from error
+
+    def release(self) -> None:
+        """Release the lock; calling it again does nothing."""
+        self._lock.release(force=True)
+
+
+class Target:
+    """A folder that appears under its name only when :meth:`finish` is called.
+
+    Until then everything is written to ``<name>.partial`` beside it (:attr:`partial`), which a later run with the same
+    settings continues. A lock keeps a second run away.
+
+    Args:
+        path: the folder to create.
+        settings: what the content depends on; a partial folder begun with other settings is refused.
+
+    Raises:
+        DataError: the target exists already, is being written by another run, or was begun with other settings.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(f'{self.path.name}.partial')
+        self.settings = json.loads(json.dumps(settings))
+        self._lock_file = self.path.with_name(f'.{self.path.name}.lock')
+        self._lock: Lock | None = None
+
+    def __enter__(self) -> 'Target':
+        self._refuse_existing()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self._lock_file)
+            self._refuse_existing()  # another run may have finished it just before the lock was taken
+            self._begin()
+        except BlockingIOError as error:
+            raise DataError(f'{self.path}: another run is writing it; wait for it') from error
+        except OSError as error:
+            self._unlock()
+            raise DataError(f'{self.path}: cannot be written ({error.strerror})') from error
+        except UserError:
+            self._unlock()
+            raise
+        return self
+
+    def _refuse_existing(self) -> None:
+        if os.path.lexists(self.path):
+            raise DataError(f'{self.path}: exists already; remove it or choose another target')
+
+    def _begin(self) -> None:
+        file = self.partial / _SETTINGS
+        if not file.is_file():
+            self.partial.mkdir(exist_ok=True)
+            file.write_text(json.dumps(self.settings), encoding='utf-8')
+            return
+        try:
+            earlier = json.loads(file.read_text(encoding='utf-8'))
+        except ValueError:
+            earlier = None
+        if earlier != self.settings:
+            raise DataError(
+                f'{self.partial}: was begun with other settings, got {earlier}, expected {self.settings}; '
+                'remove it, or continue with the settings it was begun with'
+            )
+        log.logger.info(f'{self.path}: continuing with {self.partial}')
+
+    def finish(self) -> None:
+        """Give the folder its name."""
+        with named_errors(self.path):
+            (self.partial / _SETTINGS).unlink()
+            os.rename(self.partial, self.path)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unlock()
+        if isinstance(error, OSError):
+            raise DataError(f'{error.filename or self.partial}: cannot be written ({error.strerror})') from error
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self._lock_file.unlink()  # still locked: nobody else can hold it
+            self._lock.release()
+            self._lock = None

@@ -1,0 +1,101 @@
+"""Carrying out a memory plan."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from iart.archs.stores import Store, StoreFactory, stores
+from iart.inference.costs import streams
+from iart.inference.plan import Plan
+from iart.inference.tiling import Part, Tile, chunks, tiles
+
+_HOST = torch.device('cpu')
+
+
+def run(
+    network: nn.Module,
+    frames: Sequence[Tensor],
+    plan: Plan,
+    device: torch.device,
+    *,
+    scale: int,
+    skip: int = 0,
+    spill_to: Path | None = None,
+) -> Iterator[Tensor]:
+    """Restore a clip.
+
+    Args:
+        network: on ``device``, in evaluation mode.
+        frames: (n, 3, h, w) each, anywhere.
+        plan: for a clip of this size.
+        scale: of the network.
+        skip: number of frames at the beginning that are not wanted.
+        spill_to: folder for what waits on disk.
+
+    Yields:
+        (n, 3, s·h, s·w) for each frame that is wanted; in host memory where tiles were put together, else on the
+        device.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    whole = Tile(slice(0, plan.size.height), slice(0, plan.size.width), torch.ones(()))
+    pieces = tiles(plan.size.height, plan.size.width, plan.tile, plan.tile_overlap, scale) if plan.tile else [whole]
+    for chunk in chunks(len(frames), plan.chunk or len(frames), plan.chunk_overlap):
+        wanted = range(max(chunk.own.start, skip) - chunk.seen.start, chunk.own.stop - chunk.seen.start)
+        if not wanted:
+            continue
+        restored = [
+            _wanted(network, Part(frames, chunk.seen, t.rows, t.columns), wanted, plan, device, spill_to)
+            for t in pieces
+        ]
+        if len(pieces) == 1:
+            yield from restored[0]
+        else:
+            with stores(plan.outputs, _HOST, folder=spill_to) as store:
+                yield from _put_together(pieces, restored, store, len(wanted), scale)
+
+
+def _wanted(
+    network: nn.Module, part: Part, wanted: range, plan: Plan, device: torch.device, spill_to: Path | None
+) -> Iterator[Tensor]:
+    """Some of the frames of a part of the clip; nothing is computed before the first is asked for, nor after the last
+    one.
+    """
+    with stores(plan.features, device, folder=spill_to, half=plan.half) as store:
+        for index, frame in enumerate(_stream(network, part, device, store)):
+            if index in wanted:
+                yield frame
+            if index + 1 == wanted.stop:
+                return
+
+
+def _stream(network: nn.Module, part: Part, device: torch.device, store: StoreFactory) -> Iterator[Tensor]:
+    """All frames of a part of the clip, on the device."""
+    if streams(network):
+        yield from network.frames(part, store)  # type: ignore[operator]
+    else:
+        yield from network(torch.stack([part[i].to(device) for i in range(len(part))], dim=1)).unbind(1)
+
+
+def _put_together(
+    pieces: Sequence[Tile], restored: Sequence[Iterator[Tensor]], store: StoreFactory, frames: int, scale: int
+) -> Iterator[Tensor]:
+    """Restore tile after tile, all frames of each, and then blend the tiles of each frame."""
+    waiting: list[Store] = []
+    for stream in restored:
+        waiting.append(store(frames))
+        for index, frame in enumerate(stream):
+            waiting[-1][index] = frame.float().to(_HOST)
+    height, width = (
+        max(part.stop for part in side) * scale for side in zip(*((t.rows, t.columns) for t in pieces), strict=True)
+    )
+    for index in range(frames):
+        canvas = torch.zeros(*waiting[0][index].shape[:2], height, width)
+        for tile, outputs in zip(pieces, waiting, strict=True):
+            rows, columns = (slice(part.start * scale, part.stop * scale) for part in (tile.rows, tile.columns))
+            canvas[..., rows, columns] += outputs[index] * tile.weight
+            outputs.free(index)
+        yield canvas

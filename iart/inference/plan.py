@@ -1,0 +1,256 @@
+"""Choosing how a clip is restored before it starts, from its size, what the network costs and what memory is free."""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from iart import device as devices
+from iart import distributed, memory
+from iart.archs.stores import Place
+from iart.errors import UserError
+from iart.inference.costs import Costs
+from iart.inference.options import EXACT, GRID, PlanOptions
+from iart.inference.tiling import spans
+
+_SHARE = 0.85  # of free memory that a plan may expect to use
+_APART = (
+    256 * 2**20
+)  # bytes on the device that do not depend on the frame: libraries, workspaces, flows of a batch of small frames
+_TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
+_SMALLEST_TILE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
+_TITLES = {
+    'device': 'everything on the device',
+    'host': 'features in host memory',
+    'disk': 'features on disk',
+    'chunks': 'chunks of {chunk} frames, {chunk_overlap} more seen on each side',
+    'tiles': 'tiles of {tile}×{tile} pixels, {tile_overlap} shared',
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A clip: number of frames, height and width of a frame in LR pixels, number of clips side by side."""
+
+    frames: int
+    height: int
+    width: int
+    clips: int = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Free bytes. ``shared``: the device computes in host memory, so that ``host`` is all there is."""
+
+    device: int
+    host: int
+    disk: int
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a clip is restored, and the bytes it is expected to take beside the weights and the clip itself.
+
+    Args:
+        kind: ``device``, ``host``, ``disk``, ``chunks`` or ``tiles``.
+        size: of the clip.
+        features: where features wait between passes.
+        outputs: where the output of tiles waits until the frame is complete.
+        chunk: frames that a chunk delivers; 0: the clip is not cut.
+        chunk_overlap: frames that it sees beyond these on each side.
+        tile: side of a tile in LR pixels; 0: frames are not cut.
+        tile_overlap: LR pixels that neighbouring tiles share.
+        half: features on disk are kept in half precision.
+        device, host, disk: expected bytes.
+        shared: whether device and host are one memory.
+    """
+
+    kind: str
+    size: Size
+    features: Place = 'device'
+    outputs: Place = 'host'
+    chunk: int = 0
+    chunk_overlap: int = 0
+    tile: int = 0
+    tile_overlap: int = 0
+    half: bool = False
+    device: int = 0
+    host: int = 0
+    disk: int = 0
+    shared: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether every frame has the same bits as when the whole clip is on the device."""
+        return self.kind in EXACT and not self.half
+
+    @property
+    def how(self) -> str:
+        """What is done, in words."""
+        how = _TITLES[self.kind].format_map(vars(self))
+        if self.kind == 'tiles' and self.chunk:
+            how += f', in {_TITLES["chunks"].format_map(vars(self))}'
+        if self.kind in ('chunks', 'tiles') and self.features != 'device':
+            how += f', {_TITLES[self.features]}'
+        return how + ' in half precision' * self.half
+
+    def describe(self) -> str:
+        """One line: what is done, for which clip, at what expected memory, and whether it is exact."""
+        bytes_in = (
+            {'in memory': self.device + self.host}
+            if self.shared
+            else {'on the device': self.device, 'in host memory': self.host}
+        )
+        expected = ', '.join(
+            f'{spell(count)} {where}' for where, count in {**bytes_in, 'on disk': self.disk}.items() if count
+        )
+        quality = 'exact' if self.exact else 'not exact'
+        size = self.size
+        return f'plan: {self.how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
+
+    def fits(self, budget: Budget) -> bool:
+        """Whether the expected bytes are there, with a margin."""
+        memory = self.device + _APART + self.host
+        if self.shared:
+            enough = memory <= _SHARE * budget.host
+        else:
+            enough = self.device + _APART <= _SHARE * budget.device and self.host <= _SHARE * budget.host
+        return enough and self.disk <= _SHARE * budget.disk
+
+
+def budget(device: torch.device, spill_to: Path | None) -> Budget:
+    """What is free now for this process; others of the same run on this machine get the same share of what they have in
+    common.
+
+    A temporary folder that lies in memory has no room: spilling to it would gain nothing.
+    """
+    folder = spill_to or Path(tempfile.gettempdir())
+    disk = 0 if memory.lies_in_memory(folder) else shutil.disk_usage(folder).free
+    shared, ranks = devices.shares_host_memory(device), distributed.local_world_size()
+    on_device = devices.free_memory(device)
+    return Budget(
+        on_device // ranks if shared else on_device, memory.free_host_memory() // ranks, disk // ranks, shared
+    )
+
+
+def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:
+    """Every plan that may be taken, in the order of preference: from exact and fast to small.
+
+    With ``options.kind`` forced, the plans of this kind and after them those that may take over when memory runs out.
+
+    Raises:
+        UserError: the network cannot do what is asked for.
+    """
+    if options.kind in ('host', 'disk') and not costs.streams:
+        raise UserError(
+            f'--plan {options.kind}: this network takes a clip as a whole, expected auto, device, chunks or tiles'
+        )
+    if options.half and not costs.streams:
+        raise UserError('--half-features: this network takes a clip as a whole and keeps no features on disk')
+    every = [_expect(plan, costs, shared) for plan in _candidates(size, costs, options, shared)]
+    if options.kind == 'auto':
+        return every
+    first = next(number for number, plan in enumerate(every) if plan.kind == options.kind)
+    return every[first:]
+
+
+def _candidates(size: Size, costs: Costs, options: PlanOptions, shared: bool) -> Iterator[Plan]:
+    forced = options.kind
+    yield Plan('device', size)
+    if costs.streams:
+        if not shared or forced == 'host':
+            yield Plan('host', size, features='host')
+        yield Plan('disk', size, features='disk', half=options.half)
+    overlap = options.chunk_overlap
+    lengths = [options.chunk] if options.chunk else list(_halves(size.frames, max(1, overlap)))
+    if forced == 'chunks' and not lengths:
+        lengths = [size.frames]
+    for length in lengths:
+        yield Plan('chunks', size, chunk=length, chunk_overlap=overlap)
+    shortest = lengths[-1] if options.chunk or (lengths and not costs.streams) else 0
+    for tile in _tile_sides(size, costs, options):
+        places: list[tuple[Place, Place]] = [('device', 'host'), ('device', 'disk')]
+        if costs.streams:
+            places = [('device', 'host'), ('host', 'host'), ('disk', 'disk')]
+        for features, outputs in places:
+            if shared and features == 'host':
+                continue
+            plan = Plan(
+                'tiles',
+                size,
+                features,
+                outputs,
+                tile=tile,
+                tile_overlap=min(options.tile_overlap, tile // 2 // GRID * GRID),
+            )
+            if not options.chunk:
+                yield replace(plan, half=options.half and features == 'disk')
+            if shortest:
+                yield replace(plan, half=options.half and features == 'disk', chunk=shortest, chunk_overlap=overlap)
+
+
+def _halves(frames: int, least: int) -> Iterator[int]:
+    """A half of the clip, a quarter, ...: lengths of chunks."""
+    length = math.ceil(frames / 2)
+    while least <= length < frames:
+        yield length
+        if length == 1:
+            return
+        length = math.ceil(length / 2)
+
+
+def _tile_sides(size: Size, costs: Costs, options: PlanOptions) -> list[int]:
+    if options.tile:
+        return [options.tile]
+    longest = max(size.height, size.width)
+    smallest = min(_TILES) if costs.streams else _SMALLEST_TILE_WHOLE
+    sides = [side for side in _TILES if smallest <= side < longest]
+    return sides or [smallest] * (options.kind == 'tiles')
+
+
+def _expect(plan: Plan, costs: Costs, shared: bool) -> Plan:
+    """The plan with its expected bytes."""
+    size = plan.size
+    down, across = [(0, size.height)], [(0, size.width)]
+    if plan.tile:
+        down, across = (spans(side, plan.tile, plan.tile_overlap) for side in (size.height, size.width))
+    area = size.clips * max(stop - start for start, stop in down) * max(stop - start for start, stop in across)
+    own = min(plan.chunk or size.frames, size.frames)
+    seen = min(own + 2 * plan.chunk_overlap, size.frames)
+    kept = costs.kept * area * seen / (2 if plan.half else 1)
+    taken = {'device': costs.work * area, 'host': 0.0, 'disk': 0.0}
+    taken[plan.features] += kept
+    if plan.tile:
+        pixels = size.clips * sum(stop - start for start, stop in down) * sum(stop - start for start, stop in across)
+        taken[plan.outputs] += pixels * costs.scale**2 * 12.0 * own  # three float32 channels
+    return replace(plan, shared=shared, device=int(taken['device']), host=int(taken['host']), disk=int(taken['disk']))
+
+
+def choose(every: Sequence[Plan], free: Budget, kind: str = 'auto') -> Plan:
+    """The first plan (of the kind asked for) that fits; the last one where none does."""
+    allowed = [plan for plan in every if kind in ('auto', plan.kind)]
+    return next((plan for plan in allowed if plan.fits(free)), allowed[-1])
+
+
+def smaller(every: Sequence[Plan], plan: Plan, *, disk_is_full: bool) -> Plan | None:
+    """The next plan that takes less of what ran out; None where there is none."""
+    for other in every[every.index(plan) + 1 :]:
+        if disk_is_full:
+            less = other.disk < plan.disk
+        elif plan.shared:
+            less = other.device + other.host < plan.device + plan.host
+        else:
+            less = other.device < plan.device or (other.device == plan.device and other.host < plan.host)
+        if less:
+            return other
+    return None
+
+
+def spell(count: int) -> str:
+    """Bytes for people: ``1.2 GB``, ``35 MB``."""
+    return f'{count / 2**30:.1f} GB' if count >= 2**30 else f'{max(1, round(count / 2**20))} MB'

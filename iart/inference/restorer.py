@@ -1,0 +1,188 @@
+"""From a network to something that restores clips frame by frame, however long they are."""
+
+import errno
+import gc
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from iart import device as devices
+from iart import log, memory
+from iart.archs.clip_frames import Clip
+from iart.errors import UserError
+from iart.inference import plan as planning
+from iart.inference.costs import Costs, measure
+from iart.inference.execution import run
+from iart.inference.options import PlanOptions
+from iart.inference.plan import Plan, Size
+
+Restore = Callable[[Clip], Iterator[Tensor]]
+"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed -> t times (n, 3, s*h, s*w), in order, not
+necessarily clamped.
+"""
+
+
+def plan_restorer(
+    network: nn.Module, device: torch.device, precision: str = 'fp32', options: PlanOptions | None = None
+) -> 'PlannedRestorer':
+    """A function that restores clips of any length with ``network``: see :class:`PlannedRestorer`."""
+    return PlannedRestorer(network, device, precision=precision, options=options or PlanOptions())
+
+
+class PlannedRestorer:
+    """Restores clips by a memory plan that is made, and logged, before each starts.
+
+    Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read when needed: any object with
+    ``len()`` and
+    ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on the device or in
+    host memory.
+    Out of memory or disk, it goes on by the next smaller plan; frames delivered are not delivered again. The network is
+    in
+    evaluation mode while it runs and back in its own afterwards.
+
+    Args:
+        network: on ``device``; any that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq,
+            store)`` can keep features
+            elsewhere.
+        device: where to compute.
+        precision: ``fp32``, ``fp16`` or ``bf16`` (autocast).
+        options: wishes for the plan.
+
+    Raises:
+        UserError: the network cannot do what the options ask for, or the smallest plan runs out of memory.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, *, precision: str, options: PlanOptions) -> None:
+        self.network, self.device, self.precision, self.options = network, device, precision, options
+        self.used: list[Plan] = []
+        """Plans of the clip restored last (or now), in order: more than one where memory ran out."""
+        self._costs: Costs | None = None
+        self._failed: list[Plan] = []
+
+    @property
+    def costs(self) -> Costs:
+        """What the network costs in memory; measured once."""
+        if self._costs is None:
+            self._costs = measure(self.network, self.device, self.precision)
+        return self._costs
+
+    def plan(self, size: Size) -> Plan:
+        """The plan for a clip of this size with the memory that is free now."""
+        return self._plan(size)[0]
+
+    def _plan(self, size: Size) -> tuple[Plan, list[Plan]]:
+        every = planning.plans(size, self.costs, self.options, shared=devices.shares_host_memory(self.device))
+        free = planning.budget(self.device, self.options.spill_to)
+        every = [
+            plan for plan in every if plan not in self._failed
+        ] or every  # what ran out once is not tried again for the next clip
+        kind = self.options.kind
+        chosen = planning.choose(every, free, kind if any(plan.kind == kind for plan in every) else 'auto')
+        if not chosen.fits(free):
+            room = '' if free.shared else f'{planning.spell(free.device)} on the device, '
+            log.once(
+                f'free are {room}{planning.spell(free.host)} of memory and {planning.spell(free.disk)} of disk: '
+                'trying nevertheless'
+            )
+        return chosen, every
+
+    def __call__(self, lq: Clip) -> Iterator[Tensor]:
+        frames = lq.unbind(1) if isinstance(lq, Tensor) else lq
+        n, _, h, w = frames[0].shape
+        plan, every = self._plan(Size(len(frames), h, w, n))
+        log.once(plan.describe())
+        self.used = [plan]
+        delivered = 0
+        with _evaluating(self.network):
+            while True:
+                attempt = run(
+                    self.network,
+                    frames,
+                    plan,
+                    self.device,
+                    scale=self.costs.scale,
+                    skip=delivered,
+                    spill_to=self.options.spill_to,
+                )
+                with closing(_stepwise(attempt, self.device, self.precision)) as stream:
+                    frame, failure = _next(stream)
+                    while frame is not None:
+                        delivered += 1
+                        yield frame
+                        frame = None  # not to be held while the next one is made
+                        frame, failure = _next(stream)
+                if failure is None:
+                    return
+                plan = self._fall_back(every, plan, failure)
+                self.used.append(plan)
+
+    def _fall_back(self, every: list[Plan], plan: Plan, failure: 'Failure') -> Plan:
+        gc.collect()  # generators and errors may hold each other, and tensors with them
+        devices.release_reserve(self.device)
+        following = planning.smaller(every, plan, disk_is_full=failure.of == 'disk')
+        if following is None:
+            raise UserError(
+                f'{plan.describe()}: out of {failure.of} ({failure.text}), and there is no smaller plan; '
+                f'use a smaller --tile, or more {failure.of}'
+            )
+        self._failed.append(plan)
+        log.logger.warning(
+            f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}'
+        )
+        return following
+
+
+class Failure(NamedTuple):
+    """What ran out (``memory`` or ``disk``), and what the error said."""
+
+    of: str
+    text: str
+
+
+def _next(stream: Generator[Tensor, None, None]) -> tuple[Tensor | None, Failure | None]:
+    """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its
+    traceback holds.
+    """
+    try:
+        return next(stream, None), None
+    except (RuntimeError, MemoryError) as error:
+        if not memory.lacks_memory(error):
+            raise
+        return None, Failure('memory', _first_line(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return None, Failure('disk', _first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def _stepwise(stream: Iterator[Tensor], device: torch.device, precision: str) -> Generator[Tensor, None, None]:
+    """Frames in float32, computed without gradients and under autocast."""
+    try:
+        while True:
+            # Entered anew for every frame: a generator must not leave its caller in another grad or autocast mode.
+            with torch.inference_mode(), devices.autocast(device, precision):
+                frame = next(stream, None)
+            if frame is None:
+                return
+            yield frame.float()
+    finally:
+        close: Any = getattr(stream, 'close', None)
+        if close is not None:
+            close()

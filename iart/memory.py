@@ -1,0 +1,81 @@
+"""The host's memory: what is free in this machine, its container and its limits, and how running out of it is told."""
+
+import os
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+
+def peak_host_mb() -> float:
+    """Peak of this process's host memory so far in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
+
+
+def free_host_memory() -> int:
+    """Bytes of main memory that this process can still take: the least of what the machine has, its container and its
+    own limits allow.
+    """
+    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2]  # a guess where the system does not say
+    if available := re.search(r'^MemAvailable: *(\d+) kB', _text('/proc/meminfo'), re.MULTILINE):
+        limits = [int(available[1]) * 1024]
+    limits += _container_limits()
+    most_addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most_addresses != resource.RLIM_INFINITY and (pages := _text('/proc/self/statm').split()):
+        limits.append(most_addresses - int(pages[0]) * os.sysconf('SC_PAGE_SIZE'))
+    return max(0, min(limits))
+
+
+def _container_limits() -> list[int]:
+    """What the control groups of this process (both versions) leave it; memory that holds files it can give back counts
+    as free.
+    """
+    groups = dict(re.findall(r'^\d+:(memory|):(/.*)$', _text('/proc/self/cgroup'), re.MULTILINE))
+    limits = []
+    versions = (
+        ('/sys/fs/cgroup', groups.get('', '/'), 'memory.max', 'memory.current', 'inactive_file'),
+        (
+            '/sys/fs/cgroup/memory',
+            groups.get('memory', '/'),
+            'memory.limit_in_bytes',
+            'memory.usage_in_bytes',
+            'total_inactive_file',
+        ),
+    )
+    for root, group, most, used, cache in versions:
+        for folder in {root, f'{root}{group.rstrip("/")}'}:
+            limit, now = _text(f'{folder}/{most}').strip(), _text(f'{folder}/{used}').strip()
+            if limit.isdigit() and now.isdigit():
+                given_back = re.search(rf'^{cache} (\d+)', _text(f'{folder}/memory.stat'), re.MULTILINE)
+                limits.append(int(limit) - int(now) + (int(given_back[1]) if given_back else 0))
+    return limits
+
+
+def lies_in_memory(folder: Path) -> bool:
+    """Whether files in the folder take main memory (tmpfs), as far as the system says."""
+    mounts = [line.split()[1:3] for line in _text('/proc/mounts').splitlines()]
+    above = {str(p) for p in (folder.resolve(), *folder.resolve().parents)}
+    kinds = [(len(place), kind) for place, kind in mounts if place in above]
+    return bool(kinds) and max(kinds)[1] in ('tmpfs', 'ramfs')
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the device or on the host; torch has one exception for CUDA and only messages
+    for the rest.
+    """
+    onednn = ('could not create a primitive', 'could not create a memory')  # how a convolution on a CPU says it
+    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc', *onednn)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
+    )
+
+
+def _text(path: str) -> str:
+    """A file of the system, or nothing where there is none."""
+    try:
+        return Path(path).read_text(encoding='utf-8')
+    except OSError:
+        return ''

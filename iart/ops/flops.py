@@ -1,0 +1,122 @@
+"""FLOPs and bytes of a network, counted on tensors that have a shape but no data: seconds of work, whatever the
+size."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils.module_tracker import ModuleTracker
+
+from iart import device as devices
+
+_CPU = torch.device('cpu')
+
+
+@dataclass(frozen=True)
+class Work:
+    """What operators of one kind do in one module: floating-point operations, bytes that they read and write, and
+    number of calls.
+
+    A multiplication with an addition is two operations. Every operator is taken to read its inputs from memory and to
+    write its
+    output there, as they do when nothing is fused.
+    """
+
+    flops: int = 0
+    bytes: int = 0
+    calls: int = 0
+
+    def __add__(self, other: 'Work') -> 'Work':
+        return Work(self.flops + other.flops, self.bytes + other.bytes, self.calls + other.calls)
+
+
+Counts = dict[tuple[str, str], Work]
+"""(dotted name of the innermost module, name of the operator) -> work; the name is empty outside of modules."""
+
+
+def count_frame(network: nn.Module, side: tuple[int, int], precision: str = 'fp32') -> Counts:
+    """The work that one more frame means for a long clip.
+
+    Args:
+        network: on the CPU; (1, t, 3, h, w) → (1, t, 3, s·h, s·w).
+        side: height and width of an LR frame.
+        precision: ``fp32``, or ``bf16`` for what autocast makes of it.
+    """
+    few, more = (count(lambda t=t: network(torch.rand(1, t, 3, *side)), precision) for t in (3, 5))  # type: ignore[misc]
+    # Odd numbers of frames: whether the second half mirrors the first is a question about data. The first two frames
+    # have less to align.
+    return {key: _half_of(more[key], few.get(key, Work())) for key in more}
+
+
+def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
+    """The work of ``run()`` by modules, without gradients; its new tensors get no data and nothing is computed."""
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        torch.no_grad(),
+        devices.autocast(_CPU, precision),
+        ModuleTracker() as modules,
+        _Counting(modules) as counting,
+    ):
+        run()
+    return counting.counts
+
+
+def count_with_gradients(run: Callable[[], object]) -> Work:
+    """All work of ``run()``, backward passes included; its new tensors get no data and nothing is computed.
+
+    Not by modules: torch's tracker would hold on to what a backward pass sets free, and nobody could measure memory
+        beside it.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True), _Counting() as counting:
+        run()
+    return total(counting.counts)
+
+
+def total(counts: Counts) -> Work:
+    """All work together."""
+    return sum(counts.values(), Work())
+
+
+def _half_of(more: Work, few: Work) -> Work:
+    return Work((more.flops - few.flops) // 2, (more.bytes - few.bytes) // 2, (more.calls - few.calls) // 2)
+
+
+def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """The fused kernel of the CPU, which torch's table of formulas lacks."""
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self, modules: ModuleTracker | None = None) -> None:
+        super().__init__()
+        self.modules = modules
+        self.counts: Counts = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        packet = func._overloadpacket
+        view = packet is torch.ops.aten._unsafe_view or any(
+            r.alias_info and not r.alias_info.is_write for r in func._schema.returns
+        )
+        if view or func.namespace == 'prim':
+            return result  # a view or a question: nothing moves
+        if packet is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
+            flops = _cpu_attention(*args)
+        else:
+            flops = int(flop_registry[packet](*args, **kwargs, out_val=result)) if packet in flop_registry else 0
+        moved = sum(_bytes(leaf) for leaf in tree_leaves((args, kwargs, result)))
+        parents = self.modules.parents - {'Global'} if self.modules else ()
+        key = max(parents, key=lambda name: name.count('.'), default=''), str(packet)
+        self.counts[key] = self.counts.get(key, Work()) + Work(flops, moved, 1)
+        return result
+
+
+def _bytes(leaf: Any) -> int:
+    return min(leaf.numel() * leaf.element_size(), leaf.untyped_storage().nbytes()) if isinstance(leaf, Tensor) else 0

@@ -1,0 +1,223 @@
+"""Every mistake in a YAML at once: fixed sections against their models, component sections against the signature
+of what they name. Nothing is built and no file is opened."""
+
+import re
+from collections.abc import Callable, Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from iart.errors import Problem, listing, nearest
+from iart.options.messages import explain
+from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
+from iart.options.schema import DatasetOptions, Options
+from iart.registry import (
+    ALIGNMENT_REGISTRY,
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    FLOW_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    find,
+    fit_to_signature,
+    names,
+)
+
+_OPTIMIZERS = ('Adam', 'AdamW')
+_FOLDER_NAME = 'the name of a folder, without slashes'
+_PHASE = re.compile(r'train|(val|test)\w*')
+
+
+def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
+    """The options that a merged YAML gives, or None, and every mistake in it."""
+    raw = _without_empty_sections(raw)
+    explained: list[Problem] = []
+    options = None
+    try:
+        options = Options.model_validate(raw)
+    except ValidationError as error:
+        explained = explain(error, raw)
+    found = _components(raw) + _contradictions(raw)
+    places = {problem.key for problem in found}  # what a signature or registry says about a key says more
+    return options, [problem for problem in explained if problem.key not in places] + found
+
+
+def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
+    """An empty section (``val: ~``, or nothing but comments below it) is an absent one; so is a single data set or
+    metric.
+    """
+    raw = {k: v for k, v in raw.items() if v is not None}
+    for place, keys in (('datasets', None), ('val', ('metrics',)), ('logger', ('wandb',))):
+        section = raw.get(place)
+        if isinstance(section, dict):
+            raw[place] = {k: v for k, v in section.items() if v is not None or (keys is not None and k not in keys)}
+    val = raw.get('val')
+    if isinstance(val, dict) and isinstance(val.get('metrics'), dict):
+        raw['val'] = {**val, 'metrics': {k: v for k, v in val['metrics'].items() if v is not None}}
+    return raw
+
+
+def _components(raw: dict[str, Any]) -> list[Problem]:
+    """Mistakes in the sections whose keys are the arguments of what they name."""
+    network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
+    problems = _misfits(raw.get('network_g'), 'network_g', usable(ARCH_REGISTRY))
+    problems += _misfits(
+        network.get('alignment'), 'network_g.alignment', usable(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
+    )
+    problems += _misfits(network.get('flow'), 'network_g.flow', usable(FLOW_REGISTRY))
+    for key, section in _mapping(raw.get('datasets')).items():
+        problems += _dataset(section, f'datasets.{key}')
+    for key in ('pixel_opt', 'perceptual_opt'):
+        problems += _misfits(train.get(key), f'train.{key}', usable(LOSS_REGISTRY))
+    problems += _optimizer(train.get('optim_g'), 'train.optim_g')
+    for name, section in _mapping(val.get('metrics')).items():
+        problems += _metric(section, f'val.metrics.{name}')
+    return problems
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}  # anything else is reported where the models are checked
+
+
+def usable(registry: Any) -> dict[str, Callable[..., Any]]:
+    """The components of a registry that our runner can build. BasicSR's own data sets and models cannot be: they take
+    its
+    whole options object, which does not exist here."""
+    components = {name: find(registry, name) for name in names(registry)}
+    if registry in (DATASET_REGISTRY, MODEL_REGISTRY):
+        return {name: c for name, c in components.items() if not c.__module__.startswith('basicsr.')}
+    return components
+
+
+def _misfits(
+    section: Any, key: str, known: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()
+) -> list[Problem]:
+    """Mistakes in a component section.
+
+    Args:
+        section: `type` and arguments; anything but a mapping is left to the models.
+        key: path of the section in the YAML.
+        known: what `type` may name.
+        given: arguments that the program passes itself.
+    """
+    if not isinstance(section, dict):
+        return []
+    name = section.get('type')
+    if not isinstance(name, str) or name not in known:
+        found = 'nothing' if name is None else repr(name)
+        return [Problem(f'{key}.type', found, f'one of: {listing(known, 60)}', nearest(str(name), known))]
+    arguments = {k: v for k, v in section.items() if k != 'type'}
+    taken = [
+        Problem(f'{key}.{k}', repr(arguments.pop(k)), 'no such key: the program passes it')
+        for k in given & arguments.keys()
+    ]
+    return taken + fit_to_signature(known[name], arguments, key=key, given=frozenset(given))[1]
+
+
+def _dataset(section: Any, key: str) -> list[Problem]:
+    if not isinstance(section, dict):
+        return []
+    problems = []
+    if not _PHASE.fullmatch(key.removeprefix('datasets.')):
+        problems.append(Problem(key, 'this key', 'train, or a key that starts with val or test'))
+    loader, arguments = DatasetOptions.split(section)
+    name = loader.get('name')
+    if isinstance(name, str) and not _names_a_folder(name):
+        problems.append(Problem(f'{key}.name', repr(name), _FOLDER_NAME))
+    protocol = loader.get('protocol')
+    if isinstance(protocol, str) and protocol not in _protocols():
+        problems.append(
+            Problem(
+                f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())
+            )
+        )
+    return problems + _misfits(
+        {'type': loader.get('type'), **arguments}, key, usable(DATASET_REGISTRY), {'scale', 'seed'}
+    )
+
+
+def _protocols() -> list[str]:
+    """Benchmarks that this package knows: one file each, which is not opened here."""
+    return sorted(path.stem for path in (Path(__file__).parents[1] / 'protocols').glob('*.yml'))
+
+
+def _metric(section: Any, key: str) -> list[Problem]:
+    if not isinstance(section, dict):
+        return []
+    arguments = {k: v for k, v in section.items() if k != 'better'}
+    problems = _misfits(arguments, key, usable(METRIC_REGISTRY), {'img', 'img2'})
+    better = section.get('better', 'higher')
+    if better not in ('higher', 'lower'):
+        problems.append(Problem(f'{key}.better', repr(better), 'higher or lower'))
+    return problems
+
+
+def _optimizer(section: Any, key: str) -> list[Problem]:
+    """The arguments of torch.optim's class; the base rate must be named, nothing sensible can be assumed for it."""
+    if not isinstance(section, dict):
+        return []
+    problems = _misfits(section, key, {name: getattr(torch.optim, name) for name in _OPTIMIZERS}, {'params'})
+    if 'lr' not in section:
+        problems.append(Problem(f'{key}.lr', 'nothing', 'the base learning rate, above 0'))
+    elif isinstance(section['lr'], int | float) and section['lr'] <= 0:
+        problems.append(Problem(f'{key}.lr', repr(section['lr']), 'above 0'))
+    return problems
+
+
+def _names_a_folder(name: str) -> bool:
+    return bool(name.strip()) and name not in ('.', '..') and not re.search(r'[/\\]', name)
+
+
+def _contradictions(raw: dict[str, Any]) -> list[Problem]:
+    """Mistakes that a field does not show alone: names that must lead somewhere, and keys that must agree."""
+    problems = []
+    name, model_type, val = raw.get('name', 'x'), raw.get('model_type', 'VSRModel'), _mapping(raw.get('val'))
+    if isinstance(name, str) and not _names_a_folder(name):
+        problems.append(Problem('name', repr(name), _FOLDER_NAME))
+    models = sorted({'VSRModel', *usable(MODEL_REGISTRY)})
+    if isinstance(model_type, str) and model_type not in models:
+        wanted = f'one of: {listing(models)}, or a video model of upstream'
+        problems.append(Problem('model_type', repr(model_type), wanted, nearest(model_type, models)))
+    best, metrics = val.get('best_metric'), _mapping(val.get('metrics'))
+    if best is not None and best not in metrics:
+        wanted = f'one of val.metrics: {listing(metrics) or "none"}'
+        problems.append(Problem('val.best_metric', repr(best), wanted, nearest(best, metrics)))
+    if isinstance(raw.get('train'), dict):
+        problems += _training_contradictions(raw['train'], 'train' in _mapping(raw.get('datasets')))
+    return problems
+
+
+def _training_contradictions(train: dict[str, Any], has_data: bool) -> list[Problem]:
+    problems = []
+    if not has_data:
+        problems.append(Problem('datasets.train', 'nothing', 'a data set, since there is a train section'))
+    if train.get('pixel_opt') is None and train.get('perceptual_opt') is None:
+        problems.append(Problem('train', 'neither pixel_opt nor perceptual_opt', 'at least one loss'))
+    try:
+        schedule: Scheduler = TypeAdapter(Scheduler).validate_python(train.get('scheduler'))
+    except ValidationError:
+        return problems  # reported with the fixed sections
+    if isinstance(schedule, CosineAnnealingRestartLR):
+        problems += _as_many('periods', schedule.periods, schedule.restart_weights)
+        total = train.get('total_iter')
+        if isinstance(total, int | float) and sum(schedule.periods) < total:
+            wanted = f'periods that cover total_iter ({total})'
+            problems.append(Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', wanted))
+    elif isinstance(schedule, MultiStepLR):
+        problems += _as_many('restarts', schedule.restarts, schedule.restart_weights)
+    return problems
+
+
+def _as_many(name: str, values: tuple[int, ...], weights: tuple[float, ...]) -> list[Problem]:
+    if len(values) == len(weights):
+        return []
+    return [
+        Problem(
+            'train.scheduler.restart_weights',
+            f'{len(weights)} weights for {len(values)} {name}',
+            f'as many weights as {name}',
+        )
+    ]

@@ -1,0 +1,167 @@
+"""YAML file → base merge → command-line overrides → upstream's words into ours → checked, frozen options."""
+
+import re
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from iart.errors import OptionsError, Problem, nearest
+from iart.options import checks as checking
+from iart.options import overrides as overriding
+from iart.options import upstream
+from iart.options.base import thaw
+from iart.options.schema import Options
+
+
+class Loader(yaml.SafeLoader):
+    """YAML that makes nothing but plain values. ``2e-4`` is a number here (YAML 1.1 wants ``2.0e-4``),
+    and a key that stands twice in one mapping is a mistake."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.problems: list[Problem] = []
+        self._looked_at: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Look at the keys as they were written, before ``<<`` mixes in those of other mappings."""
+        if id(node) not in self._looked_at:
+            self._looked_at.add(id(node))
+            self._look_at_keys(node)
+        super().flatten_mapping(node)
+
+    def _look_at_keys(self, node: yaml.MappingNode) -> None:
+        seen: dict[Hashable, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag not in ('tag:yaml.org,2002:str', 'tag:yaml.org,2002:merge'):
+                self.problems.append(
+                    Problem(f'line {line}', f'{getattr(key, "value", "")!r} as a key', 'a word as a key', 'quote it')
+                )
+            elif key.value in seen:
+                self.problems.append(
+                    Problem(f'line {line}', f'{key.value!r} again, first on line {seen[key.value]}', 'each key once')
+                )
+            else:
+                seen[key.value] = line
+
+
+Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$'), list('-+0123456789')
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists on one line and ``~`` for none, as people write them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True)
+)
+_Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar('tag:yaml.org,2002:null', '~'))
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
+    """Read, complete and check the options of one YAML file. No other file is opened but its ``base``.
+
+    Args:
+        path: YAML file.
+        overrides: what stands after ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
+
+    Raises:
+        OptionsError: every mistake in the file and the overrides, one per line.
+    """
+    path = Path(path)
+    raw, problems = _read_with_base(path)
+    problems += overriding.apply(raw, overrides, parse)
+    raw, notes, found = upstream.normalise(raw)
+    problems += found
+    options, found = checking.check(raw)
+    problems += found
+    if problems or options is None:
+        count = '1 mistake' if len(problems) == 1 else f'{len(problems)} mistakes'
+        raise OptionsError('\n  '.join([f'{path}: {count}', *map(str, problems)]))
+    options._notes = notes
+    return options
+
+
+def dump(options: Options) -> str:
+    """The resolved options as YAML; :func:`load` reads it back to equal options."""
+    return yaml.dump(
+        thaw(options.model_dump()),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+        default_flow_style=False,
+    )
+
+
+def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
+    """The plain value that a YAML text stands for, and the mistakes in its keys.
+
+    Raises:
+        OptionsError: not YAML, or YAML that wants to make an object.
+    """
+    try:
+        loader = Loader(text)
+        return thaw(loader.get_single_data()), loader.problems
+    except RecursionError as error:
+        raise OptionsError(f'{source}: not valid YAML: got an anchor (&) that contains itself') from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise OptionsError(f'{source}: not valid YAML: {" ".join(str(error).split())}') from error
+
+
+def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """The file's mapping laid over that of the file it names as ``base`` (path relative to the file)."""
+    raw, problems = _read(path)
+    base = raw.pop('base', None)
+    if base is None:
+        return merge({}, raw), problems
+    if not isinstance(base, str):
+        return raw, [*problems, Problem('base', repr(base), 'the path of one YAML file, relative to this one')]
+    below, found = _read(path.parent / base)
+    if 'base' in below:
+        found.append(
+            Problem('base', f'{base!r}, which has a base itself', 'a file without a base: inheritance has one level')
+        )
+        below.pop('base')
+    found = [
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.found, p.wanted, p.hint) for p in found
+    ]
+    return merge(merge({}, below), raw), problems + found
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        text = path.read_text(encoding='utf-8')
+    except OSError as error:
+        folder = path.parent if path.parent.is_dir() else Path()
+        hint = nearest(path.name, [file.name for file in folder.glob('*.yml')])
+        raise OptionsError(f'{path}: cannot be read: {error.strerror}{f" ({hint})" if hint else ""}') from error
+    except UnicodeDecodeError as error:
+        raise OptionsError(f'{path}: not a text file: {error}') from error
+    raw, problems = parse(text, path)
+    if not isinstance(raw, dict):
+        raise OptionsError(f'{path}: got {type(raw).__name__}, expected a mapping of keys to values')
+    return raw, problems
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``: mappings merge key by key, lists and everything else replace, ``~`` too. A section
+    that names another ``type`` replaces the whole section below: the arguments of one class are not those of
+        another."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if not isinstance(value, dict):
+            merged[key] = thaw(value)
+        elif isinstance(under, dict) and value.get('type', under.get('type')) == under.get('type'):
+            merged[key] = merge(under, value)
+        else:
+            merged[key] = merge({}, value)
+    return merged

@@ -1,0 +1,248 @@
+"""``iart data check``: is everything there that a run will need, and are the LR frames what they are said to be?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from iart.data.loaders import build_dataset
+from iart.errors import DataError, OptionsError, listing
+from iart.options import Options
+from iart.preparing.frame_checks import Findings, choose, examine
+from iart.preparing.likeness import psnr
+from iart.protocols import Protocol, candidates, get, match
+
+Verdict = Literal['ok', 'note', 'FAILED']
+_USUAL_SAMPLES = 400
+_LISTED = 4
+
+GT_FOLDERS = ('GT', 'HR', 'gt', 'hr', 'val_REDS4_sharp', 'val_sharp', 'sequences', 'vimeo_septuplet/sequences')
+LQ_FOLDERS = (
+    'BIx4',
+    'BDx4',
+    'LR',
+    'lq',
+    'lr',
+    'val_REDS4_sharp_bicubic',
+    'val_sharp_bicubic',
+    'vimeo_septuplet_matlabLRx4/sequences',
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the verdict table."""
+
+    check: str
+    verdict: Verdict
+    found: str
+
+
+@dataclass
+class SetReport:
+    """What was found out about one set of clips."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return all(row.verdict != 'FAILED' for row in self.rows)
+
+    def add(self, check: str, verdict: Verdict | bool, found: str) -> None:
+        self.rows.append(Row(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), found))
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How closely to look.
+
+    Args:
+        deep: decode every frame.
+        samples: frames to decode otherwise, about; spread evenly.
+        partial: some of a protocol's clips are enough.
+        jobs: frames looked at at once.
+    """
+
+    deep: bool = False
+    samples: int = _USUAL_SAMPLES
+    partial: bool = False
+    jobs: int = 1
+
+
+def check_options(options: Options, depth: Depth) -> list[SetReport]:
+    """Every set of clips that the options name, and the files that a run would load."""
+    reports = [
+        check_set(key, dict(section.section), options.scale, section.protocol, depth, seed=options.manual_seed)
+        for key, section in options.datasets.items()
+    ]
+    files = {
+        'path.pretrain_network_g': options.path.pretrain_network_g,
+        'path.resume_state': options.path.resume_state,
+        'network_g.spynet_path': options.network_g.get('spynet_path'),
+    }
+    named = {key: file for key, file in files.items() if file}
+    if named:
+        report = SetReport('weights')
+        for key, file in named.items():
+            there = Path(file).is_file()
+            report.add(key, there, str(file) if there else f'{file}: no such file')
+        reports.append(report)
+    return reports
+
+
+def check_folder(
+    folder: Path, *, protocol: str | None, depth: Depth, scale: int = 4, gt: Path | None = None, lq: Path | None = None
+) -> list[SetReport]:
+    """A benchmark's folder: GT and LR in it are found by their names, or given.
+
+    Raises:
+        DataError: there is no such folder, or GT and LR are not found in it.
+        UserError: there is no such protocol.
+    """
+    known = get(protocol) if protocol else None
+    if not folder.is_dir():
+        raise DataError(f'{folder}: no such folder')
+    wanted = [f'{known.degradation}x{scale}', *LQ_FOLDERS] if known else list(LQ_FOLDERS)
+    gt = gt or _find(folder, GT_FOLDERS, '--gt')
+    lq = lq or _find(folder, wanted, '--lq')
+    centre = known is not None and known.scored == 'centre'
+    section: dict[str, Any] = {
+        'type': 'VideoTestVimeo90KDataset' if centre else 'VideoRecurrentTestDataset',
+        'dataroot_gt': str(gt),
+        'dataroot_lq': str(lq),
+        'io_backend': {'type': 'lmdb' if gt.suffix == '.lmdb' else 'disk'},
+    }
+    if centre:
+        section['num_frame'] = 7
+    return [check_set(str(folder), section, known.scale if known else scale, known.id if known else None, depth)]
+
+
+def _find(folder: Path, names: Mapping[str, Any] | list[str] | tuple[str, ...], option: str) -> Path:
+    for name in names:
+        for ending in ('', '.lmdb'):
+            if (folder / f'{name}{ending}').is_dir():
+                return folder / f'{name}{ending}'
+    raise DataError(f'{folder}: got none of {listing(dict.fromkeys(names))} in it; name the folder with {option}')
+
+
+def check_set(
+    name: str, section: dict[str, Any], scale: int, protocol: str | None, depth: Depth, seed: int = 0
+) -> SetReport:
+    """One data set, as its section of the options names it.
+
+    Args:
+        name: title of the report.
+        section: ``type`` and arguments.
+        protocol: benchmark that the set must be; None: whatever it is.
+    """
+    report = SetReport(name)
+    try:
+        dataset = build_dataset(section, key=name, scale=scale, seed=seed)
+    except (DataError, OptionsError) as error:
+        report.add('clips and frames', False, str(error))
+        return report
+    _listing_row(report, dataset)
+    known = get(protocol) if protocol else None
+    if known is not None or not hasattr(dataset, 'degraded'):
+        _protocol_row(report, dataset, known, depth.partial)
+    if dataset.gt is None:
+        report.add('degradation', 'note', 'there is no ground truth to compare with')
+        return report
+    places = choose(dataset.clips, None if depth.deep else depth.samples)
+    expected = known.degradation if known else None
+    findings = examine(dataset, places, expected=expected, jobs=depth.jobs, title=f'looking at {name}')
+    _pixels_row(report, dataset, findings)
+    if getattr(dataset, 'degraded', None) is not None:
+        report.add('degradation', 'ok', f'{dataset.degraded.kind}, made from GT as it is read')
+        return report
+    _degradation_row(report, findings, expected)
+    _place_rows(report, dataset, findings)
+    return report
+
+
+def _listing_row(report: SetReport, dataset: Any) -> None:
+    clips = dataset.clips
+    counts = [len(c.frames) for c in clips]
+    sizes = sorted({c.size for c in clips})
+    low = listing([f'{w}x{h}' for h, w in sizes], 3)
+    each = str(counts[0]) if len(set(counts)) == 1 else f'{min(counts)} to {max(counts)}'
+    text = f'{len(clips)} clips, {sum(counts)} frames ({each} each), LR {low}'
+    report.figures |= {'clips': len(clips), 'frames': sum(counts)}
+    report.add('clips and frames', 'ok', text + ('' if dataset.gt is None else f', GT {dataset.scale} times that'))
+
+
+def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, partial: bool) -> None:
+    frames = {c.name: len(c.frames) for c in dataset.clips}
+    sizes = {c.name: (c.size[0] * dataset.scale, c.size[1] * dataset.scale) for c in dataset.clips}
+    if known is None:
+        fitting = candidates(frames, sizes)
+        report.add(
+            'protocol',
+            'note',
+            f'none named; fits {listing(m.label for m in fitting)}' if fitting else 'none named, and none fits',
+        )
+        return
+    found = match(known, frames, sizes)
+    report.figures['protocol'] = {'id': known.id, 'match': found.kind}
+    verdict: Verdict = 'ok' if found.kind == 'exact' else 'note' if found.kind == 'partial' and partial else 'FAILED'
+    report.add(f'protocol {known.id}', verdict, found.label if found.kind == 'exact' else found.explanation)
+
+
+def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
+    whole = sum(len(c.frames) for c in dataset.clips)
+    bad = findings.unreadable
+    report.figures |= {'decoded': findings.looked, 'unreadable': len(bad)}
+    if bad:
+        report.add(
+            'pixels', False, f'{len(bad)} of {findings.looked} pairs cannot be read: ' + '; '.join(bad[:_LISTED])
+        )
+    else:
+        report.add('pixels', 'ok', f'{findings.looked} of {whole} pairs decoded')
+
+
+def _degradation_row(report: SetReport, findings: Findings, expected: str | None) -> None:
+    seen = [(at, like) for at, like in findings.seen.items() if at not in findings.moved]
+    if not seen:
+        if findings.looked > len(findings.unreadable):
+            report.add('degradation', 'note', 'cannot be told: no LR frame stands beside its own GT')
+        return
+    labels = findings.labels()
+    usual, count = labels.most_common(1)[0]
+    members = [like for _, like in seen if like.label == usual]
+    worst = max(members, key=lambda like: like.rms)
+    agreement = 'to the bit' if worst.rms == 0 else f'{psnr(worst.rms):.1f} dB or better'
+    shift = worst.shift
+    report.figures['degradation'] = {
+        'labels': dict(labels),
+        'worst_psnr': None if worst.rms == 0 else psnr(worst.rms),
+        'shift': list(shift),
+        'expected': expected,
+    }
+    known = all(like.how == 'known' for _, like in seen)
+    right = known and len(labels) == 1 and (expected is None or usual == expected)
+    text = f'looks like {usual} in {count} of {len(seen)} frames ({agreement})'
+    if any(shift):
+        text += f'; sampling points off by ({shift[0]:+.2f}, {shift[1]:+.2f}) GT pixels (down, right)'
+    if len(labels) > 1:
+        text += '; otherwise ' + listing([f'{label} ({n})' for label, n in labels.most_common()[1:]], _LISTED)
+    report.add('degradation', right, text if right or expected is None else f'{text}, expected {expected}')
+
+
+def _place_rows(report: SetReport, dataset: Any, findings: Findings) -> None:
+    def name(place: tuple[int, int]) -> str:
+        clip = dataset.clips[place[0]]
+        return f'{clip.name}/{clip.frames[place[1]]}'
+
+    looked = len(findings.seen)
+    for check, moved in (('LR beside its own clip', findings.swapped), ('order of frames', findings.reordered)):
+        pairs = [f'LR {name(at)} belongs to GT {name(to)}' for at, to in moved.items()]
+        report.figures[check] = len(pairs)
+        report.add(
+            check,
+            not pairs,
+            f'{len(pairs)} of {looked} frames are elsewhere: {listing(pairs, _LISTED)}'
+            if pairs
+            else f'{looked} frames',
+        )

@@ -1,0 +1,112 @@
+"""LR frames from ground truth: any tree of images, or video files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from iart import log
+from iart.data.frames import file_bytes, find_store
+from iart.data.videos import VideoStore
+from iart.errors import DataError
+from iart.files import Target
+from iart.image import Frame, decode_image, write_png
+from iart.ops.degradation import degrade_uint8, taps
+from iart.preparing.jobs import run_all
+from iart.preparing.listings import check_tree, find_frames
+from iart.video.index import is_video
+
+
+def degrade_data(
+    source: Path, target: Path, *, kind: str, scale: int = 4, jobs: int = 1, compression: int = 3, holes: bool = False
+) -> int:
+    """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
+
+    A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
+    An
+    interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+
+    Args:
+        source: folder with images at any depth, folder of video files, or a video file.
+        kind: ``BI`` or ``BD``.
+        jobs: frames worked on at once.
+        compression: of the PNG files, 0 to 9.
+        holes: accept holes in the numbering of frames.
+
+    Returns:
+        Number of frames written (those of an earlier run not counted).
+
+    Raises:
+        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot
+            be written.
+    """
+    taps(kind, scale)  # says so when there is no such degradation
+    work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
+    _say_what_is_cut(work, scale)
+    settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
+    with Target(target, settings) as begun:
+        left = [(read, place) for read, _, place in work if not (begun.partial / place).is_file()]
+
+        def make(item: tuple[Callable[[], Frame], Path]) -> None:
+            write_png(begun.partial / item[1], degrade_uint8(item[0](), kind, scale), compression)
+
+        run_all(make, left, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(left))
+        begun.finish()
+    return len(left)
+
+
+Work = list[tuple[Callable[[], Frame], tuple[str, tuple[int, int]], Path]]
+"""For each frame: reading it; its name and size; where its LR goes."""
+
+
+def _is_video_source(source: Path) -> bool:
+    if source.is_file():
+        if not is_video(source):
+            raise DataError(f'{source}: got a file, expected a folder of frames, or a video file')
+        return True
+    return source.is_dir() and isinstance(_store_or_none(source), VideoStore)
+
+
+def _store_or_none(source: Path) -> object:
+    try:
+        return find_store(source)
+    except DataError:
+        return None  # what is wrong with it is said where it is read
+
+
+def _from_tree(source: Path, holes: bool, jobs: int) -> Work:
+    files = find_frames(source)
+    sizes = check_tree(source, files, holes=holes, jobs=jobs)
+    places: dict[Path, Path] = {}
+    work: Work = []
+    for file, size in zip(files, sizes, strict=True):
+        place = file.with_suffix('.png')
+        if place in places:
+            raise DataError(
+                f'{source / file} and {source / places[place]}: would both become {place}, expected one file per frame'
+            )
+        places[place] = file
+        path = source / file
+        work.append((lambda path=path: decode_image(file_bytes(path), str(path)), (str(path), size), place))  # type: ignore[misc]
+    return work
+
+
+def _from_videos(source: Path, holes: bool) -> Work:
+    store = VideoStore(source)
+    work: Work = []
+    for clip in store.clips():
+        for frame in store.frames(clip):
+            named = store.where(clip, frame), store.size(clip, frame)
+            work.append((lambda clip=clip, frame=frame: store.read(clip, frame), named, Path(clip) / f'{frame}.png'))  # type: ignore[misc]
+    return work
+
+
+def _say_what_is_cut(work: Work, scale: int) -> None:
+    for _, (name, (h, w)), _ in work:
+        if h < scale or w < scale:
+            raise DataError(f'{name}: got {w}x{h}, expected {scale}x{scale} pixels or more')
+        if h % scale or w % scale:
+            fits = f'{w - w % scale}x{h - h % scale}'
+            log.once(
+                f'{name}: {w}x{h} is no multiple of {scale}; LR is made from its upper left {fits}: cut GT alike '
+                'before pairing them'
+            )
+            return

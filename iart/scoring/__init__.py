@@ -1,0 +1,1 @@
+"""Scoring: clips restored, measured against ground truth, and compared with published figures."""

@@ -1,0 +1,132 @@
+"""``iart test``: from options and a weight file to scores and reports."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from iart import distributed, log
+from iart.archs.builder import build_network
+from iart.errors import OptionsError
+from iart.inference.baselines import bicubic_restore
+from iart.inference.options import PlanOptions
+from iart.inference.restorer import plan_restorer
+from iart.options import DatasetOptions, Options
+from iart.scoring.alignment_views import write_views
+from iart.scoring.benchmark import score
+from iart.scoring.report import NetworkFacts, SetReport, Settings
+from iart.weights import load_weights
+
+REPORT_CLIPS = 4  # of each test set, whose frames a report can show
+
+
+def run_test(
+    options: Options,
+    *,
+    device: torch.device,
+    precision: str = 'fp32',
+    weights: str | None = None,
+    lq: str | None = None,
+    gt: str | None = None,
+    save_frames: bool | None = None,
+    baseline: str | None = None,
+    plan: PlanOptions | None = None,
+    report: bool = False,
+) -> list[SetReport]:
+    """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` where there are none).
+
+    Args:
+        options: network, data sets, metrics.
+        device: where to compute.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        weights: file instead of ``path.pretrain_network_g``.
+        lq, gt: folders instead of ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
+        save_frames: instead of ``val.save_img``.
+        baseline: ``bicubic`` to score that instead of the network.
+        plan: wishes for the memory plan; default: whatever fits, exact ones first.
+        report: keep what a report shows: frames of a few clips at least, and views of the alignment.
+
+    Raises:
+        UserError: options, data or weights do not fit; before anything is restored.
+    """
+    for note in options.notes:
+        log.logger.info(note)
+    sets = _test_sets(options, lq, gt)
+    file = Path(weights or options.path.pretrain_network_g or '')
+    plan = plan or PlanOptions()
+    out = results_folder(options, baseline)
+    network, restore = None, bicubic_restore(options.scale)
+    if baseline:
+        facts = NetworkFacts(type='Bicubic')
+    else:
+        network, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
+        restore = plan_restorer(network, device, precision, plan)
+    reports = score(
+        restore,
+        name=out.name,
+        datasets=sets,
+        settings=Settings(
+            options.val.metrics,
+            options.scale,
+            options.val.flip_seq,
+            options.val.center_frame_only,
+            precision,
+            plan.spill_to,
+        ),
+        network=facts,
+        device=device,
+        out=out,
+        save_frames=options.val.save_img if save_frames is None else save_frames,
+        report_clips=REPORT_CLIPS if report else 0,
+        suffix=options.val.suffix,
+        command=sys.argv,
+    )
+    if report and network is not None and distributed.is_main():
+        for result in reports:
+            write_views(network, result, out / 'alignment', scale=options.scale, device=device)
+    kept = any(result.material.saved for result in reports)
+    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if kept else ''))
+    return reports
+
+
+def results_folder(options: Options, baseline: str | None = None) -> Path:
+    """Where :func:`run_test` writes."""
+    return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
+
+
+def _network(
+    options: Options, file: Path, device: torch.device, precision: str, method: str | None
+) -> tuple[nn.Module, NetworkFacts]:
+    if not file.name:
+        raise OptionsError('path.pretrain_network_g: got nothing, expected a weight file there or with --weights')
+    section = {
+        k: v for k, v in options.network_g.items() if k != 'spynet_path'
+    }  # the weight file holds the flow network too
+    network = build_network(section)
+    load_weights(network, file, options.path.param_key_g or 'params', options.path.strict_load_g)
+    count = sum(p.numel() for p in network.parameters())
+    log.logger.info(f'{section["type"]}, {count:,} weights from {file}, on {device}, {precision}')
+    facts = NetworkFacts(type=section['type'], parameters=count, weights=file, method=method)
+    return network.to(device).eval(), facts
+
+
+def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, DatasetOptions]:
+    """The sets to score, with the folders of the command line put in."""
+    by_kind = [{k: s for k, s in options.datasets.items() if k.startswith(kind)} for kind in ('test', 'val')]
+    sets = by_kind[0] or by_kind[1]
+    if not sets:
+        raise OptionsError('datasets: got no set to score, expected a section test or val')
+    if lq is None and gt is None:
+        return sets
+    if len(sets) > 1:
+        raise OptionsError(f'--lq and --gt: the options have {len(sets)} test sets ({", ".join(sets)}), expected one')
+    ((key, section),) = sets.items()
+    arguments = dict(section.arguments)
+    arguments |= {name: folder for name, folder in (('dataroot_lq', lq), ('dataroot_gt', gt)) if folder is not None}
+    known = arguments.get('dataroot_gt')
+    if known and gt is None and not Path(known).exists():
+        log.logger.info(f'{known} does not exist and no --gt is given: frames are restored, not scored')
+        arguments['dataroot_gt'] = None
+    loader = {k: v for k, v in section.model_dump().items() if k not in section.arguments}
+    return {key: DatasetOptions.model_validate({**loader, **arguments})}

@@ -1,0 +1,1 @@
+"""Training: the trainer, its state, checkpoints, schedules, logs and validation."""

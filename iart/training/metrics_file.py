@@ -1,0 +1,79 @@
+"""metrics.csv: a row ``iter,name,value`` per figure, each of them once, whatever happens to the run."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from iart.files import write_atomically
+from iart.log import logger
+
+Row = tuple[int, str, str]
+_COLUMNS = ['iter', 'name', 'value']
+
+
+class MetricsFile:
+    """Rows are written together as they come, so that a process that is killed leaves all of them or none.
+
+    What cannot be written, because the disk is full, is kept and written with the next rows.
+
+    Args:
+        path: the file; made where there is none.
+        step: the step that the run goes on from: rows of later ones, which a stopped run left, are cut off.
+        validated: whether that step was scored; if not, its scores are cut off, too.
+
+    Raises:
+        OSError: the file cannot be made or cut.
+    """
+
+    def __init__(self, path: Path, *, step: int, validated: bool) -> None:
+        self.path = path
+        kept = [
+            row
+            for row in read(path)
+            if row[0] < step or (row[0] == step and (validated or not row[1].startswith('val/')))
+        ]
+        self.last = [row for row in kept if row[0] == step]
+        """The rows of ``step``."""
+        text = _lines([_COLUMNS, *kept])
+        write_atomically(path, lambda name: Path(name).write_bytes(text))
+        self._file = path.open('ab', buffering=0)
+        self._length, self._waiting = len(text), b''
+
+    def append(self, rows: Iterable[Row]) -> None:
+        self._waiting += _lines(rows)
+        try:
+            if self._file.write(self._waiting) != len(self._waiting):
+                raise OSError('the disk is full')
+        except OSError as error:
+            self._file.truncate(self._length)
+            logger.error(
+                f'{self.path} could not be written: {error.strerror or error}; its rows are kept for the next time'
+            )
+            return
+        self._length, self._waiting = self._length + len(self._waiting), b''
+
+    def sync(self) -> None:
+        """Have the rows on the disk, before a training state that counts on them."""
+        if self._waiting:
+            self.append(())
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> list[Row]:
+    """The whole rows of a metrics file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        rows = list(csv.reader(file))
+    return [(int(row[0]), row[1], row[2]) for row in rows if len(row) == len(_COLUMNS) and row[0].isdigit()]
+
+
+def _lines(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()

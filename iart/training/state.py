@@ -1,0 +1,100 @@
+"""What training changes, taken into a training state and put back from one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from iart import device as devices
+from iart import distributed
+from iart.errors import TrainingError, WeightsError
+from iart.training.guard import all_finite
+
+
+@dataclass
+class Parts:
+    """The parts of a run that have a memory; progress, data and schedules are functions of the step."""
+
+    network: nn.Module
+    ema: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """``params`` and, with an average, ``params_ema``: what a weight file holds."""
+        weights = {'params': self.network.state_dict()}
+        if self.ema is not None:
+            weights['params_ema'] = self.ema.module.state_dict()
+        return weights
+
+    def take(self) -> dict[str, Any]:
+        """Everything as plain containers and tensors; to be called on every rank, since each has its own generators.
+
+        Raises:
+            TrainingError: weights or optimiser hold a NaN or an infinity; the same on every rank.
+        """
+        tensors = [*self.network.parameters(), *(self.ema.parameters() if self.ema is not None else ())]
+        memory = [v for own in self.optimizer.state.values() for v in own.values() if isinstance(v, Tensor)]
+        if not all_finite([*tensors, *memory]):
+            raise TrainingError(
+                'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier '
+                'training states are as they '
+                'were. A lower learning rate or train.grad_clip may help; --auto_resume goes on from the last one'
+            )
+        return {
+            **self.weights(),
+            'optimizer': self.optimizer.state_dict(),
+            'scaler': self.scaler.state_dict(),
+            'generators': distributed.gather(devices.rng_state(self.device)),
+        }
+
+    def update(self) -> None:
+        """Let the optimiser step, unless the scaler finds its gradients infinite, and the average follow."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema is not None:
+            self.ema.update_parameters(self.network)
+
+    def leave_out(self) -> None:
+        """Make ready for the next step without having made this one; the loss scale stays as it is."""
+        self.scaler.update(self.scaler.get_scale())
+
+    def put_back(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`take` was called. What the options say about the optimiser (rate, betas, ...) stays as
+        they say.
+
+        With another number of processes the random generators cannot be put back and stay as they are.
+
+        Raises:
+            WeightsError: the state is of another network or optimiser.
+        """
+        own = [{k: v for k, v in group.items() if k != 'params'} for group in self.optimizer.param_groups]
+        try:
+            self.network.load_state_dict(state['params'])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state.get('params_ema', state['params']))
+            self.optimizer.load_state_dict(state['optimizer'])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(
+                f'training state: it is of another network or optimiser and cannot be continued: {error}\n'
+                '  path.pretrain_network_g with strict_load_g: false starts a new run from the weights that fit'
+            ) from error
+        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(options)
+        if state['scaler']:  # empty where the run so far needed none
+            self.scaler.load_state_dict(state['scaler'])
+        if len(state['generators']) == distributed.world_size():
+            devices.set_rng_state(state['generators'][distributed.rank()], self.device)
+
+
+def build_ema(network: nn.Module, decay: float) -> AveragedModel | None:
+    """The average of the weights, which starts from them as they are; None with ``decay`` 0."""
+    if not decay:
+        return None
+    ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    ema.update_parameters(network)  # the first update is a copy
+    return ema.requires_grad_(False).eval()

@@ -1,0 +1,106 @@
+"""Scoring during training: any number of sets, clips shared out over ranks, and which weights were the best so far."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from iart import distributed, log
+from iart.archs.clip_frames import Clip
+from iart.data.loaders import build_dataset
+from iart.image import to_uint8
+from iart.inference.plan import Plan
+from iart.inference.restorer import PlannedRestorer, plan_restorer
+from iart.options import Options
+from iart.scoring.evaluator import build_metrics, score_set
+from iart.training.progress import Best
+from iart.training.recorder import Recorder
+
+
+class Validator:
+    """Scores every ``datasets.val*`` of the options.
+
+    Clips are restored by a memory plan, as in ``iart test``: a validation that runs out of memory must not end a run of
+        weeks. While
+    an exact plan fits, one is taken, so that the figures of all steps are comparable; when none does, the log says so.
+
+    Args:
+        options: data sets, metrics, and which of them chooses the best weights.
+        device: where to compute.
+        folder: of the experiment; frames go to ``visualization/`` in it when ``val.save_img`` is on.
+
+    Raises:
+        DataError: the data of a set do not fit together.
+    """
+
+    def __init__(self, options: Options, device: torch.device, folder: Path) -> None:
+        self.options, self.val, self.device, self.folder = options, options.val, device, folder
+        sections = {key: section for key, section in options.datasets.items() if key.startswith('val')}
+        self.sets = {
+            section.name or key: build_dataset(section.section, key=f'datasets.{key}', scale=options.scale)
+            for key, section in sections.items()
+        }
+        self.metrics = build_metrics(self.val.metrics)
+        self._restorer: PlannedRestorer | None = None
+
+    def run(self, network: nn.Module, step: int, recorder: Recorder) -> dict[str, float]:
+        """Score ``network``; every rank gets the same figures by name, ``<set>/<metric>``. Empty without sets."""
+        precision = self.options.train.precision if self.options.train else 'fp32'
+        if self._restorer is None or self._restorer.network is not network:  # what a network costs is measured once
+            self._restorer = plan_restorer(network, self.device, precision)
+        figures: dict[str, float] = {}
+        for name, dataset in self.sets.items():
+            samples = _Sampler(self._restorer, self.val.max_images if distributed.is_main() else 0)
+            scores = score_set(
+                samples,
+                dataset,
+                self.metrics,
+                device=self.device,
+                flip_seq=self.val.flip_seq,
+                center_frame_only=self.val.center_frame_only,
+                save_to=self.folder / 'visualization' / name if self.val.save_img else None,
+                suffix=self.val.suffix or str(step),
+                title=f'scoring {name}',
+            )
+            for how in scores.approximations:
+                log.once(
+                    f'{name}: validated by {how}, which is not exact: figures may differ a little from those of '
+                    'whole clips'
+                )
+            figures |= {f'{name}/{metric}': value for metric, value in scores.totals().items()}
+            for number, frame in enumerate(samples.taken):
+                recorder.image(step, f'{name}/{number}', frame)
+        return figures
+
+    def better(self, figures: Mapping[str, float], step: int, best: Best | None) -> Best | None:
+        """The best so far, after these figures: the metric of ``val.best_metric`` on the first set that has it."""
+        metric = self.val.best_metric or next(iter(self.val.metrics), None)
+        name = next((name for name in figures if metric is not None and name.endswith(f'/{metric}')), None)
+        if metric is None or name is None:
+            return best
+        value = figures[name]
+        if best is not None and best['metric'] == name:
+            ahead = value - best['value'] if self.val.higher_is_better(metric) else best['value'] - value
+            if not ahead > 0:
+                return best
+        return {'metric': name, 'value': value, 'step': step}
+
+
+class _Sampler:
+    """Passes frames on and keeps the first few, for TensorBoard."""
+
+    def __init__(self, restore: PlannedRestorer, most: int) -> None:
+        self.restore, self.most = restore, most
+        self.taken: list[np.ndarray] = []
+
+    @property
+    def used(self) -> list[Plan]:
+        return self.restore.used
+
+    def __call__(self, lq: Clip) -> Iterator[Tensor]:
+        for frame in self.restore(lq):
+            if len(self.taken) < self.most:
+                self.taken.append(to_uint8(frame[0]))
+            yield frame

@@ -1,0 +1,72 @@
+"""``iart.upscale``: frames in, frames out."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from iart import device as devices
+from iart.errors import DataError
+from iart.image import Frame, to_tensor, to_uint8
+from iart.inference.options import PlanOptions
+from iart.upscaling.networks import DEFAULT, load
+from iart.upscaling.settings import SEGMENT
+from iart.upscaling.upscaler import Upscaler, cut
+
+
+def upscale(
+    frames: Iterable[Frame],
+    weights: str | Path | nn.Module = DEFAULT,
+    *,
+    key: str = 'params',
+    device: str = 'auto',
+    precision: str = 'fp32',
+    scene_cuts: bool = True,
+    segment: int = SEGMENT,
+    plan: PlanOptions | None = None,
+) -> Iterator[Frame]:
+    """Enlarge frames as they come, in constant memory.
+
+    The network is loaded at once; frames are taken, and results made, when the iterator is asked for them. It reads
+    ahead of its
+    results by a segment.
+
+    Args:
+        frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
+        weights: a weight file, a name of the manifest (fetched if it is not here), or a network (n, t, 3, h, w) → (n,
+            t, 3, s·h, s·w).
+        key: which weights of a ``.pth``: ``params`` or ``params_ema``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        scene_cuts: let nothing of one shot into the next.
+        segment: frames restored at a time; it sees ``plan.chunk_overlap`` more on each side.
+        plan: wishes for the memory plan.
+
+    Returns:
+        An iterator of (s·h, s·w, 3) uint8 RGB, one for each frame.
+
+    Raises:
+        UserError: weights or device are at fault. While it runs, DataError for a frame that is not as the others.
+    """
+    place = devices.choose(device)
+    network = weights.to(place) if isinstance(weights, nn.Module) else load(weights, place, key).network
+    wishes = plan or PlanOptions()
+    upscaler = Upscaler(network, place, precision=precision, plan=wishes)
+    pieces = cut(_checked(frames), _rgb, scene_cuts=scene_cuts, length=segment, overlap=wishes.chunk_overlap)
+    return (to_uint8(rgb) for piece in pieces for _, rgb in upscaler.restore(piece, _rgb))
+
+
+def _rgb(frame: Frame) -> Tensor:
+    return to_tensor(frame)
+
+
+def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
+    shape: tuple[int, ...] | None = None
+    for number, frame in enumerate(frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            raise DataError(f'frame {number}: got {frame.shape} of {frame.dtype}, expected (h, w, 3) of uint8')
+        if shape not in (None, frame.shape):
+            raise DataError(f'frame {number}: got {frame.shape}, expected {shape} as the first one')
+        shape = frame.shape
+        yield frame

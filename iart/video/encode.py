@@ -1,0 +1,207 @@
+"""From restored frames to packets: which encoder, with which settings, the same packets on every run.
+
+Encoders are given a fixed number of threads: some divide the work, and so choose bits, by it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iart.errors import UserError, listing, nearest
+from iart.video.color import Coding
+from iart.video.facts import UNSPECIFIED, Clip, Tags
+from iart.video.options import EncodingOptions
+from iart.video.packets import Encoded
+from iart.video.pictures import depth, is_rgb, subsampling
+
+CODECS = {
+    'h264': 'libx264',
+    'hevc': 'libx265',
+    'av1': 'libsvtav1',
+    'vp9': 'libvpx-vp9',
+    'ffv1': 'ffv1',
+    'prores': 'prores_ks',
+}
+_CRF = {'libx264': 16.0, 'libx265': 18.0, 'libsvtav1': 24.0, 'libvpx-vp9': 22.0}
+_PRESET = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
+_LOSSLESS: dict[str, dict[str, str]] = {
+    'libx264': {'qp': '0'},
+    'libx265': {'x265-params': 'lossless=1'},
+    'libvpx-vp9': {'lossless': '1'},
+    'ffv1': {},
+}
+_FIXED = {
+    'libx265': {'x265-params': 'pools=4:frame-threads=2:log-level=error'},
+    'libsvtav1': {'svtav1-params': 'lp=4'},
+    'libvpx-vp9': {'b': '0', 'row-mt': '1'},
+    'ffv1': {'level': '3', 'slices': '4', 'slicecrc': '1'},
+}
+_THREADS = 4
+_LIMITED, _FULL = 1, 2
+_MATRIX_TAGS = {'BT.709': 1, 'BT.601': 6, 'FCC': 4, 'SMPTE 240M': 7, 'BT.2020': 9}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a clip is encoded.
+
+    Args:
+        codec: FFmpeg's name of the encoder.
+        pix_fmt: pixel format.
+        coding: what its numbers mean.
+        tags: written into the video.
+        height, width: of the frames to encode.
+        options: of the encoder.
+    """
+
+    codec: str
+    pix_fmt: str
+    coding: Coding
+    tags: Tags
+    height: int
+    width: int
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
+    """What suits the clip: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder has them.
+
+    Args:
+        wishes: of the user.
+        clip: the input.
+        size: (h, w) of the frames to encode.
+        suffix: ending of the output.
+
+    Raises:
+        UserError: a codec that is not there, or an option that it does not have.
+    """
+    codec = _codec(wishes.codec or ('vp9' if suffix == '.webm' else 'h264'))
+    options = {**_fixed(codec), **_quality(codec, wishes)}
+    pix_fmt = wishes.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
+    if pix_fmt not in _formats(codec):
+        raise UserError(f'--pix-fmt: {codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
+    if is_rgb(pix_fmt):
+        coding, matrix, full = Coding(clip.coding.matrix, True, depth(pix_fmt)), 0, True
+    else:
+        # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger
+        # frame.
+        was_rgb = is_rgb(clip.pix_fmt)
+        full = clip.coding.full and not was_rgb
+        coding = Coding(clip.coding.matrix, full, depth(pix_fmt))
+        matrix = clip.tags.matrix if clip.tags.matrix not in (0, 3, UNSPECIFIED) else _MATRIX_TAGS[clip.coding.matrix]
+    tags = Tags(matrix, clip.tags.primaries, clip.tags.transfer, _FULL if full else _LIMITED)
+    return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], options)
+
+
+def _codec(name: str) -> str:
+    import av
+
+    codec = CODECS.get(name, name)
+    try:
+        found = av.codec.Codec(codec, 'w')
+    except ValueError as error:  # PyAV's UnknownCodecError
+        raise UserError(
+            f'--codec: this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
+        ) from error
+    if found.type != 'video':
+        raise UserError(f'--codec: {name!r} encodes {found.type}, expected one of {listing(CODECS)}')
+    return codec
+
+
+def _fixed(codec: str) -> dict[str, str]:
+    """What makes an encoder write the same bytes every time."""
+    import torch
+
+    if codec.startswith('libx264') and torch.backends.cpu.get_cpu_capability() == 'AVX512':
+        # Measured: x264's AVX-512 code gives up to four different results in 60 runs on small frames, the rest of it
+        # one in 150.
+        return {'x264-params': 'asm=AVX2,FMA3,LZCNT,BMI1,BMI2'}
+    return _FIXED.get(codec, {})
+
+
+def _quality(codec: str, wishes: EncodingOptions) -> dict[str, str]:
+    options = {}
+    if wishes.lossless:
+        if codec not in _LOSSLESS:
+            known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
+            raise UserError(f'--lossless: {codec} cannot, expected --codec {known}')
+        options.update(_LOSSLESS[codec])
+        if 'x265-params' in options:
+            options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
+    elif wishes.crf is not None and codec not in _CRF:
+        raise UserError(f'--crf: {codec} has no constant quality, expected one of {listing(_CRF)}')
+    elif codec in _CRF:
+        options['crf'] = f'{_CRF[codec] if wishes.crf is None else wishes.crf:g}'
+    if wishes.preset is not None and codec not in _PRESET:
+        raise UserError(f'--preset: {codec} has no presets, expected one of {listing(_PRESET)}')
+    if codec in _PRESET:
+        options['preset'] = wishes.preset or _PRESET[codec]
+    return options
+
+
+def _formats(codec: str) -> list[str]:
+    """The pixel formats of an encoder that frames can be made of; full range is a tag, not a format (``yuvj``)."""
+    import av
+
+    return [
+        f.name
+        for f in av.codec.Codec(codec, 'w').video_formats or ()
+        if f.components and not f.name.endswith('be') and depth(f.name) >= 8
+    ]
+
+
+def _pix_fmt(codec: str, given: str) -> str:
+    """Chroma and depth as given, or as near as the encoder has them; RGB becomes 4:2:0, which every player shows."""
+    wanted = '420' if is_rgb(given) else subsampling(given)
+    bits, known = depth(given), _formats(codec)
+    kinds = {'420': ('420', '422', '444'), '422': ('422', '444', '420'), '444': ('444', '422', '420')}[wanted]
+    deep = [b for b in (10, 12, 16) if b >= bits] + [b for b in (16, 12, 10) if b < bits]
+    endings = ['', *(f'{b}le' for b in (10, 12, 16))] if bits <= 8 else [*(f'{b}le' for b in deep), '']
+    return next((name for kind in kinds for ending in endings if (name := f'yuv{kind}p{ending}') in known), known[0])
+
+
+def add_video_stream(container: Any, encoding: Encoding, clip: Clip) -> Any:
+    """The video stream of an output container, with its encoder not yet opened.
+
+    Raises:
+        ValueError: the container does not take the codec.
+    """
+    stream = container.add_stream(encoding.codec, rate=clip.rate, options=dict(encoding.options))
+    context = stream.codec_context
+    _configure(context, encoding, clip)
+    stream.time_base = clip.time_base
+    return stream
+
+
+def _configure(context: Any, encoding: Encoding, clip: Clip) -> None:
+    context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.pix_fmt
+    context.time_base, context.framerate = clip.time_base, clip.rate
+    context.colorspace, context.color_primaries = encoding.tags.matrix, encoding.tags.primaries
+    context.color_trc, context.color_range = encoding.tags.transfer, encoding.tags.extent
+    context.thread_count = _THREADS
+    if clip.pixel_aspect:
+        context.sample_aspect_ratio = clip.pixel_aspect
+
+
+def encode(frames: Iterable[Any], container: Any, stream: Any) -> Iterator[Encoded]:
+    """The packets of some frames, beginning with a key frame; the encoder is not used again.
+
+    Args:
+        frames: with time stamps, in order.
+        container: one that nothing is written to.
+        stream: what :func:`add_video_stream` added to it.
+    """
+    shown: dict[int, int] = {}
+
+    def packed(packets: Iterable[Any]) -> Iterator[Encoded]:
+        for packet in packets:
+            if packet.size:
+                yield Encoded(packet.pts, shown.pop(packet.pts, 0), packet.is_keyframe, bytes(packet))
+
+    os.environ.setdefault('SVT_LOG', '1')  # SVT-AV1 would tell its settings for every segment
+    container.start_encoding()
+    for frame in frames:
+        shown[frame.pts] = frame.duration or 0
+        yield from packed(stream.encode(frame))
+    yield from packed(stream.encode(None))

@@ -1,0 +1,74 @@
+"""What is known of an input before it is upscaled, whether it is a video or a folder of frames."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from iart.video.color import Coding
+
+HDR = {16: 'PQ', 18: 'HLG'}  # transfer characteristics of ITU-T H.273
+UNSPECIFIED = 2
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Colour tags by their numbers of ITU-T H.273; range as FFmpeg's number (1 limited, 2 full)."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    extent: int = 0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Facts of an input.
+
+    Args:
+        file: the video, or the folder of the frames.
+        height, width: of a frame, in pixels as coded.
+        pix_fmt: as coded.
+        coding: how its numbers mean colours.
+        tags: as found.
+        time_base: unit of time stamps, in seconds.
+        rate: frames per second, as far as known.
+        frames: number of frames that are wanted.
+        first, last: time stamps of the first and the last of them.
+        pixel_aspect: width of a pixel by its height; None: not said.
+        display_matrix: FFmpeg's nine numbers; None: not rotated.
+        begin, stop: the time stamps that are wanted, and that ``begin`` becomes 0; None: everything, time stamps as
+            they are.
+    """
+
+    file: Path
+    height: int
+    width: int
+    pix_fmt: str
+    coding: Coding
+    tags: Tags
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    first: int
+    last: int
+    pixel_aspect: Fraction | None = None
+    display_matrix: tuple[int, ...] | None = None
+    begin: int | None = None
+    stop: int | None = None
+
+    @property
+    def bits(self) -> int:
+        return self.coding.bits
+
+    @property
+    def shift(self) -> int:
+        """What is taken off every time stamp: where a part begins, it is shown at 0."""
+        return self.first if self.begin is not None else 0
+
+    @property
+    def span(self) -> tuple[Fraction, Fraction] | None:
+        """From when to when streams beside the pictures are copied, in seconds; None: all of it."""
+        if self.begin is None and self.stop is None:
+            return None
+        end = (self.stop if self.stop is not None else self.last + 1) * self.time_base
+        return (self.first * self.time_base if self.begin is not None else Fraction(-1 << 40)), end

@@ -1,0 +1,64 @@
+"""Encoded frames in a file of their own: what a finished segment leaves until all are put into one video.
+
+A plain list, not a container: packets come back with exactly the bytes, time stamps and order they went in with,
+    whatever the
+codec. Per packet: pts and duration (units of the stream, int64), number of bytes (uint32), whether decoding can begin
+    here
+(uint8); then the bytes.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from iart.errors import DataError
+from iart.files import write_atomically
+
+_HEAD = struct.Struct('<qqIB')
+
+
+class Encoded(NamedTuple):
+    """One encoded frame; packets stand in the order of decoding."""
+
+    pts: int
+    duration: int
+    is_key: bool
+    content: bytes
+
+
+def write_packets(path: Path, packets: Iterable[Encoded]) -> None:
+    """Write them all, or nothing.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
+
+    def write(name: str) -> None:
+        with open(name, 'wb') as file:
+            for packet in packets:
+                file.write(_HEAD.pack(packet.pts, packet.duration, len(packet.content), packet.is_key))
+                file.write(packet.content)
+
+    write_atomically(path, write)
+
+
+def read_packets(path: Path, *, contents: bool = True) -> Iterator[Encoded]:
+    """The packets of a file; without ``contents`` only what stands before them.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with path.open('rb') as file:
+        while head := file.read(_HEAD.size):
+            if len(head) < _HEAD.size:
+                raise DataError(f'{path}: is cut short; remove it and run the same command again')
+            pts, duration, size, is_key = _HEAD.unpack(head)
+            if contents:
+                content = file.read(size)
+                if len(content) < size:
+                    raise DataError(f'{path}: is cut short; remove it and run the same command again')
+            else:
+                content = b''
+                file.seek(size, 1)
+            yield Encoded(pts, duration, bool(is_key), content)

@@ -1,0 +1,1 @@
+"""What several test files share: small clips, videos, options, result folders and weights."""
