@@ -22,7 +22,7 @@ TEXT
 [[ $# -ge 2 ]] || usage 'wanted: the number of GPUs and an options file'
 processes=$1 options=$2
 shift 2
-[[ $processes =~ ^[1-9][0-9]*$ ]] || usage "NUM_GPU: found '$processes', wanted a whole number from 1 up"
+[[ $processes =~ ^[1-9][0-9]*$ ]] || usage "NUM_GPU: got '$processes', expected a whole number from 1 up"
 [[ -f $options ]] || usage "options file not found: $options"
 
 # The environment that is active; else the one that scripts/setup.sh made. conda's base counts as none:

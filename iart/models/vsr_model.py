@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from iart.archs.flow import comes_with_clip
 from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX
 
@@ -54,7 +55,8 @@ class VSRModel(nn.Module):
         Args:
             batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; where the data set has them,
                 ``flows`` (n, 2, t-1, 2, h, w) to the next frame and back, which take the place of the flow network's,
-                and ``teacher``, of gt's shape, whose loss is multiplied by ``teacher_weight`` (default 1).
+                ``gt_flows``, the same of sets with exact flow, which networks with ``flow: {type: gt}`` take, and
+                ``teacher``, of gt's shape, whose loss is multiplied by ``teacher_weight`` (default 1).
 
         Returns:
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
@@ -67,7 +69,8 @@ class VSRModel(nn.Module):
                 f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
                 'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
-        known = {'flows': batch['flows'].unbind(1)} if 'flows' in batch else {}
+        key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
+        known = {'flows': batch[key].unbind(1)} if key in batch else {}
         output = self.network(batch['lq'], **known)
         targets = {TEACHER_LOSS: batch.get('teacher')}
         parts = {name: loss_of(loss, output, targets.get(name, batch['gt'])) for name, loss in self.losses.items()}
