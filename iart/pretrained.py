@@ -65,6 +65,8 @@ class Weights(BaseModel):
     member_size: int | None = None
     member_sha256: str | None = None
     """None, as the size: the member is the weight file itself"""
+    shipped: bool = False
+    """part of the repository and of the installed package"""
     select: str = ''
     """take only the entries of ``params`` whose names begin so, without that beginning, as safetensors"""
 
@@ -82,6 +84,12 @@ class Manifest(BaseModel):
             if weights.package is not None and weights.package not in self.packages:
                 raise ValueError(f'weights.{name}.package: no package {weights.package!r}')
         return self
+
+
+def place(weights: Weights, root: Path) -> Path:
+    """Return where a weight file belongs: shipped ones come with the package, others are below ``root``."""
+    shipped = Path(__file__).with_name('pretrained_models') / weights.path.name
+    return shipped if weights.shipped and shipped.is_file() else root / weights.path
 
 
 class State(NamedTuple):
@@ -231,7 +239,9 @@ def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
             f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package
         ]
     for weights in map(manifest.weights.__getitem__, names):
-        if weights.package is None:
+        if weights.shipped:
+            lines += [f'  {root / weights.path}  is part of the repository:  git checkout -- {weights.path}']
+        elif weights.package is None:
             digest = (
                 f'sha256 begins with {weights.sha256_prefix}'
                 if weights.sha256_prefix

@@ -30,11 +30,11 @@ def show(manifest: Manifest, names: Sequence[str], root: Path, *, verify: bool) 
         state = check(weights, root) if verify else State('here' if (root / weights.path).is_file() else 'missing')
         fine &= state.word != 'wrong'
         package = manifest.packages.get(weights.package or '')
-        source = (
-            f'from {package.requirement}, {package.licence}'
-            if package
-            else "from the IART authors' release page, by hand"
-        )
+        source = "from the IART authors' release page, by hand"
+        if package:
+            source = f'from {package.requirement}, {package.licence}'
+        elif weights.shipped:
+            source = 'part of this repository'
         size = f', {weights.size:,} bytes' if weights.size else ''
         print(f'{name:<18}{state.word:<8} {weights.path}\n    {weights.about}{size}; {source}')
         if state.detail:

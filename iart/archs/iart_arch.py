@@ -163,7 +163,7 @@ class IART(nn.Module):
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         if flows is not None:
-            flows = pad_to(flows[0], SMALLEST_SIDE), pad_to(flows[1], SMALLEST_SIDE)
+            flows = tuple(pad_to(flow, SMALLEST_SIDE) for flow in flows)
         if store is not None:
             yield from self._stream(clip, store, flows)
             return

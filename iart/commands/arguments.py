@@ -14,9 +14,15 @@ def add_command(
     return parser
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of commands that run an options file on a device."""
-    parser.add_argument('-opt', required=True, metavar='YAML', help='options file')
+def add_run_arguments(parser: argparse.ArgumentParser, without_options: str = '') -> None:
+    """Add the arguments of commands that run an options file on a device.
+
+    Args:
+        parser: of the command.
+        without_options: what happens without an options file; empty where there must be one.
+    """
+    text = f'options file; default: {without_options}' if without_options else 'options file'
+    parser.add_argument('-opt', required=not without_options, metavar='YAML', help=text)
     parser.add_argument(
         '--force_yml',
         nargs='+',
