@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from iart.inference.options import add_plan_arguments, plan_options
-from iart.upscaling.settings import SEGMENT, Settings, parse_fps, parse_time
+from iart.upscaling.settings import DEFAULT_WEIGHTS, SEGMENT, Settings, parse_fps, parse_time
 from iart.video.options import EncodingOptions
 
 _TEXT = 'enlarge a video or a folder of frames with a network'
@@ -28,8 +28,11 @@ def add_commands(commands: Any) -> None:
         metavar='OUTPUT',
         help='video file, or folder of frames; with several inputs a folder of outputs',
     )
-    text = 'weight file, or a name that scripts/download_pretrained.py --list shows (default basicvsr-reds4)'
-    parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
+    text = (
+        'a weight file, or a name that scripts/download_pretrained.py --list shows, such as basicvsr-reds4, which is '
+        f'better and far slower (default {DEFAULT_WEIGHTS}, part of the package)'
+    )
+    parser.add_argument('--weights', metavar='NAME|FILE', default=DEFAULT_WEIGHTS, help=text)
     parser.add_argument(
         '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'
     )

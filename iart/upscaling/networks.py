@@ -13,8 +13,6 @@ from iart.errors import UserError, listing, nearest
 from iart.pretrained import default_root, load_manifest, obtain, place
 from iart.weights import load_weights
 
-DEFAULT = 'basicvsr-reds4'
-
 
 @dataclass(frozen=True)
 class Loaded:
