@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets everything up and runs the tests:  bash scripts/test.sh [--no-venv] [arguments of pytest]
+# Sets everything up and runs the tests:  bash scripts/test.sh [--no-venv] [--long] [arguments of pytest]
+# --long runs the slow tests, too.
 # Tests run side by side, on at most four cores; `-n 0` as an argument runs them one after the other.
 set -euo pipefail
 

@@ -11,18 +11,16 @@ def add_commands(commands: Any) -> None:
     """Add ``test`` to the subparsers of ``iart``."""
     test = add_command(commands, 'test', _test, 'score weights on a benchmark')
     add_run_arguments(test)
-    test.add_argument('--weights', metavar='FILE', help='weight file instead of the one in the options')
-    test.add_argument('--lq', metavar='FOLDER', help='LR clips instead of the ones in the options')
-    test.add_argument('--gt', metavar='FOLDER', help='ground truth instead of the one in the options')
+    test.add_argument('--weights', metavar='FILE', help='weight file, replaces the one in the options')
+    test.add_argument('--lq', metavar='FOLDER', help='LR clips, replace the ones in the options')
+    test.add_argument('--gt', metavar='FOLDER', help='ground truth, replaces the one in the options')
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)'
     )
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
     add_plan_arguments(test)
-    test.add_argument(
-        '--report', action='store_true', help='write a page to look at: report.html in the results folder'
-    )
+    test.add_argument('--report', action='store_true', help='write an HTML page: report.html in the results folder')
 
 
 def _test(arguments: argparse.Namespace) -> None:

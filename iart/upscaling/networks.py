@@ -10,7 +10,8 @@ from iart import files, log
 from iart.archs.builder import build_network
 from iart.archs.recognize import network_section
 from iart.errors import UserError, WeightsError, listing, nearest
-from iart.pretrained import default_root, load_manifest, obtain
+from iart.pretrained import load_manifest, obtain
+from iart.shipped import weights_root
 from iart.weights import load_weights
 
 DEFAULT = 'basicvsr-reds4'
@@ -72,7 +73,7 @@ def find(weights: str | Path) -> Path:
     if str(weights) not in names:
         hint = nearest(str(weights), names) or f'names are {listing(names)}'
         raise UserError(f'--weights: got neither a file nor a name {str(weights)!r}; {hint}')
-    root = default_root()
+    root = weights_root()
     file = root / manifest.weights[str(weights)].path
     if not file.is_file():
         obtain(manifest, [str(weights)], root)
