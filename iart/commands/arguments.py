@@ -8,7 +8,9 @@ from typing import Any
 class Parser(argparse.ArgumentParser):
     """A parser for which ``--auto_resume`` and ``--auto-resume`` are one option, whichever of the two is its name."""
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """Parse as argparse does, after giving every long option the spelling it was added with."""
         return super().parse_known_args(None if args is None else self.spelled(args), namespace)
 
