@@ -45,6 +45,9 @@ def choose(name: str = 'auto', local_rank: int = 0) -> torch.device:
             raise UserError(f'device cuda:{index} was asked for, but there are {torch.cuda.device_count()}')
         device = torch.device('cuda', index)
         torch.cuda.set_device(device)
+        # Its backward pass gives NaN for masks of 64 tokens more than a multiple of 128, and a window has 192 (pytorch
+        # #196678).
+        torch.backends.cuda.enable_cudnn_sdp(False)
     elif device.type == 'mps' and not torch.backends.mps.is_available():
         raise UserError('--device mps: this torch sees no MPS device, expected one, or --device cpu')
     return device
@@ -55,6 +58,33 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == 'fp32':
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def compute_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that matrix products with weights of ``dtype`` are computed in: autocast's, where it is on."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if dtype == torch.float32 and torch.is_autocast_enabled(kind) else dtype
+
+
+def head_multiple(device: torch.device, dtype: torch.dtype) -> int:
+    """Return the number that the channels of an attention head must be a multiple of for the device's fused kernel.
+
+    CUDA's memory-efficient kernel loads 16 bytes at a time. For other heads torch falls back to plain products in
+    float32 of all probabilities, which takes 4 times as long and several times the memory.
+    """
+    return 16 // dtype.itemsize if device.type == 'cuda' else 1
+
+
+def windows_of_attention_backward(device: torch.device) -> int:
+    """Return how many windows at a time the backward pass of attention computes again; 0 where the fused kernel's
+    own is used.
+
+    A CPU's fused kernel has no gradient for the bias; few windows, so that their probabilities stay in the cache.
+    CUDA's sums in an order that changes from run to run, so it is not used in deterministic mode.
+    """
+    if device.type == 'cpu':
+        return 4
+    return 64 if device.type == 'cuda' and torch.are_deterministic_algorithms_enabled() else 0
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:

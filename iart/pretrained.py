@@ -54,6 +54,8 @@ class Weights(BaseModel):
     member_size: int | None = None
     member_sha256: str | None = None
     """None, as the size: the member is the weight file itself"""
+    shipped: bool = False
+    """part of the repository and of the installed package"""
     select: str = ''
     """take only the entries of ``params`` whose names begin so, without that beginning, as safetensors"""
 
@@ -73,6 +75,12 @@ class Manifest(BaseModel):
         return self
 
 
+def place(weights: Weights, root: Path) -> Path:
+    """Return where a weight file belongs: shipped ones come with the package, others are below ``root``."""
+    shipped = Path(__file__).with_name('pretrained_models') / weights.path.name
+    return shipped if weights.shipped and shipped.is_file() else root / weights.path
+
+
 class State(NamedTuple):
     """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or
     wrong.
@@ -88,8 +96,8 @@ def load_manifest(path: Path = MANIFEST) -> Manifest:
 
 
 def check(weights: Weights, root: Path) -> State:
-    """Hold the file at its place under ``root`` against what the manifest knows of it."""
-    path = root / weights.path
+    """Compare the file at its place under ``root`` with what the manifest knows of it."""
+    path = place(weights, root)
     if not path.is_file():
         return State('missing')
     size = path.stat().st_size
@@ -220,7 +228,9 @@ def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
             f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package
         ]
     for weights in map(manifest.weights.__getitem__, names):
-        if weights.package is None:
+        if weights.shipped:
+            lines += [f'  {root / weights.path}  is part of the repository:  git checkout -- {weights.path}']
+        elif weights.package is None:
             digest = (
                 f'sha256 begins with {weights.sha256_prefix}'
                 if weights.sha256_prefix

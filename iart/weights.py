@@ -171,19 +171,41 @@ def released_state_dict(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, Any]) -> None:
+def write_weights(
+    path: str | Path,
+    network: nn.Module,
+    section: Mapping[str, Any],
+    *,
+    half: bool = False,
+    about: Mapping[str, str] | None = None,
+) -> None:
     """Write a network's weights: ``.pth`` in the released layout (key ``params``), or ``.safetensors`` with its
     options.
 
+    Args:
+        path: the file.
+        network: what it holds.
+        section: the network's ``network_g`` section.
+        half: store float32 as float16 (``.safetensors`` only): half the size; :func:`load_weights` gives float32 again.
+        about: metadata (``.safetensors`` only): ``title``, ``description``, ``license``, ``author``, ``date``, ...
+            of the modelspec standard, without its prefix.
+
     Raises:
-        WeightsError: the name has another ending.
+        WeightsError: the name has another ending, or ``.pth`` with ``half`` or ``about``.
     """
     path = Path(path)
     if path.suffix == '.pth':
+        if half or about:
+            raise WeightsError(f'weights: {path.name}: half precision and metadata need a name ending in .safetensors')
         write_atomically(path, lambda p: torch.save({'params': released_state_dict(network)}, p))
     elif path.suffix == '.safetensors':
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        metadata = {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
+        if half:
+            state = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in state.items()}
+        described = {'sai_model_spec': '1.0.0', 'architecture': section.get('type', ''), 'implementation': 'iart'}
+        described |= {'title': path.stem, **(about or {})}
+        metadata = {f'modelspec.{name}': text for name, text in described.items()}
+        metadata |= {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
         write_atomically(path, lambda p: save_file(state, p, metadata))
     else:
         raise WeightsError(f'weights: cannot write {path.name!r}, expected a name ending in .pth or .safetensors')

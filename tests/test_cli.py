@@ -11,6 +11,7 @@ from helpers.tiny import TinyFlow, options, write_clips, write_options
 
 from iart import cli
 from iart.archs.builder import build_network
+from iart.weights import write_weights
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +188,26 @@ def test_spellings_set_the_same_value():
 def test_one_options_file_is_demanded(arguments, capsys):
     assert run(*arguments) == 2
     assert 'YAML' in capsys.readouterr().err
+
+
+def test_scores_any_weights_on_any_clips_without_an_options_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clips(tmp_path, clips=1, frames=2)
+    network = options(tmp_path)['network_g']
+    write_weights(tmp_path / 'own.safetensors', build_network(network), network)
+    assert run('test', '--weights', 'own.safetensors', '--lq', 'LR', '--gt', 'GT', '--device', 'cpu') == 0
+    report = json.loads((tmp_path / 'results' / 'own_GT' / 'report.json').read_text())
+    assert json.dumps(report).count('psnr')
+    assert run('test', '--weights', 'own.safetensors') == 2
+    assert 'got neither -opt nor --lq' in capsys.readouterr().err
+
+
+def test_convert_describes_and_halves(tmp_path, capsys):
+    network = options(tmp_path)['network_g']
+    write_weights(tmp_path / 'own.safetensors', build_network(network), network)
+    assert (
+        run('convert', tmp_path / 'own.safetensors', tmp_path / 'half.safetensors', '--half', '--about', 'title=T') == 0
+    )
+    assert (tmp_path / 'half.safetensors').stat().st_size < (tmp_path / 'own.safetensors').stat().st_size
+    assert run('convert', tmp_path / 'own.safetensors', tmp_path / 'again.safetensors', '--about', 'title') == 2
+    assert "--about: got 'title', expected NAME=TEXT" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows
-from iart.archs.flow import build_flow, pad_to, pair_flows, upsample
+from iart.archs.flow import build_flow, comes_with_clip, pad_to, pair_flows, upsample
 from iart.archs.fusion_backbone import FusionBackbone, Prepared
 from iart.archs.released import study_extras
 from iart.archs.stores import StoreFactory
@@ -60,6 +60,8 @@ class AlignmentStudyNet(nn.Module):
     Raises:
         ValueError: a size that does not fit, naming the argument.
     """
+
+    recurrent = False  # frames are restored from two frames each
 
     def __init__(
         self,
@@ -141,9 +143,13 @@ class AlignmentStudyNet(nn.Module):
             ValueError: ``lq`` is neither.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
+        if flows is None and comes_with_clip(self.spynet) and self.use_neighbour:
+            flows = clip.flows
         height, width = (SCALE * side for side in clip.size)
-        single = self.swin_backbone_1.prepare(clip.padded_size, self.conv_first.weight.device)
-        pair = self.swin_backbone_2.prepare(clip.padded_size, self.conv_first.weight.device)
+        device = self.conv_first.weight.device
+        single, pair = (
+            b.prepare(b.layouts(clip.padded_size, device)) for b in (self.swin_backbone_1, self.swin_backbone_2)
+        )
         frame, feature = clip[0], self._feature(clip[0], single)
         for i in range(len(clip)):
             if i + 1 < len(clip):

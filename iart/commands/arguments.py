@@ -30,6 +30,7 @@ def add_options_file(
     *,
     metavar: str = 'YAML',
     text: str = 'options file, or the name of a shipped one',
+    required: bool = True,
 ) -> None:
     """Add the options file, which is given as ``-opt YAML`` or by itself.
 
@@ -38,8 +39,9 @@ def add_options_file(
         dest: attribute that holds the file.
         metavar: what the help calls it.
         text: what the help says about it.
+        required: whether the command needs one; otherwise its attribute may be missing.
     """
-    either = parser.add_mutually_exclusive_group(required=True)
+    either = parser.add_mutually_exclusive_group(required=required)
     # Without SUPPRESS the empty position would overwrite what -opt gave.
     either.add_argument(dest, nargs='?', default=argparse.SUPPRESS, metavar=metavar, help=text)
     either.add_argument(
@@ -67,9 +69,18 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of commands that run an options file on a device."""
-    add_options_file(parser)
+def add_run_arguments(parser: argparse.ArgumentParser, without_options: str = '') -> None:
+    """Add the arguments of commands that run an options file on a device.
+
+    Args:
+        parser: the parser of a command.
+        without_options: what happens without an options file; empty where one is required.
+    """
+    text = 'options file, or the name of a shipped one'
+    if without_options:
+        add_options_file(parser, text=f'{text}; default: {without_options}', required=False)
+    else:
+        add_options_file(parser, text=text)
     add_force_yml(parser)
     parser.add_argument(
         '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started the processes'

@@ -70,15 +70,19 @@ def show(manifest: 'Manifest', names: Sequence[str], root: Path, *, verify: bool
         root: folder that the manifest's paths are relative to.
         verify: compare sizes and hashes; otherwise only look whether the file exists.
     """
-    from iart.pretrained import State, check
+    from iart.pretrained import State, check, place
 
     fine = True
     for name in names:
         weights = manifest.weights[name]
-        state = check(weights, root) if verify else State('here' if (root / weights.path).is_file() else 'missing')
+        state = check(weights, root) if verify else State('here' if place(weights, root).is_file() else 'missing')
         fine &= state.word != 'wrong'
         package = manifest.packages.get(weights.package or '')
-        source = f'from {package.requirement}, {package.licence}' if package else 'from the release page, by hand'
+        source = "from the authors' release page, by hand"
+        if package:
+            source = f'from {package.requirement}, {package.licence}'
+        elif weights.shipped:
+            source = 'part of this package'
         size = f', {weights.size:,} bytes' if weights.size else ''
         print(f'{name:<18}{state.word:<8} {weights.path}\n    {weights.about}{size}; {source}')
         if state.detail:

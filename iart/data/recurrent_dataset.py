@@ -1,10 +1,11 @@
 """Training sets for recurrent networks: windows of frames, LR and GT, cropped, turned and flipped."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from iart.data import transforms
@@ -22,6 +23,13 @@ ALL_FRAMES = -1
 
 # Clips that BasicSR keeps out of training; with its regrouping REDS' official validation clips are 240 to 269.
 PARTITIONS = {'REDS4': ('000', '011', '015', '020'), 'official': tuple(f'{n:03d}' for n in range(240, 270))}
+
+
+class FlowReader(Protocol):
+    """Where a window's flows come from."""
+
+    def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
+        """Return (directions, t − 1, 2, height, width) flows of t frames, in LR pixels: to the next one, and back."""
 
 
 class RecurrentDataset(Dataset[dict[str, Any]]):
@@ -63,6 +71,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         OptionsError: the options contradict each other.
     """
 
+    exact_flows: FlowReader | None = None
+    """Of sets whose flow is known (:mod:`iart.data.exact_flow_dataset`): items then have ``gt_flows`` too."""
+
     def __init__(
         self,
         *,
@@ -87,7 +98,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
     ) -> None:
         _check_numbers(num_frame, gt_size, scale, interval_list)
-        self.gt = open_store(dataroot_gt, io_backend, cache=cache_data)
+        self.gt = self._open_gt(dataroot_gt, io_backend, cache_data)
         self.degraded: DegradedStore | None = None
         if degradation is not None:
             self.gt = TrimmedStore(self.gt, scale)
@@ -108,6 +119,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         )
         self._check_clips()
         self._items = [(index, start) for index, clip in enumerate(self.clips) for start in self._windows(clip)]
+
+    def _open_gt(self, root: str, io_backend: IoBackend | None, cache: bool) -> FrameStore:
+        return open_store(root, io_backend, cache=cache)
 
     def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
         """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames
@@ -164,6 +178,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
+        if self.exact_flows is not None:
+            item['gt_flows'] = torch.from_numpy(transforms.turn_flows(self.exact_flows.read(clip, chosen, box), turn))
         return item
 
     def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from iart.archs.flow import comes_with_clip
 from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX
 
@@ -54,6 +55,8 @@ class VSRModel(nn.Module):
             batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; ``flows`` (n, 2, t-1, 2, h, w),
                 to the next
                 frame and back, where the data set has them: then the network's own flow network is not asked.
+                    ``gt_flows``, the same
+                of sets with exact flow: taken by networks with ``flow: {type: gt}``.
 
         Returns:
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
@@ -66,7 +69,8 @@ class VSRModel(nn.Module):
                 f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
                 'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
-        known = {'flows': batch['flows'].unbind(1)} if 'flows' in batch else {}
+        key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
+        known = {'flows': batch[key].unbind(1)} if key in batch else {}
         output = self.network(batch['lq'], **known)
         parts = {name: loss_of(loss, output, batch['gt']) for name, loss in self.losses.items()}
         total = sum(parts.values(), start=output.new_zeros(()))

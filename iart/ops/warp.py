@@ -38,8 +38,8 @@ def flow_warp(x: Tensor, flow: Tensor, *, mode: str = 'bilinear', padding: str =
     h, w = x.shape[-2:]
     with torch.autocast(x.device.type, enabled=False):
         place = pixel_grid(h, w, x.device) + flow.float()
-        # In BasicSR's order: divided, not multiplied by the reciprocal, so that networks of both agree to the bit.
-        last = place.new_tensor([max(w - 1, 1), max(h - 1, 1)]).view(2, 1, 1)
-        grid = (2 * place / last - 1).permute(0, 2, 3, 1)
+        # In BasicSR's order: divided, not multiplied by the reciprocal, so that networks of both agree to the bit. By
+        # Python numbers: a tensor of the two would be copied to the device, which waits for it.
+        grid = torch.stack((2 * place[:, 0] / max(w - 1, 1) - 1, 2 * place[:, 1] / max(h - 1, 1) - 1), dim=-1)
         warped = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(x.dtype)

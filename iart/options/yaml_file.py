@@ -78,14 +78,32 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
     """
     path = find_options(path)
     raw, problems = _read_with_base(path)
-    problems += overriding.apply(raw, overrides, parse)
+    return _resolve(raw, problems, overrides, str(path))
+
+
+def resolve(raw: dict[str, Any], overrides: Iterable[str] = (), *, source: str = 'options') -> Options:
+    """Make options of a mapping, as :func:`load` does of a file.
+
+    Args:
+        raw: keys and plain values.
+        overrides: as for :func:`load`.
+        source: what to call the mapping in messages.
+
+    Raises:
+        OptionsError: every mistake, one per line.
+    """
+    return _resolve(merge({}, raw), [], overrides, source)
+
+
+def _resolve(raw: dict[str, Any], problems: list[Problem], overrides: Iterable[str], source: str) -> Options:
+    problems = problems + overriding.apply(raw, overrides, parse)
     raw, notes, found = upstream.normalise(raw)
     problems += found
     options, found = checking.check(raw)
     problems += found
     if problems or options is None:
         count = '1 mistake' if len(problems) == 1 else f'{len(problems)} mistakes'
-        raise OptionsError('\n  '.join([f'{path}: {count}', *map(str, problems)]))
+        raise OptionsError('\n  '.join([f'{source}: {count}', *map(str, problems)]))
     options._notes = notes
     return options
 
