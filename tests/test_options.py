@@ -307,3 +307,12 @@ def test_every_key_is_explained() -> None:
     rows = [line for line in reference().splitlines() if line.startswith('| `')]
     assert rows
     assert not [row for row in rows if row.endswith('|  |')]
+
+
+def test_a_teacher_needs_its_outputs_and_its_loss(tmp_path: Path) -> None:
+    for key, value in (
+        ('train:teacher_opt', '{type: CharbonnierLoss}'),
+        ('datasets:train:dataroot_teacher', 'folder'),
+    ):
+        with pytest.raises(OptionsError, match='both, or neither'):
+            load_text(tmp_path, TRAINING, f'{key}={value}')
