@@ -18,7 +18,7 @@ from helpers.tiny import NETWORK
 from helpers.upscale_clips import Enlarge, look, texture, tiny_weights, write
 
 import iart
-from iart import pretrained
+from iart import shipped
 from iart.archs.builder import build_network
 from iart.archs.recognize import network_section, recognize
 from iart.cli import main
@@ -293,17 +293,17 @@ def test_a_name_is_fetched_where_it_belongs(tmp_path, monkeypatch):
         shutil.copy(tiny_weights(tmp_path), root / manifest.weights[names[0]].path)
 
     monkeypatch.setattr(networks, 'obtain', obtain)
-    monkeypatch.setattr(networks, 'default_root', lambda: tmp_path / 'root')
+    monkeypatch.setattr(networks, 'weights_root', lambda: tmp_path / 'root')
     for _ in range(2):
         assert networks.find('basicvsr-reds4').name == 'BasicVSR_REDS4.pth'
     assert fetched == ['basicvsr-reds4']
 
 
 def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
-    assert (pretrained.default_root() / 'pyproject.toml').is_file()
-    monkeypatch.setattr(pretrained, '_CHECKOUT', tmp_path)
+    assert (shipped.weights_root() / 'pyproject.toml').is_file()
+    monkeypatch.setattr(shipped, 'ROOT', tmp_path)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    assert pretrained.default_root() == tmp_path / 'cache' / 'iart'
+    assert shipped.weights_root() == tmp_path / 'cache' / 'iart'
 
 
 @pytest.mark.parametrize(

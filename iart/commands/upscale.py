@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
         metavar='OUTPUT',
         help='video file, or folder of frames; with several inputs a folder of outputs',
     )
-    text = 'weight file, or a name that scripts/download_pretrained.py --list shows (default basicvsr-reds4)'
+    text = 'weight file, or a name that iart weights --list shows (default basicvsr-reds4)'
     parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
     parser.add_argument(
         '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'

@@ -10,7 +10,8 @@ from iart import files, log
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
 from iart.errors import SettingError, listing, nearest
-from iart.pretrained import default_root, load_manifest, obtain, place
+from iart.pretrained import load_manifest, obtain, place
+from iart.shipped import weights_root
 from iart.weights import load_weights
 
 DEFAULT = 'basicvsr-reds4'
@@ -66,7 +67,7 @@ def find(weights: str | Path) -> Path:
     if str(weights) not in names:
         hint = nearest(str(weights), names) or f'names are {listing(names)}'
         raise SettingError('weights', f'got neither a file nor a name {str(weights)!r}; {hint}')
-    root = default_root()
+    root = weights_root()
     file = place(manifest.weights[str(weights)], root)
     if not file.is_file():
         obtain(manifest, [str(weights)], root)
