@@ -1,6 +1,5 @@
 """The network that comes with the package: as the manifest says, described, small, and better than bicubic."""
 
-import ast
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +66,3 @@ def mean_psnr(frames: list[image.Frame], gt: list[image.Frame]) -> float:
 def test_an_installed_package_has_it_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, 'ROOT', tmp_path / 'iart' / '_shipped')
     assert pretrained.place(SHIPPED, tmp_path / 'cache') == shipped.ROOT / SHIPPED.path
-
-
-def test_the_wheel_takes_it_along(repository: Path) -> None:
-    patterns = ast.parse((repository / 'setup.py').read_text(encoding='utf-8'))
-    texts = [
-        node.value for node in ast.walk(patterns) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    taken = {path for text in texts if '*' in text for path in repository.glob(text)}
-    assert {repository / SHIPPED.path, (repository / SHIPPED.path).with_suffix('.md')} <= taken
