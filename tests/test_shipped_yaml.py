@@ -7,7 +7,7 @@ import pytest
 from iart.options import dump, load
 
 OPTIONS = Path(__file__).resolve().parents[1] / 'options'
-# A study file names rows, flows and seeds; the options that its rows share begin with an underscore (tests/test_study.py).
+# A study file names rows and seeds; the options that its rows share begin with an underscore (tests/test_study.py).
 FILES = sorted(p for p in OPTIONS.rglob('*.yml') if p.parent.name != 'study' or p.stem.startswith('_'))
 
 

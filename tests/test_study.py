@@ -110,7 +110,7 @@ def test_rows_side_by_side_in_processes(study):
         ({'rows': ['implict']}, "rows: got 'implict'.*did you mean 'implicit'"),
         ({'seeds': []}, 'expected one of each at least'),
         ({'flows': ['spynet']}, 'spynet_path: got nothing'),
-        ({'options': 'nowhere.yml'}, r'nowhere\.yml: cannot be read'),
+        ({'options': 'nowhere.yml'}, r'nowhere\.yml: no such file'),
     ],
 )
 def test_mistakes_in_a_study_file_are_named(study, changes, message):
