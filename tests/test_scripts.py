@@ -19,6 +19,7 @@ TOP_LEVEL = {
         'dist_train.sh',
         'requirements.txt',
         'setup.py',
+        'MANIFEST.in',
         'pyproject.toml',
     ),
     *('README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),
@@ -141,8 +142,8 @@ def test_set_up_refuses_unknown_arguments(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ((), 'wanted: the number of GPUs and an options file'),
-        (('2',), 'wanted: the number of GPUs and an options file'),
+        ((), 'expected the number of GPUs and an options file'),
+        (('2',), 'expected the number of GPUs and an options file'),
         (('two', 'setup.py'), "NUM_GPU: got 'two'"),
         (('0', 'setup.py'), "NUM_GPU: got '0'"),
         (('2', 'options/nothing.yml'), 'options file not found: options/nothing.yml'),

@@ -13,7 +13,7 @@ from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairs import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, check_teacher, choose_clips, pair_clips
 from iart.data.store import Box, check_size
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
@@ -38,14 +38,14 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: it shows window
     ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
     ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
-    'frames': list[str]}``, float32 RGB in [0, 1].
+    'frames': list[str]}``, float32 RGB in [0, 1]; with ``flow_cache`` also ``'flows': (2, t-1, 2, h, w)`` in LR pixels,
+    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt.
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
         dataroot_lq: the same of the LR frames; None with ``degradation``.
         degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may
-            have
-            any size (rows and columns beyond a multiple of ``scale`` are not used).
+            have any size (rows and columns beyond a multiple of ``scale`` are not used).
         num_frame: length of a window; -1: all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
@@ -60,9 +60,10 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         flip_sequence: append the window backwards, which doubles its length.
         cache_data: keep the encoded frames in the memory of each worker.
         flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by
-            the flow network with
-            these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and given to the network,
-            cropped and turned with the frames. Its own flow network then takes no part in training.
+            the flow network with these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and
+            given to the network, cropped and turned with the frames. Its own flow network then has no part in training.
+        dataroot_teacher: folder of clip folders with what a better network makes of the LR frames, of GT's size, named
+            like GT: an additional target, for ``train.teacher_opt``.
         scale: GT size divided by LR size.
         seed: see above.
 
@@ -94,6 +95,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         flip_sequence: bool = False,
         cache_data: bool = False,
         flow_cache: FlowCacheOptions | None = None,
+        dataroot_teacher: str | None = None,
         scale: int = 4,
         seed: int = 0,
     ) -> None:
@@ -109,6 +111,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
         self.num_frame, self.gt_size, self.scale, self.seed = num_frame, gt_size, scale, seed
         self.interval_list = tuple(interval_list)
+        self.teacher = open_store(dataroot_teacher, cache=cache_data) if dataroot_teacher else None
+        if self.teacher is not None:
+            check_teacher(self.teacher, self.clips, self.scale)
         self.flow_cache = flow_cache
         self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
         self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = (
@@ -178,6 +183,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
+        if self.teacher is not None:
+            target = transforms.turn_frames(self._read_large(self.teacher, clip, chosen, box), turn)
+            item['teacher'] = to_tensor(transforms.mirror(target) if self.flip_sequence else target)
         if self.exact_flows is not None:
             item['gt_flows'] = torch.from_numpy(transforms.turn_flows(self.exact_flows.read(clip, chosen, box), turn))
         return item
@@ -187,10 +195,14 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
             return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
-        large = clip.size[0] * self.scale, clip.size[1] * self.scale
         lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-        gt = [self.gt.read_crop(clip.name, clip.gt_frames[i], box.times(self.scale), large) for i in chosen]
-        return np.stack(lq), np.stack(gt)
+        return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
+
+    def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
+        """The same squares of frames of GT's size."""
+        size = clip.size[0] * self.scale, clip.size[1] * self.scale
+        place = box.times(self.scale)
+        return np.stack([store.read_crop(clip.name, clip.gt_frames[i], place, size) for i in chosen])
 
 
 def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:

@@ -77,6 +77,11 @@ class TrainOptions(Section):
     """Pixel loss: `type` (e.g. `CharbonnierLoss`) and its arguments."""
     perceptual_opt: Component | None = None
     """Perceptual loss, beside or instead of the pixel loss: `type` (`PerceptualLoss`) and its arguments."""
+    teacher_opt: Component | None = None
+    """Loss against the outputs of a better network, which `dataroot_teacher` of the training set names: `type` (e.g.
+    `CharbonnierLoss`) and its arguments, among them `loss_weight`."""
+    teacher_fade: Annotated[float, Field(ge=0, le=1)] = 0.33
+    """Share of `total_iter`, at its end, over which the weight of `teacher_opt` falls to zero; 0: it never falls."""
     precision: Literal['fp32', 'fp16', 'bf16'] = 'fp32'
     """Number format under autocast; fp16 scales the loss. Flow and grids are float32 under each of them."""
     accumulate: Positive = 1
