@@ -98,6 +98,11 @@ def gathers_samples(device: torch.device) -> bool:
     return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
 
 
+def fuses_optimizer(device: torch.device) -> bool:
+    """Whether the optimizer is to update all weights in a few launches."""
+    return device.type == 'cuda'
+
+
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
     return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
