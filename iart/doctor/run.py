@@ -86,13 +86,14 @@ def _check(name: str, device: str) -> Result:
     from iart.doctor import gpu_checks
     from iart.errors import UserError
 
+    check = gpu_checks.CHECKS[name][0]
     try:
         place = devices.choose(device)
     except UserError as error:
         return Result('wrong', str(error), 'see above')
     if devices.shares_host_memory(place):
         return Result('skipped', 'torch sees no GPU here')
-    return gpu_checks.CHECKS[name][0](place)
+    return check(place)
 
 
 if __name__ == '__main__':
