@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
 FILES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = (
-    {'errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'log'},
+    {'errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'image_header', 'log'},
     {'options', 'ops', 'weights', 'pretrained', 'protocols', 'video'},
     {'alignments'},
     {'archs', 'losses', 'metrics', 'data'},

@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
     )
     text = f'frames restored, encoded and kept at a time (default {SEGMENT}); it sees --chunk-overlap more on each side'
     part.add_argument('--segment', type=int, metavar='FRAMES', default=SEGMENT, help=text)
-    part.add_argument('--fps', metavar='RATE', default='25', help='of a folder of frames (default 25)')
+    part.add_argument('--fps', metavar='RATE', help='of frames without times: a folder (default 25), raw H.264, ...')
     part.add_argument(
         '--progressive', action='store_true', help='take a video that is tagged interlaced for whole frames'
     )
@@ -81,7 +81,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         compare=arguments.compare,
         scene_cuts=arguments.scene_cuts == 'on',
         segment=arguments.segment,
-        fps=parse_fps(arguments.fps),
+        fps=parse_fps(arguments.fps) if arguments.fps else None,
         progressive=arguments.progressive,
         overwrite=arguments.overwrite,
         restart=arguments.restart,

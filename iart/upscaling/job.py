@@ -71,7 +71,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
 
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Encoding | None, Companions]:
     check_free(job.output, overwrite=settings.overwrite)
-    clip = sources.examine(job.source, settings)
+    clip = sources.examine(job.source, settings, upright=not job.is_video)
     if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
         raise UserError(
             f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=17"'
@@ -95,6 +95,8 @@ def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companion
         options = ' '.join(f'{k}={v}' for k, v in encoding.options.items() if k in ('crf', 'qp', 'lossless', 'preset'))
         into = f'{encoding.width}×{encoding.height}, {encoding.codec} {encoding.pix_fmt} {options}'.rstrip()
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
+    for note in clip.notes:
+        log.logger.warning(f'{clip.file}: {note}')
     if clip.tags.transfer in HDR:
         log.logger.info(
             f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '

@@ -24,7 +24,8 @@ class Settings:
         compare: bicubic on the left, the network on the right.
         scene_cuts: propagation restarts at cuts.
         segment: frames that are restored, encoded and kept at a time.
-        fps: of folders of frames.
+        fps: frames per second of folders of frames and of videos whose frames have no times; None: FPS, or what the
+            video states.
         progressive: take interlaced frames for whole ones.
         overwrite: replace an output that is there.
         restart: throw finished segments of a former run away.
@@ -39,7 +40,7 @@ class Settings:
     compare: bool = False
     scene_cuts: bool = True
     segment: int = SEGMENT
-    fps: Fraction = FPS
+    fps: Fraction | None = None
     progressive: bool = False
     overwrite: bool = False
     restart: bool = False
@@ -56,7 +57,7 @@ class Settings:
             raise UserError(f'--preview: got {self.preview}, expected 1 frame or more')
         if self.segment < 1:
             raise UserError(f'--segment: got {self.segment}, expected 1 frame or more')
-        if self.fps <= 0:
+        if self.fps is not None and self.fps <= 0:
             raise UserError(f'--fps: got {self.fps}, expected more than 0')
 
     @property

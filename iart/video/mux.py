@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 from iart import log
 from iart.errors import UserError
 from iart.video import pyav
+from iart.video.container import opened, picture_stream
 from iart.video.encode import Encoding, add_video_stream
 from iart.video.facts import Clip
-from iart.video.index import opened
 from iart.video.packets import Encoded, read_packets
 
 _FORMATS = {'.mkv': 'matroska', '.mov': 'mov', '.webm': 'webm'}
@@ -51,7 +51,7 @@ def companions(clip: Clip, encoding: Encoding, suffix: str) -> Companions:
         return Companions((), ())
     kept, left_out = list[int](), list[str]()
     with opened(clip.file) as source:
-        pictures = source.streams.video[0].index
+        pictures = picture_stream(source, clip.file).index
         for stream in source.streams:
             if stream.index == pictures or (
                 stream.type == 'data' and source.chapters()
@@ -174,7 +174,7 @@ class _Sink:
 def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
     """Metadata and chapters."""
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
-    ours = source.streams.video[0]
+    ours = picture_stream(source, clip.file)
     video.metadata.update({k: v for k, v in ours.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
     video.disposition = pyav.disposition(ours)
     chapters = pyav.chapters(source)
