@@ -20,8 +20,10 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
+from iart.shipped import ROOT
 
 SUFFIX = 'iart'
+_BASICSR_REQUIREMENT = ROOT / 'scripts' / 'requirements-basicsr.txt'
 
 
 def _import_basicsr() -> Any:
@@ -40,7 +42,7 @@ def _import_basicsr() -> Any:
         if error.name != 'basicsr':
             raise
         raise UserError(
-            'BasicSR is not installed: run  pip install --no-deps -r scripts/requirements-basicsr.txt'
+            f'BasicSR is not installed: run  iart setup  (pip install --no-deps -r {_BASICSR_REQUIREMENT})'
         ) from error
 
 

@@ -5,6 +5,7 @@ Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': 
 """
 
 import json
+import os
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from iart import log
 from iart.errors import WeightsError, listing
 from iart.files import write_atomically
+from iart.shipped import weights_root
 
 _OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
 
@@ -96,11 +98,7 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
     Raises:
         WeightsError: missing file, unreadable file, or no weights under ``key``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(
-            f'weights: {path} does not exist; python scripts/download_pretrained.py --list shows what can be fetched'
-        )
+    path = _locate(path)
     if path.suffix == '.safetensors':
         try:
             with safe_open(path, 'pt') as file:
@@ -110,6 +108,15 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
     else:
         content = read_torch(path)
     return {name.removeprefix('module.'): tensor for name, tensor in _pick(content, key, path).items()}
+
+
+def _locate(path: str | Path) -> Path:
+    """The file itself, or the one that ``iart weights`` fetched for an installed package."""
+    path = Path(os.path.expandvars(os.path.expanduser(path)))
+    for place in (path, weights_root() / path):
+        if place.is_file():
+            return place
+    raise WeightsError(f'weights: {path} does not exist; iart weights --list shows what can be fetched')
 
 
 def read_torch(path: Path) -> Any:

@@ -17,13 +17,26 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'iart'
 LAYERS = (
-    ('errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'log'),
+    (
+        'errors',
+        'version',
+        'shipped',
+        'settings_fields',
+        'files',
+        'registry',
+        'device',
+        'memory',
+        'distributed',
+        'image',
+        'log',
+    ),
     ('options', 'ops', 'weights', 'pretrained', 'protocols', 'video'),
     ('alignments',),
     ('archs', 'losses', 'metrics', 'data'),
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
     ('training', 'reporting'),
+    ('study',),
     ('commands',),
     ('cli', '__main__'),
 )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets everything up and runs the tests:
-#   bash scripts/test.sh [--no-venv] [--locked | --latest | --lowest] [arguments of pytest]
-# The first four are those of scripts/setup.sh.
+#   bash scripts/test.sh [--no-venv] [--locked | --latest | --lowest] [--long] [arguments of pytest]
+# The first four are those of scripts/setup.sh; --long runs the slow tests, too.
 # Tests run side by side, on at most four cores; `-n 0` as an argument runs them one after the other.
 set -euo pipefail
 

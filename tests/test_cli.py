@@ -160,6 +160,36 @@ def test_report_in_one_command(tmp_path, capsys):
     assert 'Traceback' not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('command', 'spellings'),
+    [
+        ('check', (['{o}'], ['-opt', '{o}'], ['--opt', '{o}'], ['-opt={o}'], ['{o}', '--force-yml', 'scale=4'])),
+        ('train', (['-opt', '{o}'], ['{o}'], ['{o}', '--auto_resume'], ['--auto-resume', '-opt', '{o}'])),
+        ('test', (['-opt', '{o}'], ['{o}'], ['{o}', '--save_frames'], ['{o}', '--spill_to', 'x', '--chunk_overlap=2'])),
+        ('estimate', (['{o}'], ['-opt', '{o}', '--force_yml', 'scale=4'])),
+        ('data check', (['{o}'], ['-opt', '{o}'], ['{o}', '--force-yml', 'a:b=c_d'])),
+        ('convert', (['IN', 'OUT', '-opt', '{o}'], ['IN', 'OUT', '--opt', '{o}'])),
+    ],
+)
+def test_every_spelling_of_an_argument_is_understood(command, spellings):
+    for arguments in spellings:
+        parsed = cli._parser().parse_args([*command.split(), *(a.replace('{o}', 'x.yml') for a in arguments)])
+        assert 'x.yml' in (getattr(parsed, 'opt', None), getattr(parsed, 'what', None)), arguments
+
+
+def test_spellings_set_the_same_value():
+    for auto in ('--auto_resume', '--auto-resume'):
+        assert cli._parser().parse_args(['train', 'x.yml', auto]).auto_resume is True
+    for save, value in (('--save_frames', True), ('--no-save-frames', False), ('--no_save_frames', False)):
+        assert cli._parser().parse_args(['test', 'x.yml', save]).save_frames is value
+
+
+@pytest.mark.parametrize('arguments', [['check'], ['train', '--debug'], ['test', '-opt', 'a.yml', 'b.yml']])
+def test_one_options_file_is_demanded(arguments, capsys):
+    assert run(*arguments) == 2
+    assert 'YAML' in capsys.readouterr().err
+
+
 def test_scores_any_weights_on_any_clips_without_an_options_file(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_clips(tmp_path, clips=1, frames=2)

@@ -19,6 +19,7 @@ TOP_LEVEL = {
         'dist_train.sh',
         'requirements.txt',
         'setup.py',
+        'MANIFEST.in',
         'pyproject.toml',
     ),
     *('README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),

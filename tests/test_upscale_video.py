@@ -244,7 +244,7 @@ def test_other_codecs(rich, tmp_path, codec):
 
 def test_scale_is_checked_against_the_network(rich, tmp_path):
     jobs = find_jobs([str(rich)], tmp_path / 'out.mp4')
-    with pytest.raises(UserError, match=r'--scale 2: this network enlarges by 4'):
+    with pytest.raises(UserError, match='scale: got 2, but this network enlarges by 4'):
         run(jobs, Loaded(Enlarge(), '', ''), CPU, Settings(), scale=2)
 
 

@@ -126,7 +126,7 @@ def test_damaged_files_are_named(tmp_path, content, name):
 
 
 def test_a_missing_file_names_the_remedy(tmp_path):
-    with pytest.raises(WeightsError, match=r'does not exist.*download_pretrained'):
+    with pytest.raises(WeightsError, match=r'does not exist.*iart weights'):
         iart.load_weights(small('target'), tmp_path / 'none.pth')
 
 

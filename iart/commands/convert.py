@@ -15,8 +15,9 @@ def add_commands(commands: Any) -> None:
     convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
     convert.add_argument(
         '-opt',
+        '--opt',
         metavar='YAML',
-        help='options of the network; default: the ones in the file, else told by its names and shapes',
+        help='options of the network; default: the ones in the file, else inferred from its names and shapes',
     )
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
     convert.add_argument('--half', action='store_true', help='store float16: half the size (.safetensors only)')

@@ -19,20 +19,18 @@ def add_commands(commands: Any) -> None:
     test.add_argument(
         '--weights',
         metavar='NAME|FILE',
-        help='weights instead of the ones in the options: a file, or a name that scripts/download_pretrained.py --list '
-        'shows; default without options: that of iart upscale',
+        help='weights, replace the ones in the options: a file, or a name that iart weights --list shows; default '
+        'without options: that of iart upscale',
     )
-    test.add_argument('--lq', metavar='FOLDER', help='LR clips instead of the ones in the options')
-    test.add_argument('--gt', metavar='FOLDER', help='ground truth instead of the one in the options')
+    test.add_argument('--lq', metavar='FOLDER', help='LR clips, replace the ones in the options')
+    test.add_argument('--gt', metavar='FOLDER', help='ground truth, replaces the one in the options')
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)'
     )
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
     add_plan_arguments(test)
-    test.add_argument(
-        '--report', action='store_true', help='write a page to look at: report.html in the results folder'
-    )
+    test.add_argument('--report', action='store_true', help='write an HTML page: report.html in the results folder')
 
 
 def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str | None]':
@@ -45,21 +43,21 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
     from iart.options import load, resolve
     from iart.upscaling.networks import DEFAULT, find
 
-    if arguments.opt:
-        return load(arguments.opt, arguments.force_yml), arguments.weights and str(find(arguments.weights))
+    if (file := getattr(arguments, 'opt', None)) is not None:
+        return load(file, arguments.force_yml), arguments.weights and str(find(arguments.weights))
     if not arguments.lq:
         raise UserError(
             'iart test: got neither -opt nor --lq, expected an options file, or LR clips (and --gt to score)'
         )
     name = arguments.weights or DEFAULT
-    file = find(name)
+    weights = find(name)
     metrics = {
         kind: {'type': f'calculate_{kind}', 'crop_border': 0, 'test_y_channel': True} for kind in ('psnr', 'ssim')
     }
     clips = Path(arguments.gt or arguments.lq)
     content = {
         'name': f'{Path(name).stem}_{clips.resolve().name}',
-        'network_g': require_section(file),
+        'network_g': require_section(weights),
         'datasets': {
             'test': {
                 'type': 'VideoRecurrentTestDataset',
@@ -71,7 +69,7 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
         },
         'val': {'metrics': metrics},
     }
-    return resolve(content, arguments.force_yml, source='iart test'), str(file)
+    return resolve(content, arguments.force_yml, source='iart test'), str(weights)
 
 
 def _test(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iart.errors import DataError
 from iart.image import IMAGE_SUFFIXES, image_size, natural_key, read_image
-from iart.upscaling.settings import Settings
+from iart.upscaling.settings import FPS, Settings
 from iart.video.color import Coding
 from iart.video.facts import Clip, Tags
 from iart.video.pictures import Shown, Still
@@ -38,7 +38,8 @@ def examine(source: Frames, settings: Settings) -> Clip:
             f'{source.folder}: got no frames, expected images ({", ".join(IMAGE_SUFFIXES)}) or a video file'
         )
     height, width = image_size(source.files[0])
-    unit = 1 / settings.fps
+    rate = settings.fps or FPS
+    unit = 1 / rate
     begin = 0 if settings.start is None else -(-settings.start // unit)
     stop = len(source.files) if settings.end is None else min(len(source.files), int(-(-settings.end // unit)))
     if settings.preview is not None:
@@ -56,7 +57,7 @@ def examine(source: Frames, settings: Settings) -> Clip:
         coding=Coding('BT.709', False, 8),
         tags=Tags(),
         time_base=Fraction(unit),
-        rate=settings.fps,
+        rate=rate,
         frames=stop - int(begin),
         first=int(begin),
         last=stop - 1,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iart import log
-from iart.errors import DataError, UserError
+from iart.errors import DataError, SettingError, UserError
 from iart.inference.options import EXACT, PlanOptions
 from iart.upscaling import sources
 from iart.upscaling.networks import Loaded
@@ -46,9 +46,9 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
         loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare
     )
     if scale is not None and scale != upscaler.scale:
-        raise UserError(
-            f'--scale {scale}: this network enlarges by {upscaler.scale}, expected --scale {upscaler.scale} or '
-            'other --weights'
+        raise SettingError(
+            'scale',
+            f'got {scale}, but this network enlarges by {upscaler.scale}, expected {upscaler.scale} or other weights',
         )
     if len(jobs) > 1 and not settings.overwrite:
         for job in (job for job in jobs if job.output.exists()):

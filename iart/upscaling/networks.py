@@ -9,8 +9,9 @@ from torch import nn
 from iart import files, log
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
-from iart.errors import UserError, listing, nearest
-from iart.pretrained import default_root, load_manifest, obtain, place
+from iart.errors import SettingError, listing, nearest
+from iart.pretrained import load_manifest, obtain, place
+from iart.shipped import weights_root
 from iart.weights import load_weights
 
 DEFAULT = 'basicvsr-reds4'
@@ -65,8 +66,8 @@ def find(weights: str | Path) -> Path:
     names = [name for name, entry in manifest.weights.items() if not name.startswith('spynet')]
     if str(weights) not in names:
         hint = nearest(str(weights), names) or f'names are {listing(names)}'
-        raise UserError(f'--weights: got neither a file nor a name {str(weights)!r}; {hint}')
-    root = default_root()
+        raise SettingError('weights', f'got neither a file nor a name {str(weights)!r}; {hint}')
+    root = weights_root()
     file = place(manifest.weights[str(weights)], root)
     if not file.is_file():
         obtain(manifest, [str(weights)], root)

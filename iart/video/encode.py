@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iart.errors import UserError, listing, nearest
+from iart.errors import SettingError, listing, nearest
 from iart.video.color import Coding
 from iart.video.facts import UNSPECIFIED, Clip, Tags
 from iart.video.options import EncodingOptions
@@ -74,13 +74,13 @@ def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], 
         suffix: ending of the output.
 
     Raises:
-        UserError: a codec that is not there, or an option that it does not have.
+        SettingError: a codec that does not exist, or an option that it does not have.
     """
     codec = _codec(wishes.codec or ('vp9' if suffix == '.webm' else 'h264'))
     options = {**_fixed(codec), **_quality(codec, wishes)}
     pix_fmt = wishes.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
     if pix_fmt not in _formats(codec):
-        raise UserError(f'--pix-fmt: {codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
+        raise SettingError('pix_fmt', f'{codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
     if is_rgb(pix_fmt):
         coding, matrix, full = Coding(clip.coding.matrix, True, depth(pix_fmt)), 0, True
     else:
@@ -101,11 +101,11 @@ def _codec(name: str) -> str:
     try:
         found = av.codec.Codec(codec, 'w')
     except ValueError as error:  # PyAV's UnknownCodecError
-        raise UserError(
-            f'--codec: this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
+        raise SettingError(
+            'codec', f'this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
         ) from error
     if found.type != 'video':
-        raise UserError(f'--codec: {name!r} encodes {found.type}, expected one of {listing(CODECS)}')
+        raise SettingError('codec', f'{name!r} encodes {found.type}, expected one of {listing(CODECS)}')
     return codec
 
 
@@ -125,16 +125,16 @@ def _quality(codec: str, wishes: EncodingOptions) -> dict[str, str]:
     if wishes.lossless:
         if codec not in _LOSSLESS:
             known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
-            raise UserError(f'--lossless: {codec} cannot, expected --codec {known}')
+            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {known}')
         options.update(_LOSSLESS[codec])
         if 'x265-params' in options:
             options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
     elif wishes.crf is not None and codec not in _CRF:
-        raise UserError(f'--crf: {codec} has no constant quality, expected one of {listing(_CRF)}')
+        raise SettingError('crf', f'{codec} has no constant quality, expected one of {listing(_CRF)}')
     elif codec in _CRF:
         options['crf'] = f'{_CRF[codec] if wishes.crf is None else wishes.crf:g}'
     if wishes.preset is not None and codec not in _PRESET:
-        raise UserError(f'--preset: {codec} has no presets, expected one of {listing(_PRESET)}')
+        raise SettingError('preset', f'{codec} has no presets, expected one of {listing(_PRESET)}')
     if codec in _PRESET:
         options['preset'] = wishes.preset or _PRESET[codec]
     return options
