@@ -36,6 +36,7 @@ LAYERS = (
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
     ('training', 'reporting'),
+    ('study',),
     ('commands',),
     ('cli', '__main__'),
 )
