@@ -19,10 +19,10 @@ TEXT
     exit 2
 }
 
-[[ $# -ge 2 ]] || usage 'wanted: the number of GPUs and an options file'
+[[ $# -ge 2 ]] || usage 'expected the number of GPUs and an options file'
 processes=$1 options=$2
 shift 2
-[[ $processes =~ ^[1-9][0-9]*$ ]] || usage "NUM_GPU: found '$processes', wanted a whole number from 1 up"
+[[ $processes =~ ^[1-9][0-9]*$ ]] || usage "NUM_GPU: got '$processes', expected a whole number from 1 up"
 [[ -f $options ]] || usage "options file not found: $options"
 
 # The environment that is active; else the one that scripts/setup.sh made. conda's base counts as none:
@@ -38,7 +38,7 @@ elif [[ -x $root/.venv/bin/python ]]; then
 fi
 
 nodes=${NNODES:-1} restarts=${MAX_RESTARTS:-3}
-[[ $restarts =~ ^[0-9]+$ ]] || usage "MAX_RESTARTS: found '$restarts', wanted a whole number from 0 up"
+[[ $restarts =~ ^[0-9]+$ ]] || usage "MAX_RESTARTS: got '$restarts', expected a whole number from 0 up"
 if [[ $nodes == 1 && -z ${MASTER_PORT:-} ]]; then
     meeting=(--standalone)
 else

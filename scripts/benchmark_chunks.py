@@ -4,7 +4,7 @@
 
 FOLDER holds the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks), whose
 weights
-scripts/download_pretrained.py brings (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the
+`iart weights` fetches (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the
 last columns say how
 much longer it took than one pass, and how much less memory it is expected to need.
 """

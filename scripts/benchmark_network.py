@@ -279,10 +279,9 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     channels = backbones['ours'].norm.normalized_shape[0]
     x = torch.rand(1, 3, channels, height, width, device=device, requires_grad=True)
     runs: dict[str, Callable[[], Any]] = {'reference, blocks': partial(backbones['reference'], x)}
+    layouts = backbones['ours'].layouts((1, height, width), device)
     for policy in ('none', 'mlp', 'blocks', 'backbones'):
-        runs[f'ours, {policy}'] = partial(
-            backbones['ours'], x, backbones['ours'].prepare((1, height, width), device, policy)
-        )
+        runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare(layouts, policy))
     rows = []
     for name, run in runs.items():
         with Allocations() as allocations:

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Sets everything up and runs the tests:  bash scripts/test.sh [--no-venv] [arguments of pytest]
+# Sets everything up and runs the tests:
+#   bash scripts/test.sh [--no-venv] [--locked | --latest | --lowest] [--long] [arguments of pytest]
+# The first four are those of scripts/setup.sh; --long runs the slow tests, too.
 # Tests run side by side, on at most four cores; `-n 0` as an argument runs them one after the other.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 setup=(--dev)
-if [[ ${1:-} == --no-venv ]]; then
+while [[ ${1:-} =~ ^--(no-venv|locked|latest|lowest)$ ]]; do
+    setup+=("$1")
+    [[ $1 != --no-venv ]] || python=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}/bin/python
     shift
-    setup+=(--no-venv)
-    python=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}/bin/python
-fi
+done
 bash scripts/setup.sh "${setup[@]}"
 
 # Each worker computes small tensors: more threads would only be in each other's way.

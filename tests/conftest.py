@@ -8,6 +8,22 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--long', action='store_true', help='run the slow tests, too')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line('markers', 'long: runs with --long only')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption('--long'):
+        return
+    for item in items:
+        if item.get_closest_marker('long'):
+            item.add_marker(pytest.mark.skip(reason='slow: bash scripts/test.sh --long'))
+
+
 @pytest.fixture(scope='session', autouse=True)
 def _few_threads() -> None:
     """Tests may run side by side; small tensors gain nothing from more threads."""

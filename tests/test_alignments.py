@@ -320,7 +320,7 @@ def test_mistakes_in_the_options_of_the_network_are_answered(changes, message, t
 def test_given_flow_replaces_the_estimator():
     network = build_network({'type': 'IART', **NETWORK, 'flow': {'type': 'gt'}}).eval()
     lq, flow = torch.rand(1, 3, 3, 16, 18), torch.rand(1, 2, 2, 16, 18)
-    with torch.no_grad(), pytest.raises(UserError, match='expected a data set that delivers it'):
+    with torch.no_grad(), pytest.raises(UserError, match='expected a data set that has it'):
         network(lq)
     with torch.no_grad():
         assert (network(lq, (flow, flow)) - network(lq, (flow * 0, flow * 0))).abs().max() > 0

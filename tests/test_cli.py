@@ -11,6 +11,7 @@ from helpers.tiny import TinyFlow, options, write_clips, write_options
 
 from iart import cli
 from iart.archs.builder import build_network
+from iart.weights import write_weights
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,56 @@ def test_report_in_one_command(tmp_path, capsys):
     assert run('report', results / 'tiny_bicubic', results / 'tiny', '--clips', '1') == 0
     assert (results / 'tiny_bicubic_vs_tiny' / 'report.html').is_file()
     assert 'Traceback' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('command', 'spellings'),
+    [
+        ('check', (['{o}'], ['-opt', '{o}'], ['--opt', '{o}'], ['-opt={o}'], ['{o}', '--force-yml', 'scale=4'])),
+        ('train', (['-opt', '{o}'], ['{o}'], ['{o}', '--auto_resume'], ['--auto-resume', '-opt', '{o}'])),
+        ('test', (['-opt', '{o}'], ['{o}'], ['{o}', '--save_frames'], ['{o}', '--spill_to', 'x', '--chunk_overlap=2'])),
+        ('estimate', (['{o}'], ['-opt', '{o}', '--force_yml', 'scale=4'])),
+        ('data check', (['{o}'], ['-opt', '{o}'], ['{o}', '--force-yml', 'a:b=c_d'])),
+        ('convert', (['IN', 'OUT', '-opt', '{o}'], ['IN', 'OUT', '--opt', '{o}'])),
+    ],
+)
+def test_every_spelling_of_an_argument_is_understood(command, spellings):
+    for arguments in spellings:
+        parsed = cli._parser().parse_args([*command.split(), *(a.replace('{o}', 'x.yml') for a in arguments)])
+        assert 'x.yml' in (getattr(parsed, 'opt', None), getattr(parsed, 'what', None)), arguments
+
+
+def test_spellings_set_the_same_value():
+    for auto in ('--auto_resume', '--auto-resume'):
+        assert cli._parser().parse_args(['train', 'x.yml', auto]).auto_resume is True
+    for save, value in (('--save_frames', True), ('--no-save-frames', False), ('--no_save_frames', False)):
+        assert cli._parser().parse_args(['test', 'x.yml', save]).save_frames is value
+
+
+@pytest.mark.parametrize('arguments', [['check'], ['train', '--debug'], ['test', '-opt', 'a.yml', 'b.yml']])
+def test_one_options_file_is_demanded(arguments, capsys):
+    assert run(*arguments) == 2
+    assert 'YAML' in capsys.readouterr().err
+
+
+def test_scores_any_weights_on_any_clips_without_an_options_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clips(tmp_path, clips=1, frames=2)
+    network = options(tmp_path)['network_g']
+    write_weights(tmp_path / 'own.safetensors', build_network(network), network)
+    assert run('test', '--weights', 'own.safetensors', '--lq', 'LR', '--gt', 'GT', '--device', 'cpu') == 0
+    report = json.loads((tmp_path / 'results' / 'own_GT' / 'report.json').read_text())
+    assert json.dumps(report).count('psnr')
+    assert run('test', '--weights', 'own.safetensors') == 2
+    assert 'got neither -opt nor --lq' in capsys.readouterr().err
+
+
+def test_convert_describes_and_halves(tmp_path, capsys):
+    network = options(tmp_path)['network_g']
+    write_weights(tmp_path / 'own.safetensors', build_network(network), network)
+    assert (
+        run('convert', tmp_path / 'own.safetensors', tmp_path / 'half.safetensors', '--half', '--about', 'title=T') == 0
+    )
+    assert (tmp_path / 'half.safetensors').stat().st_size < (tmp_path / 'own.safetensors').stat().st_size
+    assert run('convert', tmp_path / 'own.safetensors', tmp_path / 'again.safetensors', '--about', 'title') == 2
+    assert "--about: got 'title', expected NAME=TEXT" in capsys.readouterr().err

@@ -217,3 +217,13 @@ def test_held_out_clips_only(reds):
         REDSRecurrentDataset(**reds, num_frame=2, gt_size=16, val_partition='REDS4', clips=['000'])
     with pytest.raises(OptionsError):
         REDSRecurrentDataset(**reds, num_frame=2, gt_size=3)
+
+
+def test_a_teacher_is_cropped_and_turned_with_the_ground_truth(reds, tmp_path):
+    options = {**reds, 'num_frame': 2, 'gt_size': 16, 'use_hflip': True, 'use_rot': True, 'flip_sequence': True}
+    same = VideoClipDataset(**options, dataroot_teacher=reds['dataroot_gt'])
+    for position in range(4):
+        item = same[(1, position)]
+        assert torch.equal(item['teacher'], item['gt'])
+    with pytest.raises(DataError, match=r'dataroot_teacher .*does not fit'):
+        VideoClipDataset(**options, dataroot_teacher=reds['dataroot_lq'])

@@ -6,12 +6,12 @@ import io
 import zipfile
 from pathlib import Path
 
-import download_pretrained as script
 import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from iart import files, pretrained
+from iart import cli, files, pretrained
+from iart.commands import weights as script
 from iart.errors import DataError, UserError
 from iart.pretrained import Manifest
 
@@ -156,7 +156,9 @@ def test_a_stopped_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_unknown_name_is_a_mistake_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert script.main(['iart-red-n6']) == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(['weights', 'iart-red-n6'])
+    assert stop.value.code == 2
     assert "did you mean 'iart-reds-n6'?" in capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ from iart.image import (
     to_uint8,
     write_png,
 )
-from iart.image_header import ImageHeader, read_deep, read_header
+from iart.video.stills import ImageHeader, read_deep, read_header
 
 
 @pytest.fixture

@@ -106,11 +106,11 @@ def test_the_plan_says_what_it_expects():
 @pytest.mark.parametrize(
     ('wrong', 'wanted'),
     [
-        ({'kind': 'gpu'}, '--plan'),
-        ({'chunk': 0}, '--chunk'),
-        ({'chunk_overlap': -1}, '--chunk-overlap'),
-        ({'tile': 20}, '--tile'),
-        ({'tile_overlap': 3}, '--tile-overlap'),
+        ({'kind': 'gpu'}, 'kind: got'),
+        ({'chunk': 0}, 'chunk: got 0'),
+        ({'chunk_overlap': -1}, 'chunk_overlap: got -1'),
+        ({'tile': 20}, 'tile: got 20'),
+        ({'tile_overlap': 3}, 'tile_overlap: got 3'),
         ({'tile': 32, 'tile_overlap': 24}, 'at most half of the tile, 16'),
     ],
 )
@@ -127,7 +127,7 @@ def test_options_from_the_command_line(tmp_path):
         f'--plan tiles --tile 96 --tile-overlap 8 --chunk 9 --half-features --spill-to {tmp_path}'.split()
     )
     assert plan_options(given) == PlanOptions('tiles', chunk=9, tile=96, tile_overlap=8, half=True, spill_to=tmp_path)
-    with pytest.raises(UserError, match='no folder'):
+    with pytest.raises(UserError, match=r'--spill-to: .* is no folder'):
         plan_options(parser.parse_args(['--spill-to', str(tmp_path / 'nowhere')]))
 
 

@@ -3,23 +3,13 @@ not.
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / 'iart'
+from draw_architecture import LAYER_OF, PACKAGE, ROOT, WAYS, component, component_imports, draw, imported
+
 FILES = sorted(PACKAGE.rglob('*.py'))
-LAYERS = (
-    {'errors', 'version', 'files', 'registry', 'device', 'memory', 'distributed', 'image', 'image_header', 'log'},
-    {'options', 'ops', 'weights', 'pretrained', 'protocols', 'video'},
-    {'alignments'},
-    {'archs', 'losses', 'metrics', 'data'},
-    {'models', 'inference'},
-    {'scoring', 'preparing', 'upscaling'},
-    {'training', 'reporting'},
-    {'commands'},
-    {'cli', '__main__'},
-)
-LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 80
 
@@ -34,34 +24,6 @@ def check_each(find_mistakes: Callable[[Path], list[str]]) -> None:
         f'iart/{path.relative_to(PACKAGE).as_posix()}: {mistake}' for path in FILES for mistake in find_mistakes(path)
     ]
     assert not rows, '\n'.join(['', *rows])
-
-
-def component(path: Path) -> str:
-    """The folder or top-level module of ``iart`` that a file belongs to; '' for ``iart/__init__.py``."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return '' if first == '__init__.py' else first.removesuffix('.py')
-
-
-def imported(module: ast.Module, package: tuple[str, ...] = ('iart',)) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of every import, wherever it stands: in functions and under TYPE_CHECKING too.
-
-    Args:
-        module: the parsed file.
-        package: dotted name of the package that the file is in, for relative imports.
-    """
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            base = '.'.join([*above, *([node.module] if node.module else [])])
-            yield from ((node.lineno, f'{base}.{alias.name}') for alias in node.names)
-        elif (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func).endswith('import_module')
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            yield node.lineno, str(node.args[0].value)
 
 
 def package_of(path: Path) -> tuple[str, ...]:
@@ -195,3 +157,14 @@ device = 'cuda'
 def test_no_module_is_named_utils() -> None:
     names = [p.relative_to(PACKAGE).as_posix() for p in FILES]
     assert [n for n in names if {'utils', 'utils.py', 'util.py', 'helpers.py', 'misc.py'} & set(n.split('/'))] == []
+
+
+def test_the_drawing_of_the_architecture_is_up_to_date():
+    drawn = (ROOT / 'docs' / 'images' / 'architecture.svg').read_text(encoding='utf-8')
+    assert draw(component_imports()) == drawn, 'run  python scripts/draw_architecture.py'
+
+
+def test_the_ways_of_the_data_are_imports():
+    imports = component_imports()
+    steps = [(name, own, target) for name, (_, stops) in WAYS.items() for own, target in pairwise(stops)]
+    assert [step for step in steps if step[2] not in imports[step[1]]] == []

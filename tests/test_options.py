@@ -273,7 +273,7 @@ def test_not_a_mapping(tmp_path: Path, text: str) -> None:
 
 def test_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     write(tmp_path, TRAINING)
-    with pytest.raises(OptionsError, match=r"y\.yml: cannot be read: .*did you mean 'x\.yml'"):
+    with pytest.raises(OptionsError, match=r"y\.yml: no such file.*did you mean 'x\.yml'"):
         load(tmp_path / 'y.yml')
 
 
@@ -307,3 +307,12 @@ def test_every_key_is_explained() -> None:
     rows = [line for line in reference().splitlines() if line.startswith('| `')]
     assert rows
     assert not [row for row in rows if row.endswith('|  |')]
+
+
+def test_a_teacher_needs_its_outputs_and_its_loss(tmp_path: Path) -> None:
+    for key, value in (
+        ('train:teacher_opt', '{type: CharbonnierLoss}'),
+        ('datasets:train:dataroot_teacher', 'folder'),
+    ):
+        with pytest.raises(OptionsError, match='both, or neither'):
+            load_text(tmp_path, TRAINING, f'{key}={value}')

@@ -7,7 +7,7 @@ import torch
 
 from iart.models.vsr_model import flow_is_frozen
 from iart.options import CosineAnnealingRestartLR, MultiStepLR, TrueCosineAnnealingLR
-from iart.training.schedules import lr_at
+from iart.training.schedules import lr_at, teacher_weight
 
 
 def test_cosine_is_torchs():
@@ -60,3 +60,9 @@ def test_warm_up_rises_linearly():
 @pytest.mark.parametrize(('fix_flow', 'frozen'), [(0, [False, False]), (-1, [True, True]), (5, [True, False])])
 def test_flow_rests(fix_flow, frozen):
     assert [flow_is_frozen(step, fix_flow) for step in (4, 5)] == frozen
+
+
+def test_the_teacher_fades_over_the_end_of_the_run():
+    weights = [teacher_weight(step, 90, 1 / 3) for step in (0, 59, 60, 75, 89)]
+    assert weights == pytest.approx([1, 1, 1, 0.5, 1 / 30])
+    assert teacher_weight(89, 90, 0) == 1

@@ -204,3 +204,20 @@ def test_a_training_run_needs_its_sections(root):
     path.write_text(__import__('yaml').safe_dump(content))
     with pytest.raises(OptionsError, match='train'):
         Trainer(load(path), device=CPU)
+
+
+def test_a_teacher_is_a_second_target_that_fades(tmp_path):
+    write_clips(tmp_path)
+    path = write_options(
+        tmp_path,
+        datasets__train__dataroot_teacher=str(tmp_path / 'GT'),
+        train__teacher_opt={'type': 'CharbonnierLoss', 'loss_weight': 0.5},
+        train__teacher_fade=1.0,
+    )
+    trainer = Trainer(load(path), device=CPU)
+    trainer.fit()
+    ratio = trainer.losses['l_teacher'] / trainer.losses['l_pix']
+    assert ratio == pytest.approx(0.5 / 4, rel=1e-5), 'the last of 4 steps: a quarter of the weight'
+    assert trainer.losses['loss'] == pytest.approx(
+        float(trainer.losses['l_pix'] + trainer.losses['l_teacher']), rel=1e-6
+    )

@@ -1,5 +1,6 @@
 """``iart upscale``: folders of frames, several inputs, weights by name, bad inputs, and the Python function."""
 
+import argparse
 import errno
 import itertools
 import logging
@@ -17,15 +18,18 @@ from helpers.tiny import NETWORK
 from helpers.upscale_clips import Enlarge, look, texture, tiny_weights, write
 
 import iart
-from iart import pretrained
+from iart import shipped
 from iart.archs.builder import build_network
 from iart.archs.recognize import network_section, recognize
 from iart.cli import main
+from iart.commands import upscale
 from iart.errors import DataError, UserError
 from iart.image import read_image, write_png
+from iart.inference.options import PlanOptions
 from iart.upscaling import networks
-from iart.upscaling.settings import parse_fps, parse_time
+from iart.upscaling.settings import Settings, parse_fps, parse_time
 from iart.upscaling.sources import find_jobs
+from iart.video.options import EncodingOptions
 from iart.weights import write_weights
 
 
@@ -237,13 +241,14 @@ def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
         (['--pix-fmt', 'pal8'], "libx264 has no 'pal8', expected one of"),
         (['--codec', 'ffv1', '--crf', '3'], 'ffv1 has no constant quality'),
         (['--codec', 'prores', '--lossless'], 'prores_ks cannot'),
-        (['--lossless', '--crf', '3'], 'got both'),
+        (['--lossless', '--crf', '3'], '--crf: got 3 and lossless'),
         (['--preset', 'fastest'], 'libx264 refuses 88×72 pixels'),
         (['--start', '1h'], "--start: got '1h', expected a time such as"),
-        (['--start', '2', '--end', '1'], 'expected an end after the start'),
-        (['--preview', '0'], 'expected 1 frame or more'),
-        (['--segment', '0'], 'expected 1 frame or more'),
-        (['--scale', '3'], 'this network enlarges by 4'),
+        (['--start', '2', '--end', '1'], '--end: got 1 s, expected more than the start, 2 s'),
+        (['--preview', '0'], '--preview: got 0, expected 1 frame or more'),
+        (['--precision', 'fp8'], "invalid choice: 'fp8'"),
+        (['--segment', '0'], '--segment: got 0, expected 1 frame or more'),
+        (['--scale', '3'], '--scale: got 3, but this network enlarges by 4'),
     ],
 )
 def test_bad_options(tmp_path, enlarge, capsys, video, options, message):
@@ -288,17 +293,17 @@ def test_a_name_is_fetched_where_it_belongs(tmp_path, monkeypatch):
         shutil.copy(tiny_weights(tmp_path), root / manifest.weights[names[0]].path)
 
     monkeypatch.setattr(networks, 'obtain', obtain)
-    monkeypatch.setattr(networks, 'default_root', lambda: tmp_path / 'root')
+    monkeypatch.setattr(networks, 'weights_root', lambda: tmp_path / 'root')
     for _ in range(2):
         assert networks.find('basicvsr-reds4').name == 'BasicVSR_REDS4.pth'
     assert fetched == ['basicvsr-reds4']
 
 
 def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
-    assert (pretrained.default_root() / 'pyproject.toml').is_file()
-    monkeypatch.setattr(pretrained, '_CHECKOUT', tmp_path)
+    assert (shipped.weights_root() / 'pyproject.toml').is_file()
+    monkeypatch.setattr(shipped, 'ROOT', tmp_path)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    assert pretrained.default_root() == tmp_path / 'cache' / 'iart'
+    assert shipped.weights_root() == tmp_path / 'cache' / 'iart'
 
 
 @pytest.mark.parametrize(
@@ -343,9 +348,9 @@ def test_python_names_the_frame(frames, message):
 
 
 def test_times_and_rates():
-    assert parse_time('00:01:30.5', '') == parse_time('1:30.5', '') == parse_time('90.5', '') == Fraction(181, 2)
+    assert parse_time('00:01:30.5') == parse_time('1:30.5') == parse_time('90.5') == Fraction(181, 2)
     assert parse_fps('30000/1001') == Fraction(30000, 1001)
-    with pytest.raises(UserError, match='--fps'):
+    with pytest.raises(UserError, match="got 'fast', expected a rate"):
         parse_fps('fast')
 
 
@@ -353,3 +358,19 @@ def test_times_and_rates():
 def _forget_handlers():
     yield
     logging.getLogger('iart').handlers.clear()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'precision'),
+    [([], 'fp32'), (['--fp16'], 'fp16'), (['--bf16'], 'bf16'), (['--precision', 'fp16'], 'fp16')],
+)
+def test_the_command_line_gives_every_setting(arguments, precision):
+    """What the command line does not say is the dataclass's own default."""
+    parser = argparse.ArgumentParser()
+    upscale.add_commands(parser.add_subparsers())
+    given = parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *arguments])
+    assert upscale.settings_of(given) == Settings(precision=precision)
+    others = ['--start', '1:30', '--scene-cuts', 'off', '--crf', '3', '--plan', 'chunks', '--half-features']
+    assert upscale.settings_of(parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *others])) == Settings(
+        start=Fraction(90), scene_cuts=False, encode=EncodingOptions(crf=3), plan=PlanOptions('chunks', half=True)
+    )

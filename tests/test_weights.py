@@ -126,7 +126,7 @@ def test_damaged_files_are_named(tmp_path, content, name):
 
 
 def test_a_missing_file_names_the_remedy(tmp_path):
-    with pytest.raises(WeightsError, match=r'does not exist.*download_pretrained'):
+    with pytest.raises(WeightsError, match=r'does not exist.*iart weights'):
         iart.load_weights(small('target'), tmp_path / 'none.pth')
 
 
@@ -156,3 +156,36 @@ def test_half_written_files_do_not_appear(tmp_path, source, monkeypatch):
     with pytest.raises(OSError, match='No space'):
         weights.write_weights(tmp_path / 'w.pth', source, {'type': 'IART'})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_halves_the_file_and_comes_back_as_float32(tmp_path, source):
+    from iart.weights import read_weights, write_weights
+
+    for name, half in (('whole', False), ('half', True)):
+        write_weights(tmp_path / f'{name}.safetensors', source, {'type': 'IART', **SMALL}, half=half)
+    assert (tmp_path / 'half.safetensors').stat().st_size < 0.6 * (tmp_path / 'whole.safetensors').stat().st_size
+    assert {t.dtype for t in read_weights(tmp_path / 'half.safetensors').values() if t.is_floating_point()} == {
+        torch.half
+    }
+    target = small('target')
+    iart.load_weights(target, tmp_path / 'half.safetensors')
+    for got, expected in zip(target.parameters(), source.parameters(), strict=True):
+        assert got.dtype == torch.float32
+        assert torch.equal(got, expected.half().float())
+
+
+def test_metadata_of_the_modelspec_standard(tmp_path, source):
+    from safetensors import safe_open
+
+    from iart.weights import write_weights
+
+    about = {'title': 'A title', 'license': 'Apache-2.0'}
+    write_weights(tmp_path / 'w.safetensors', source, {'type': 'IART'}, about=about)
+    with safe_open(tmp_path / 'w.safetensors', 'pt') as file:
+        metadata = file.metadata()
+    assert metadata['modelspec.title'] == 'A title'
+    assert metadata['modelspec.license'] == 'Apache-2.0'
+    assert metadata['modelspec.architecture'] == 'IART'
+    assert metadata['modelspec.sai_model_spec'] == '1.0.0'
+    with pytest.raises(WeightsError, match='safetensors'):
+        write_weights(tmp_path / 'w.pth', source, {'type': 'IART'}, about=about)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows
-from iart.archs.flow import build_flow, pad_to, pair_flows, upsample
+from iart.archs.flow import build_flow, comes_with_clip, pad_to, pair_flows, upsample
 from iart.archs.fusion_backbone import FusionBackbone, Prepared
 from iart.archs.released import study_extras
 from iart.archs.stores import StoreFactory
@@ -39,6 +39,7 @@ class AlignmentStudyNet(nn.Module):
 
     Args:
         mid_channels: width of the reconstruction.
+        hr_channels: its width at the size of the output, where it takes most of the time of a small network.
         embed_dim: width C of features and backbones; a multiple of 4 and of every number of heads.
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
@@ -61,10 +62,13 @@ class AlignmentStudyNet(nn.Module):
         ValueError: a size that does not fit, naming the argument.
     """
 
+    recurrent = False  # frames are restored from two frames each
+
     def __init__(
         self,
         *,
         mid_channels: int = 64,
+        hr_channels: int = 64,
         embed_dim: int = 60,
         depths: Sequence[int] = (3, 3, 3),
         num_heads: Sequence[int] = (6, 6, 6),
@@ -98,9 +102,9 @@ class AlignmentStudyNet(nn.Module):
         self.swin_backbone_2 = backbone(window=(2, *window_size))
         self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
         self.upconv1 = nn.Conv2d(mid_channels, mid_channels * 4, 3, padding=1)
-        self.upconv2 = nn.Conv2d(mid_channels, 64 * 4, 3, padding=1)
-        self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        self.upconv2 = nn.Conv2d(mid_channels, hr_channels * 4, 3, padding=1)
+        self.conv_hr = nn.Conv2d(hr_channels, hr_channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(hr_channels, 3, 3, padding=1)
         # Last, so that with one seed every other weight begins the same whatever the alignment.
         section = alignment or {'type': 'ImplicitAlignment'}
         align = build(
@@ -141,9 +145,13 @@ class AlignmentStudyNet(nn.Module):
             ValueError: ``lq`` is neither.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
+        if flows is None and comes_with_clip(self.spynet) and self.use_neighbour:
+            flows = clip.flows
         height, width = (SCALE * side for side in clip.size)
-        single = self.swin_backbone_1.prepare(clip.padded_size, self.conv_first.weight.device)
-        pair = self.swin_backbone_2.prepare(clip.padded_size, self.conv_first.weight.device)
+        device = self.conv_first.weight.device
+        single, pair = (
+            b.prepare(b.layouts(clip.padded_size, device)) for b in (self.swin_backbone_1, self.swin_backbone_2)
+        )
         frame, feature = clip[0], self._feature(clip[0], single)
         for i in range(len(clip)):
             if i + 1 < len(clip):

@@ -5,11 +5,16 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from iart.archs.flow import neighbour_flows, pad_to, pair_flows
+from iart.archs.flow import comes_with_clip, neighbour_flows, pad_to, pair_flows
 from iart.archs.stores import Store, StoreFactory
 
 Clip = Tensor | Sequence[Tensor]
 """(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed: any object with ``len()`` and ``[index]``."""
+
+Flows = tuple[Tensor, ...]
+"""Flows that are known before: (backward, forward), (n, t-1, 2, h, w) each, as :func:`clip_flows` orders them; some
+sets, as
+MPI-Sintel, have the first only."""
 
 # Pairs of frames, and their pixels, that SPyNet sees in one call: so many take less memory than one frame in a
 # backbone.
@@ -38,7 +43,13 @@ class ClipFrames:
         self._shape = self._frames[0].shape if len(self._frames) else torch.Size()
         if len(self._shape) != 4 or self._shape[1] != 3 or 0 in self._shape:
             raise ValueError(f'got lq of {len(self._frames)} frames of shape {tuple(self._shape)}, expected {wanted}')
-        self._device, self._smallest = device, smallest
+        self._device, self._smallest, self._clip = device, smallest, clip
+
+    @property
+    def flows(self) -> Flows | None:
+        """Flows that come with the clip (its attribute ``flows``), of the padded size; read when asked for."""
+        flows = getattr(self._clip, 'flows', None)
+        return None if flows is None else tuple(pad_to(flow.to(self._device), self._smallest) for flow in flows)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -89,10 +100,6 @@ class _Reversed:
         return self._store[len(self._store) - 1 - index]
 
 
-Flows = tuple[Tensor, Tensor]
-"""Flows that are known before: (backward, forward), (n, t-1, 2, h, w) each, as :func:`clip_flows` orders them."""
-
-
 def clip_flows(
     spynet: nn.Module, clip: ClipFrames, store: StoreFactory, given: Flows | None = None
 ) -> tuple[Store | _Reversed | Sequence[Tensor], ...]:
@@ -106,7 +113,9 @@ def clip_flows(
         spynet: the flow network.
         clip: the frames.
         store: makes the place where flows wait.
-        given: take these flows; the flow network is not asked.
+        given: take these flows; the flow network is not asked. Without, flows that come with the clip are taken where
+            the
+            options say so (``flow: {type: gt}``).
 
     Returns:
         backward: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1;
@@ -116,7 +125,11 @@ def clip_flows(
         ValueError: the given flows are not of the clip's size.
     """
     pairs = len(clip) - 1
+    if given is None and comes_with_clip(spynet):
+        given = clip.flows
     if given is not None:
+        if len(given) != 2:
+            raise ValueError('flows: got those to the next frame only, expected those to the frame before as well')
         n, h, w = clip.padded_size
         for flow in given:
             if flow.shape != (n, pairs, 2, h, w):

@@ -13,7 +13,13 @@ from iart.weights import load_weights, write_weights
 
 
 def convert(
-    source: str | Path, target: str | Path, *, options_file: str | Path | None = None, key: str = 'params'
+    source: str | Path,
+    target: str | Path,
+    *,
+    options_file: str | Path | None = None,
+    key: str = 'params',
+    half: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     """Load weights into the network they belong to, which accounts for every name, and write them anew.
 
@@ -21,8 +27,9 @@ def convert(
         source: ``.pth`` (upstream's or ours) or ``.safetensors``.
         target: ``.pth`` is written in the released layout, ``.safetensors`` with the network's options inside.
         options_file: YAML of the network; default: the options inside the source, else what its names and shapes tell
-            (IART or BasicVSR of any size), else the published IART.
+            (IART, BasicVSR or IABasicVSR of any size), else the published IART.
         key: which weights of a ``.pth``.
+        half, about: see :func:`iart.weights.write_weights`.
 
     Raises:
         UserError: source and target are the same file.
@@ -37,5 +44,5 @@ def convert(
     }  # the flow network's weights are in the file
     network = build_network(section)
     load_weights(network, source, key)
-    write_weights(target, network, section)
+    write_weights(target, network, section, half=half, about=about)
     logger.info(f'wrote {target}: {section["type"]}, {sum(p.numel() for p in network.parameters()):,} weights')

@@ -57,6 +57,11 @@ def build_flow(section: Mapping[str, Any] | None, spynet_path: str | None) -> nn
     return build(FLOW_REGISTRY, section, key='network_g.flow')
 
 
+def comes_with_clip(flow: nn.Module | None) -> bool:
+    """Return whether flow is delivered with the frames (``flow: {type: gt}``) and nothing estimates it."""
+    return bool(getattr(flow, 'comes_with_clip', False))
+
+
 def freeze_unreached(flow: nn.Module, align: nn.Module) -> None:
     """Freeze a flow estimator that gets no gradient: it cannot be trained, and data parallel training would wait for
     its gradients.

@@ -7,18 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from iart.archs.recompute_policy import Policy, recompute
-from iart.archs.swin import SwinBlock
-from iart.ops.windows import WindowLayout, change, enter, leave, window_layout
+from iart.archs.swin import PreparedBlock, SwinBlock
+from iart.ops.windows import WindowLayouts, change, enter, leave, window_layouts
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a backbone needs beside its input: made once for all frames of a pass, with the weights of that moment."""
+    """What a backbone needs beside its input: computed once for all frames of a pass, from the weights of that
+    moment.
+    """
 
-    layouts: dict[tuple[int, int], WindowLayout]
-    """By the shift of the windows."""
-    biases: tuple[tuple[Tensor, ...], ...]
-    """Position bias of each block of each group."""
+    layouts: WindowLayouts
+    blocks: tuple[tuple[PreparedBlock, ...], ...]
+    """For each block of each group."""
     policy: Policy
     """What the backward pass computes again."""
 
@@ -44,16 +45,23 @@ class ResidualGroup(nn.Module):
         self.residual_group = _Blocks(blocks)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool = False) -> Tensor:
-        """(n, d, h, w, C) and this group's biases → the same, or (n, 1, h, w, C) of the middle frame."""
+    def forward(self, x: Tensor, prepared: Prepared, group: int, *, middle_only: bool = False) -> Tensor:
+        """Transform three frames.
+
+        Args:
+            x: (n, d, h, w, C).
+            prepared: of the backbone.
+            group: number of this group in the backbone.
+            middle_only: return (n, 1, h, w, C), the middle frame only.
+        """
         n, d, h, w, c = x.shape
         rows, blocks = x.reshape(-1, c), list(self.blocks())
-        # A plain block and a shifted one are computed again together: half as many inputs wait, and it takes no longer.
+        # A plain block and a shifted one are recomputed together: half as many inputs are kept, in the same time.
         step, again = (2, True) if prepared.policy == 'blocks' else (len(blocks), False)
         for start in range(0, len(blocks), step):
             run = range(start, min(start + step, len(blocks)))
-            rows = recompute(again, self._run, rows, run, prepared, biases, middle_only=middle_only)
-        layout = prepared.layouts[blocks[-1].shift]
+            rows = recompute(again, self._run, rows, run, prepared, group, middle_only=middle_only)
+        layout = prepared.layouts.by_shift[blocks[-1].shift]
         if middle_only:
             x, d = x[:, d // 2 : d // 2 + 1], 1
             rows = rows.index_select(0, layout.to_middle)
@@ -62,20 +70,27 @@ class ResidualGroup(nn.Module):
         frames = rows.view(n * d, h, w, c).permute(0, 3, 1, 2)
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
 
-    def _run(
-        self, rows: Tensor, numbers: range, prepared: Prepared, biases: Sequence[Tensor], *, middle_only: bool
-    ) -> Tensor:
-        """Some of the blocks; (tokens, C) in the order that the block before left them in, or that of the grid before
-        the first.
+    def _run(self, rows: Tensor, numbers: range, prepared: Prepared, group: int, *, middle_only: bool) -> Tensor:
+        """Run some of the blocks on (tokens, C) in the order of the block before them, or of the grid before the
+        first block.
         """
         blocks = list(self.blocks())
-        layout = prepared.layouts[blocks[numbers.start - 1].shift] if numbers.start else None
+        before = blocks[numbers.start - 1].shift if numbers.start else None
         for number in numbers:
-            own = prepared.layouts[blocks[number].shift]
-            rows = enter(rows, own) if layout is None else rows if layout is own else change(rows, layout, own)
-            layout = own
-            last = middle_only and number == len(blocks) - 1
-            rows = blocks[number](rows, own, biases[number], middle_only=last, recompute_mlp=prepared.policy == 'mlp')
+            shift = blocks[number].shift
+            layout = prepared.layouts.by_shift[shift]
+            if before is None:
+                rows = enter(rows, layout)
+            elif before != shift:
+                rows = change(rows, prepared.layouts.reorderings[before, shift])
+            before = shift
+            rows = blocks[number](
+                rows,
+                layout,
+                prepared.blocks[group][number],
+                middle_only=middle_only and number == len(blocks) - 1,
+                recompute_mlp=prepared.policy == 'mlp',
+            )
         return rows
 
     def blocks(self) -> Iterator[SwinBlock]:
@@ -150,16 +165,23 @@ class FusionBackbone(nn.Module):
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.apply(_initialise)
 
-    def prepare(self, size: tuple[int, int, int], device: torch.device, policy: Policy = 'none') -> Prepared:
-        """What is the same for all features (n, C, h, w) of one ``size`` (n, h, w), as long as the weights do not
-        change.
-        """
+    def layouts(self, size: tuple[int, int, int], device: torch.device) -> WindowLayouts:
+        """Return the window layouts of features of one ``size`` (n, h, w); they do not depend on the weights."""
         n, h, w = size
         shifts = {block.shift for group in self._groups() for block in group.blocks()}
-        grid = (n, self.window[0], h, w)
-        layouts = {shift: window_layout(grid, self.window[1:], shift, device) for shift in shifts}
-        biases = tuple(tuple(block.attn.position_bias() for block in group.blocks()) for group in self._groups())
-        return Prepared(layouts, biases, policy)
+        return window_layouts((n, self.window[0], h, w), self.window[1:], sorted(shifts), device)
+
+    def prepare(self, layouts: WindowLayouts, policy: Policy = 'none') -> Prepared:
+        """Return what is the same for all inputs of one size, as long as the weights do not change.
+
+        Args:
+            layouts: from :meth:`layouts`, of this backbone or one with the same windows.
+            policy: what the backward pass computes again.
+        """
+        blocks = (
+            tuple(block.prepare(layouts.by_shift[block.shift]) for block in group.blocks()) for group in self._groups()
+        )
+        return Prepared(layouts, tuple(blocks), policy)
 
     def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:
         """Fuse d frames.
@@ -174,14 +196,14 @@ class FusionBackbone(nn.Module):
         n, d, _, h, w = x.shape
         if d != self.window[0]:
             raise ValueError(f'fusion backbone: got {d} frames in {tuple(x.shape)}, expected {self.window[0]}')
-        prepared = prepared or self.prepare((n, h, w), x.device)
+        prepared = prepared or self.prepare(self.layouts((n, h, w), x.device))
         return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
 
     def _fuse(self, x: Tensor, prepared: Prepared) -> Tensor:
         y = self.patch_embed.norm(x.permute(0, 1, 3, 4, 2))
         last = len(self.layers) - 1
         for number, group in enumerate(self._groups()):
-            y = group(y, prepared, prepared.biases[number], middle_only=number == last)
+            y = group(y, prepared, number, middle_only=number == last)
         middle = self.norm(y[:, -1]).permute(0, 3, 1, 2)
         return self.conv_after_body(middle) + x[:, x.shape[1] // 2]
 

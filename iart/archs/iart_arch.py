@@ -17,6 +17,7 @@ from iart.archs.propagation import Propagation, propagate
 from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
+from iart.ops.windows import WindowLayouts
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
@@ -162,7 +163,7 @@ class IART(nn.Module):
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         if flows is not None:
-            flows = pad_to(flows[0], SMALLEST_SIDE), pad_to(flows[1], SMALLEST_SIDE)
+            flows = tuple(pad_to(flow, SMALLEST_SIDE) for flow in flows)
         if store is not None:
             yield from self._stream(clip, store, flows)
             return
@@ -180,11 +181,13 @@ class IART(nn.Module):
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
         passes, shared = self.propagation.passes, self.implicit_warp
+        layouts: WindowLayouts | None = None
         for name in passes:
             towards_next = name.startswith('backward')
             flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
-            fuse = partial(backbone, prepared=backbone.prepare(size, self.conv_first.weight.device, policy))
+            layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
+            fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
             align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
             for i, feature in propagate(features, flows, align, fuse, towards_next, again, self.propagation.order):
                 if name != passes[-1]:

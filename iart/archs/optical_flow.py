@@ -85,6 +85,8 @@ class ZeroFlow(nn.Module):
 class GivenFlow(nn.Module):
     """Takes the place of an estimator where the flow comes with the frames; asked for it, there was none."""
 
+    comes_with_clip = True
+
     def forward(self, start: Tensor, end: Tensor) -> Tensor:
         """Raise: the flow was to come with the frames.
 
@@ -92,8 +94,8 @@ class GivenFlow(nn.Module):
             DataError: always.
         """
         raise DataError(
-            'network_g.flow: got type gt and frames without flow, expected a data set that delivers it '
-            '(SyntheticFlowDataset, SintelDataset, ... with flow: true), or another type (spynet, zero, raft)'
+            'network_g.flow: got type gt and frames without flow, expected a data set that has it '
+            '(SyntheticFlowDataset, SintelDataset and their test sets), or another type (spynet, zero, raft)'
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from iart.errors import WeightsError
 from iart.weights import read_weights, stored_options
 
 _BLOCKS = '{}.layers.{}.residual_group.blocks'
@@ -40,6 +41,21 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
     state = read_weights(path, key)
     section = stored_options(path) or recognize(state)
     return section and {name: value for name, value in section.items() if name != 'spynet_path'}
+
+
+def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:
+    """Return what :func:`network_section` does.
+
+    Raises:
+        WeightsError: missing or unreadable file, or not recognised.
+    """
+    section = network_section(path, key)
+    if section is None:
+        raise WeightsError(
+            f'weights: {path} holds neither options nor the names of a network that is known (IART, BasicVSR, '
+            'IABasicVSR); iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
+        )
+    return section
 
 
 def recognize(state: Mapping[str, Tensor]) -> dict[str, Any] | None:

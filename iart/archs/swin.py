@@ -1,18 +1,76 @@
 """Swin blocks over windows of three frames, on tokens that stay listed window by window (see ops/windows.py)."""
 
+import math
+from dataclasses import dataclass
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart import device as devices
 from iart.archs.recompute_policy import recompute
 from iart.ops.attention import biased_attention
 from iart.ops.dense import Dense, dense
 from iart.ops.windows import WindowLayout, relative_position_index
 
 
+@dataclass(frozen=True)
+class BiasedRun:
+    """Consecutive windows that attend in one call, and their bias: position bias plus mask, in the dtype of the
+    computation.
+    """
+
+    windows: slice
+    bias: Tensor
+    """(heads, tokens, tokens) for all of them, or (kinds, heads, tokens, tokens), of which ``kind`` picks one for
+    each window.
+    """
+    kind: Tensor | None = None
+    """(windows,) int64."""
+
+    def of(self, queries: slice) -> Tensor:
+        """Return (heads, queries, tokens), or (windows, heads, queries, tokens)."""
+        bias = self.bias[..., queries, :]
+        # In training ``prepare`` has already picked: each call would keep its own copy for the backward pass.
+        return bias if self.kind is None else bias.index_select(0, self.kind)
+
+
+@dataclass(frozen=True)
+class PreparedAttention:
+    """What an attention needs beside its input: the same for all frames of a pass, since weights and sizes are.
+
+    Weights are in the dtype of the computation, which saves a cast per call. Where the fused kernels of the device
+    ask for it, heads are padded with zeros to ``width`` channels: rows of zeros in ``qkv_weight`` add zeros to every
+    q·k and give zeros as further channels of v, which meet columns of zeros in ``proj_weight``.
+    """
+
+    runs: tuple[BiasedRun, ...]
+    width: int
+    """Channels of a head, padding included."""
+    qkv_weight: Tensor
+    """(3·heads·width, C)"""
+    qkv_bias: Tensor | None
+    """(3·heads·width,)"""
+    proj_weight: Tensor
+    """(C, heads·width)"""
+    proj_bias: Tensor
+    """(C,)"""
+
+
+@dataclass(frozen=True)
+class PreparedBlock:
+    """What a Swin block needs beside its input, in the dtype of the computation."""
+
+    attention: PreparedAttention
+    fc1_weight: Tensor
+    fc1_bias: Tensor
+    fc2_weight: Tensor
+    fc2_bias: Tensor
+
+
 class WindowAttention(nn.Module):
-    """Multi-head self-attention inside each window, with a learnt bias for every relative position.
+    """Multi-head self-attention inside each window, with a learned bias for every relative position.
 
     Args:
         channels: width C of the tokens.
@@ -35,63 +93,119 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def position_bias(self) -> Tensor:
-        """(heads, tokens, tokens)."""
+        """Return the (heads, tokens, tokens) bias of every pair of tokens."""
         tokens = len(self.relative_position_index)
         flat = self.relative_position_bias_table.index_select(0, self.relative_position_index.view(-1))
         return flat.view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
 
+    def prepare(self, layout: WindowLayout) -> PreparedAttention:
+        """Return what :meth:`forward` needs for inputs of one layout, as long as the weights do not change."""
+        weight: Tensor = self.qkv.weight
+        own = weight.shape[1] // self.num_heads
+        dtype = devices.compute_dtype(weight.device, weight.dtype)
+        multiple = devices.head_multiple(weight.device, dtype)
+        width = -(-own // multiple) * multiple
+        qkv_bias: Tensor | None = self.qkv.bias
+        proj: Tensor = self.proj.weight
+        if width > own:
+            heads, c, more = self.num_heads, weight.shape[1], width - own
+            weight = F.pad(weight.view(3 * heads, own, c), (0, 0, 0, more)).view(3 * heads * width, c)
+            qkv_bias = None if qkv_bias is None else F.pad(qkv_bias.view(3 * heads, own), (0, more)).view(-1)
+            proj = F.pad(proj.view(c, heads, own), (0, more)).view(c, heads * width)
+        return PreparedAttention(
+            runs=_runs(self.position_bias().to(dtype), layout),
+            width=width,
+            qkv_weight=weight.to(dtype),
+            qkv_bias=None if qkv_bias is None else qkv_bias.to(dtype),
+            proj_weight=proj.to(dtype),
+            proj_bias=self.proj.bias.to(dtype),
+        )
+
     def forward(
-        self, x: Tensor, layout: WindowLayout, bias: Tensor | None = None, queries: slice | None = None
+        self, x: Tensor, layout: WindowLayout, prepared: PreparedAttention | None = None, queries: slice | None = None
     ) -> Tensor:
         """Attend within windows.
 
         Args:
             x: (windows·tokens, C) in the layout's order.
-            layout: how they stand.
-            bias: what :meth:`position_bias` gives, where it has been computed before.
-            queries: which tokens of each window ask; default all. What the others would get is not computed.
+            layout: the order of the tokens.
+            prepared: the result of :meth:`prepare` for this layout, where several inputs follow each other.
+            queries: the tokens of each window that attend; default all. Results of the others are not computed.
 
         Returns:
-            (windows·asking tokens, C).
+            (windows·queries, C).
         """
         c = x.shape[1]
-        asking = queries or slice(0, layout.tokens)
-        q, k, v = self._project(x.view(-1, layout.tokens, c), queries)
-        bias = (self.position_bias() if bias is None else bias)[:, asking]
+        prepared = prepared or self.prepare(layout)
+        q, k, v = self._project(x.view(-1, layout.tokens, c), prepared, queries)
+        scale = 1 / math.sqrt(c // self.num_heads)  # of the true width: padding adds nothing to a product
         parts = []
-        for group in layout.groups:
-            run = slice(group.start, group.stop)
-            masked = bias if group.mask is None else bias + group.mask[asking]
-            parts.append(biased_attention(q[run], k[run], v[run], masked).transpose(1, 2).reshape(-1, c))
-        return self.proj(parts[0] if len(parts) == 1 else torch.cat(parts))
+        for run in prepared.runs:
+            bias = run.of(queries or slice(0, layout.tokens))
+            out = biased_attention(q[run.windows], k[run.windows], v[run.windows], bias, scale)
+            parts.append(out.transpose(1, 2).reshape(-1, self.num_heads * prepared.width))
+        return dense(parts[0] if len(parts) == 1 else torch.cat(parts), prepared.proj_weight, prepared.proj_bias)
 
-    def _project(self, x: Tensor, queries: slice | None) -> tuple[Tensor, Tensor, Tensor]:
-        """(windows, tokens, C) → q, k, v of shape (windows, heads, tokens, C/heads); views, not copies."""
+    def _project(self, x: Tensor, prepared: PreparedAttention, queries: slice | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Project (windows, tokens, C) to q, k, v of shape (windows, heads, tokens, width); views of one tensor, not
+        copies.
+        """
+        weight, bias = prepared.qkv_weight, prepared.qkv_bias
         if queries is None:
-            q, k, v = rearrange(self.qkv(x), 'w t (qkv heads c) -> qkv w heads t c', qkv=3, heads=self.num_heads)
+            q, k, v = rearrange(
+                dense(x, weight, bias), 'w t (qkv heads c) -> qkv w heads t c', qkv=3, heads=self.num_heads
+            )
             return q, k, v
-        c, weight, bias = x.shape[2], self.qkv.weight, self.qkv.bias
-        few = dense(x[:, queries], weight[:c], None if bias is None else bias[:c])
-        k, v = rearrange(
-            dense(x, weight[c:], None if bias is None else bias[c:]),
-            'w t (kv heads c) -> kv w heads t c',
-            kv=2,
-            heads=self.num_heads,
-        )
+        third = len(weight) // 3
+        few = dense(x[:, queries], weight[:third], None if bias is None else bias[:third])
+        both = dense(x, weight[third:], None if bias is None else bias[third:])
+        k, v = rearrange(both, 'w t (kv heads c) -> kv w heads t c', kv=2, heads=self.num_heads)
         return rearrange(few, 'w t (heads c) -> w heads t c', heads=self.num_heads), k, v
 
 
+def _runs(bias: Tensor, layout: WindowLayout) -> tuple[BiasedRun, ...]:
+    """Add the masks of a layout to the (heads, tokens, tokens) position bias.
+
+    One call of the attention for each kind of window. Where a call costs more than the copies of a bias, all windows
+    at the border share one, with a bias for each of them.
+    """
+    runs = [
+        BiasedRun(slice(g.start, g.stop), bias if g.mask is None else bias + g.mask.to(bias.dtype))
+        for g in layout.groups
+    ]
+    border = [
+        (run, number)
+        for number, run in enumerate(r for r, g in zip(runs, layout.groups, strict=True) if g.mask is not None)
+    ]
+    if len(border) < 2 or devices.shares_host_memory(bias.device):
+        return tuple(runs)
+    kind = torch.cat(
+        [torch.full((run.windows.stop - run.windows.start,), number, device=bias.device) for run, number in border]
+    )
+    windows = slice(border[0][0].windows.start, border[-1][0].windows.stop)
+    biases = torch.stack([run.bias for run, _ in border])
+    last = (
+        BiasedRun(windows, biases.index_select(0, kind))
+        if torch.is_grad_enabled()
+        else BiasedRun(windows, biases, kind)
+    )
+    return (*runs[: len(runs) - len(border)], last)
+
+
 class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between them; the names are timm's."""
+    """Two linear layers with an exact GELU between them; the names of the layers are timm's."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = Dense(channels, hidden)
         self.fc2 = Dense(hidden, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., channels) → the same."""
-        return self.fc2(F.gelu(self.fc1(x)))
+    def forward(self, x: Tensor, prepared: PreparedBlock | None = None) -> Tensor:
+        """(..., channels) → the same; with the weights of ``prepared`` where they are given."""
+        if prepared is None:
+            return self.fc2(F.gelu(self.fc1(x)))
+        hidden = F.gelu(dense(x, prepared.fc1_weight, prepared.fc1_bias))
+        return dense(hidden, prepared.fc2_weight, prepared.fc2_bias)
 
 
 class SwinBlock(nn.Module):
@@ -122,11 +236,18 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = Mlp(channels, int(channels * mlp_ratio))
 
+    def prepare(self, layout: WindowLayout) -> PreparedBlock:
+        """Return what :meth:`forward` needs for inputs of one layout, as long as the weights do not change."""
+        first, second = self.mlp.fc1, self.mlp.fc2
+        dtype = devices.compute_dtype(first.weight.device, first.weight.dtype)
+        weights = (t.to(dtype) for t in (first.weight, first.bias, second.weight, second.bias))
+        return PreparedBlock(self.attn.prepare(layout), *weights)
+
     def forward(
         self,
         x: Tensor,
         layout: WindowLayout,
-        bias: Tensor | None = None,
+        prepared: PreparedBlock | None = None,
         *,
         middle_only: bool = False,
         recompute_mlp: bool = False,
@@ -136,36 +257,42 @@ class SwinBlock(nn.Module):
         Args:
             x: (windows·tokens, C) in the layout's order.
             layout: the layout of this block's shift.
-            bias: the attention's position bias, where it has been computed before.
-            middle_only: return the middle frame's tokens only; the rest is not computed.
+            prepared: the result of :meth:`prepare` for this layout, where several inputs follow each other.
+            middle_only: return the middle frame's tokens only; the others are not computed.
             recompute_mlp: keep nothing of the MLP for the backward pass.
 
         Returns:
             (windows·tokens, C), or (windows·tokens of the middle frame, C).
         """
+        prepared = prepared or self.prepare(layout)
         y = self.norm1(x)
-        if layout.inside is not None:
-            y = y * layout.inside.to(y.dtype)  # padding takes part in attention as zeros
-        y = self.attn(y, layout, bias, layout.middle if middle_only else None)
+        if layout.padding is not None:
+            y = y.index_fill(0, layout.padding, 0)  # padding takes part in attention as zeros
+        y = self.attn(y, layout, prepared.attention, layout.middle if middle_only else None)
         sample = layout.sample
         if middle_only:
             x, sample = _middle(x, layout), _middle(sample, layout)
-        x = x + self._drop(y, sample)
-        return x + self._drop(recompute(recompute_mlp, self._feed, x), sample)
+        x = x + self._drop(y, sample, layout.clips)
+        return x + self._drop(recompute(recompute_mlp, self._feed, x, prepared), sample, layout.clips)
 
-    def _feed(self, x: Tensor) -> Tensor:
-        return self.mlp(self.norm2(x))
+    def _feed(self, x: Tensor, prepared: PreparedBlock) -> Tensor:
+        return self.mlp(self.norm2(x), prepared)
 
-    def _drop(self, branch: Tensor, sample: Tensor) -> Tensor:
-        """Stochastic depth: zero the whole branch of a clip with probability ``drop_path``, scale the others up."""
+    def _drop(self, branch: Tensor, sample: Tensor, clips: int) -> Tensor:
+        """Stochastic depth: zero the whole branch of a clip with probability ``drop_path``, scale the others up.
+
+        Args:
+            branch: (tokens, C).
+            sample: (tokens,) which clip a token belongs to.
+            clips: number of clips.
+        """
         if not self.training or not self.drop_path:
             return branch
         keep = 1 - self.drop_path
-        clips = torch.empty(int(sample[-1]) + 1 if len(sample) else 0, device=branch.device)
-        share = clips.bernoulli_(keep) / keep
-        return branch * share[sample].unsqueeze(1).to(branch.dtype)
+        share = (torch.empty(clips, device=branch.device).bernoulli_(keep) / keep).to(branch.dtype)
+        return branch * (share if clips == 1 else share.index_select(0, sample).unsqueeze(1))
 
 
 def _middle(x: Tensor, layout: WindowLayout) -> Tensor:
-    """The middle frame's tokens of (windows·tokens, ...)."""
+    """Return the middle frame's tokens of (windows·tokens, ...)."""
     return x.unflatten(0, (-1, layout.tokens))[:, layout.middle].flatten(0, 1)

@@ -1,42 +1,108 @@
-"""Arguments and steps that several commands share."""
+"""Arguments and steps that several commands share, and the parser that all of them use."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser for which ``--auto_resume`` and ``--auto-resume`` are one option, whichever of the two is its name."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """Parse as argparse does, after giving every long option the spelling it was added with."""
+        return super().parse_known_args(None if args is None else self.spelled(args), namespace)
+
+    def spelled(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments with the long options that this parser has in the spelling it has them in."""
+        own = {name.replace('_', '-'): name for name in self._option_string_actions if name.startswith('--')}
+        result = []
+        for argument in arguments:
+            name, equals, value = argument.partition('=')
+            result.append(own.get(name.replace('_', '-'), name) + equals + value)
+        return result
+
+
+def add_options_file(
+    parser: argparse.ArgumentParser,
+    dest: str = 'opt',
+    *,
+    metavar: str = 'YAML',
+    text: str = 'options file, or the name of a shipped one',
+    required: bool = True,
+) -> None:
+    """Add the options file, which is given as ``-opt YAML`` or by itself.
+
+    Args:
+        parser: the parser of a command.
+        dest: attribute that holds the file.
+        metavar: what the help calls it.
+        text: what the help says about it.
+        required: whether the command needs one; otherwise its attribute may be missing.
+    """
+    either = parser.add_mutually_exclusive_group(required=required)
+    # Without SUPPRESS the empty position would overwrite what -opt gave.
+    either.add_argument(dest, nargs='?', default=argparse.SUPPRESS, metavar=metavar, help=text)
+    either.add_argument(
+        '-opt', '--opt', dest=dest, default=argparse.SUPPRESS, metavar=metavar, help='the same, as BasicSR has it'
+    )
+
+
+def add_force_yml(parser: argparse.ArgumentParser) -> None:
+    """Add ``--force_yml``, which changes values of the options."""
+    text = 'override options, e.g. train:total_iter=1000'
+    parser.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help=text)
 
 
 def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
     """Add a command with its help text to the subparsers, and what runs it."""
-    parser = commands.add_parser(name, help=text, description=text)
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of commands that run an options file on a device."""
-    parser.add_argument('-opt', required=True, metavar='YAML', help='options file')
-    parser.add_argument(
-        '--force_yml',
-        nargs='+',
-        default=[],
-        metavar='KEY:SUB=VALUE',
-        help='override options, e.g. train:total_iter=1000',
-    )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started the processes'
-    )
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
 
 
+def add_run_arguments(parser: argparse.ArgumentParser, without_options: str = '') -> None:
+    """Add the arguments of commands that run an options file on a device.
+
+    Args:
+        parser: the parser of a command.
+        without_options: what happens without an options file; empty where one is required.
+    """
+    text = 'options file, or the name of a shipped one'
+    if without_options:
+        add_options_file(parser, text=f'{text}; default: {without_options}', required=False)
+    else:
+        add_options_file(parser, text=text)
+    add_force_yml(parser)
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started the processes'
+    )
+    add_device(parser)
+
+
 def launch(arguments: argparse.Namespace, options: Any) -> Any:
-    """Join the process group, choose the device, start the log."""
+    """Choose the device, join the process group, start the log."""
     from iart import device, distributed, log
 
-    given = options.dist_params
+    given, launcher = options.dist_params, arguments.launcher
+    distributed.prepare(launcher, given.port)
+    ranks = distributed.local_rank(launcher), distributed.local_world_size(launcher)
+    place = device.choose(arguments.device, *ranks)
     distributed.launch(
-        arguments.launcher, backend=given.backend, port=given.port, timeout_minutes=given.timeout_minutes
+        launcher,
+        device=place,
+        backend=given.backend,
+        port=given.port,
+        timeout_minutes=given.timeout_minutes,
+        deterministic=options.train is not None and options.train.deterministic,
     )
     log.setup()
-    return device.choose(arguments.device, distributed.local_rank())
+    return place

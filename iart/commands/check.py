@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from iart.commands.arguments import add_command
+from iart.commands.arguments import add_command, add_force_yml, add_options_file
 
 
 def add_commands(commands: Any) -> None:
@@ -12,8 +12,8 @@ def add_commands(commands: Any) -> None:
     check = add_command(
         commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights'
     )
-    check.add_argument('opt', metavar='YAML')
-    check.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
+    add_options_file(check)
+    add_force_yml(check)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -15,16 +15,36 @@ def add_commands(commands: Any) -> None:
     convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
     convert.add_argument(
         '-opt',
+        '--opt',
         metavar='YAML',
-        help='options of the network; default: the ones in the file, else told by its names and shapes',
+        help='options of the network; default: the ones in the file, else inferred from its names and shapes',
     )
     convert.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
+    convert.add_argument('--half', action='store_true', help='store float16: half the size (.safetensors only)')
+    convert.add_argument(
+        '--about',
+        nargs='+',
+        default=[],
+        metavar='NAME=TEXT',
+        help='metadata of the modelspec standard (.safetensors only), e.g. title="..." license=Apache-2.0',
+    )
 
 
 def _convert(arguments: argparse.Namespace) -> None:
     from iart import log
+    from iart.errors import UserError
 
     log.setup()
     from iart.archs.convert import convert
 
-    convert(arguments.source, arguments.target, options_file=arguments.opt, key=arguments.key)
+    about = dict(text.partition('=')[::2] for text in arguments.about)
+    if unnamed := [text for text in arguments.about if '=' not in text]:
+        raise UserError(f'--about: got {unnamed[0]!r}, expected NAME=TEXT')
+    convert(
+        arguments.source,
+        arguments.target,
+        options_file=arguments.opt,
+        key=arguments.key,
+        half=arguments.half,
+        about=about,
+    )

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_DESCRIPTION = 'Get data ready for training and scoring, and check that they are what they should be.'
+from iart.commands.arguments import add_force_yml, add_options_file
+
+_DESCRIPTION = 'Prepare data for training and scoring, and check that they are what they should be.'
 NOT_OK = 1
 """Exit code of ``iart data check`` when something is wrong with the data."""
 
@@ -18,51 +20,59 @@ def add_commands(commands: Any) -> None:
     inner = data.add_subparsers(required=True, metavar='COMMAND')
     _add_prepare(inner)
 
-    degrade = _command(inner, 'degrade', _degrade, 'make LR frames of a tree of frames, or of video files')
+    degrade = _command(inner, 'degrade', _degrade, 'make LR frames from a tree of frames or from video files')
     degrade.add_argument(
         'input', type=Path, metavar='INPUT', help='folder with frames at any depth, folder of videos, or a video'
     )
-    degrade.add_argument('output', type=Path, metavar='OUTPUT', help='folder to make')
+    degrade.add_argument('output', type=Path, metavar='OUTPUT', help='folder to create')
     degrade.add_argument('--kind', choices=('BI', 'BD'), required=True, help='bicubic, or blur and decimation')
-    degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD knows 4 only')
+    degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD has 4 only')
     degrade.add_argument(
-        '--compression', type=int, choices=range(10), default=3, metavar='0-9', help='of the PNG files (default 3)'
+        '--compression',
+        type=int,
+        choices=range(10),
+        default=3,
+        metavar='0-9',
+        help='level of the PNG files (default 3)',
     )
     _holes(degrade)
 
     lmdb = _command(inner, 'lmdb', _lmdb, "write an LMDB in BasicSR's format")
     lmdb.add_argument('input', type=Path, metavar='INPUT', help='folder of clip folders, or of videos')
-    lmdb.add_argument('output', type=Path, metavar='OUTPUT.lmdb', help='LMDB to make')
+    lmdb.add_argument('output', type=Path, metavar='OUTPUT.lmdb', help='LMDB to create')
     lmdb.add_argument(
         '--compression',
         default='keep',
         choices=('keep', *map(str, range(10))),
         metavar='keep|0-9',
-        help='keep PNG files as they are (default), or encode anew',
+        help='keep PNG files as they are (default), or encode again',
     )
     _holes(lmdb)
 
     check = _command(
-        inner, 'check', _check, f'is everything there, and what it should be? Exit code 0 if so, {NOT_OK} if not'
+        inner,
+        'check',
+        _check,
+        f'check that everything is there and right; exit code 0 if so, {NOT_OK} if not',
     )
-    check.add_argument('what', type=Path, metavar='YAML|FOLDER', help="options file, or a benchmark's folder")
-    check.add_argument('--protocol', help='benchmark that the folder must be, such as REDS4, Vid4-BI or UDM10-BD')
-    check.add_argument('--gt', type=Path, metavar='FOLDER', help='ground truth, where it is not found by its name')
-    check.add_argument('--lq', type=Path, metavar='FOLDER', help='LR frames, where they are not found by their name')
-    check.add_argument('--scale', type=int, default=4, help='of a folder without protocol (default 4)')
+    add_options_file(check, 'what', metavar='YAML|FOLDER', text="options file, or a benchmark's folder")
+    check.add_argument('--protocol', help='benchmark that the folder must hold, such as REDS4, Vid4-BI or UDM10-BD')
+    check.add_argument('--gt', type=Path, metavar='FOLDER', help='ground truth, if it is not found by its name')
+    check.add_argument('--lq', type=Path, metavar='FOLDER', help='LR frames, if they are not found by their name')
+    check.add_argument('--scale', type=int, default=4, help='scale of a folder without protocol (default 4)')
     check.add_argument('--deep', action='store_true', help='decode every frame')
-    check.add_argument('--samples', type=int, default=400, help='frames to decode otherwise, about (default 400)')
+    check.add_argument('--samples', type=int, default=400, help='frames to decode without --deep, about (default 400)')
     check.add_argument('--partial', action='store_true', help="some of the protocol's clips are enough")
     check.add_argument('--json', action='store_true', help='print the findings as JSON')
-    check.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
+    add_force_yml(check)
 
-    info = _command(inner, 'info', _info, 'say what lies in a folder, an LMDB or a video')
+    info = _command(inner, 'info', _info, 'describe a folder, an LMDB or a video')
     info.add_argument('what', type=Path, metavar='PATH')
     info.add_argument('--json', action='store_true', help='print the facts as JSON')
 
 
 def _add_prepare(inner: Any) -> None:
-    text = 'lay out a downloaded data set the way the options files name it'
+    text = 'arrange a downloaded data set as the options files expect it'
     prepare = inner.add_parser('prepare', help=text, description=text)
     sets = prepare.add_subparsers(required=True, metavar='SET')
     for name, what, kinds in (
@@ -73,8 +83,8 @@ def _add_prepare(inner: Any) -> None:
     ):
         command = _command(sets, name, _prepare, what)
         command.set_defaults(set=name)
-        command.add_argument('root', type=Path, metavar='ROOT', help='folder with what was downloaded and unpacked')
-        command.add_argument('--output', type=Path, metavar='FOLDER', help='where to lay it out (default: ROOT itself)')
+        command.add_argument('root', type=Path, metavar='ROOT', help='folder with the unpacked downloads')
+        command.add_argument('--output', type=Path, metavar='FOLDER', help='where to arrange it (default: ROOT itself)')
         if kinds:
             both = ' '.join(kinds)
             command.add_argument(
@@ -84,17 +94,17 @@ def _add_prepare(inner: Any) -> None:
                 default=list(kinds),
                 help=f'LR frames to make (default {both})',
             )
-        command.add_argument('--link', action='store_true', help='symbolic links instead of copies')
-        command.add_argument('--lmdb', action='store_true', help='write LMDBs, too')
+        command.add_argument('--link', action='store_true', help='create symbolic links instead of copies')
+        command.add_argument('--lmdb', action='store_true', help='also write LMDBs')
         command.add_argument(
-            '--incomplete', action='store_true', help='take what is there, though clips or frames are missing'
+            '--incomplete', action='store_true', help='use what is there although clips or frames are missing'
         )
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
-    parser.add_argument('--jobs', type=int, metavar='N', help='frames worked on at once (default: one per core)')
+    parser.add_argument('--jobs', type=int, metavar='N', help='frames processed at once (default: one per core)')
     return parser
 
 
@@ -103,8 +113,7 @@ def _holes(parser: argparse.ArgumentParser) -> None:
 
 
 def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
-    """Start the log; returns the number of jobs. Each job is a thread of its own, so the libraries are given
-    one each."""
+    """Start the log and return the number of jobs. Each job is a thread, so the libraries get one thread each."""
     import cv2
     import torch
 
@@ -127,10 +136,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from iart.preparing.sets import PrepareOptions, prepare
 
     kinds = tuple(getattr(arguments, 'kind', ()))
-    wishes = PrepareOptions(
+    options = PrepareOptions(
         kinds=kinds, link=arguments.link, lmdb=arguments.lmdb, incomplete=arguments.incomplete, jobs=jobs
     )
-    for path in prepare(arguments.set, arguments.root, arguments.output or arguments.root, wishes):
+    for path in prepare(arguments.set, arguments.root, arguments.output or arguments.root, options):
         print(path)
 
 
@@ -162,13 +171,13 @@ def _check(arguments: argparse.Namespace) -> None:
     from iart.preparing.data_check import Depth, check_folder, check_options
 
     depth = Depth(deep=arguments.deep, samples=arguments.samples, partial=arguments.partial, jobs=jobs)
-    if arguments.what.suffix in ('.yml', '.yaml'):
+    if _names_options(arguments.what):
         from iart.options import load
 
         reports = check_options(load(arguments.what, arguments.force_yml), depth)
     else:
         named = {'protocol': arguments.protocol, 'gt': arguments.gt, 'lq': arguments.lq, 'scale': arguments.scale}
-        reports = check_folder(arguments.what, depth=depth, **named)
+        reports = check_folder(Path(arguments.what), depth=depth, **named)
     ok = all(report.ok for report in reports)
     if arguments.json:
         sets = [{'name': r.name, 'ok': r.ok, 'rows': [vars(row) for row in r.rows], **r.figures} for r in reports]
@@ -179,6 +188,19 @@ def _check(arguments: argparse.Namespace) -> None:
         print('everything is as it should be' if ok else 'something is wrong: see the lines marked FAILED')
     if not ok:
         sys.exit(NOT_OK)
+
+
+def _names_options(what: str) -> bool:
+    """Whether an options file is meant, and not a folder of data."""
+    from iart.errors import OptionsError
+    from iart.shipped import find_options
+
+    if Path(what).suffix in ('.yml', '.yaml'):
+        return True
+    try:
+        return find_options(what).is_file()
+    except OptionsError:
+        return False
 
 
 def _info(arguments: argparse.Namespace) -> None:
@@ -193,7 +215,7 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _print(title: str, rows: list[tuple[str, ...]]) -> None:
-    """A table in plain text; what follows a line break stands in its column."""
+    """Print a table as plain text; text after a line break stays in its column."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
     indent = '\n' + ' ' * (sum(widths) + 2 * len(widths) + 2)
     print(f'\n{title}')

@@ -3,8 +3,10 @@
 import argparse
 from typing import Any
 
+from iart.commands.arguments import add_device, add_force_yml, add_options_file
+
 _DESCRIPTION = (
-    'Say what a training run will cost: FLOPs, seconds per iteration, days, memory, and what to change '
+    'Estimate what a training run costs: FLOPs, seconds per iteration, days, memory, and what to change '
     'if it does not fit.'
 )
 
@@ -15,10 +17,10 @@ def add_commands(commands: Any) -> None:
         'estimate', help='what a training run will cost in time and memory', description=_DESCRIPTION
     )
     parser.set_defaults(run=_estimate)
-    parser.add_argument('opt', metavar='YAML', help='options of a training run; its data and weights need not be there')
-    parser.add_argument('--force_yml', nargs='+', default=[], metavar='KEY:SUB=VALUE', help='override options')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
-    parser.add_argument('--seconds', type=float, default=60.0, help='that timing may take, about (default 60)')
+    add_options_file(parser, text='options of a training run; its data and weights need not exist')
+    add_force_yml(parser)
+    add_device(parser)
+    parser.add_argument('--seconds', type=float, default=60.0, help='approximate time spent on timing (default 60)')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
 
@@ -34,10 +36,10 @@ def _estimate(arguments: argparse.Namespace) -> None:
     log.setup()
     if arguments.json:
         log.logger.setLevel(logging.WARNING)
-    found = estimate(
+    result = estimate(
         load(arguments.opt, arguments.force_yml), devices.choose(arguments.device), seconds=arguments.seconds
     )
     if arguments.json:
-        print(json.dumps(found.as_dict(), indent=1))
+        print(json.dumps(result.as_dict(), indent=1))
     else:
-        print_estimate(found)
+        print_estimate(result)

@@ -1,34 +1,79 @@
 """The command ``iart test``."""
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from iart.commands.arguments import add_command, add_run_arguments, launch
+from iart.errors import UserError
 from iart.inference.options import add_plan_arguments, plan_options
+
+if TYPE_CHECKING:
+    from iart.options import Options
 
 
 def add_commands(commands: Any) -> None:
     """Add ``test`` to the subparsers of ``iart``."""
     test = add_command(commands, 'test', _test, 'score weights on a benchmark')
-    add_run_arguments(test)
-    test.add_argument('--weights', metavar='FILE', help='weight file instead of the one in the options')
-    test.add_argument('--lq', metavar='FOLDER', help='LR clips instead of the ones in the options')
-    test.add_argument('--gt', metavar='FOLDER', help='ground truth instead of the one in the options')
+    add_run_arguments(test, 'PSNR and SSIM on Y of the frames of --lq and --gt, by the network that --weights holds')
+    test.add_argument(
+        '--weights',
+        metavar='NAME|FILE',
+        help='weights, replace the ones in the options: a file, or a name that iart weights --list shows; default '
+        'without options: that of iart upscale',
+    )
+    test.add_argument('--lq', metavar='FOLDER', help='LR clips, replace the ones in the options')
+    test.add_argument('--gt', metavar='FOLDER', help='ground truth, replaces the one in the options')
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)'
     )
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
     add_plan_arguments(test)
-    test.add_argument(
-        '--report', action='store_true', help='write a page to look at: report.html in the results folder'
-    )
+    test.add_argument('--report', action='store_true', help='write an HTML page: report.html in the results folder')
+
+
+def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str | None]':
+    """Load the options file; without one, make options for any weights and any folder of clips.
+
+    Raises:
+        UserError: the options are wrong, there are no weights of this name, or no clips were named.
+    """
+    from iart.archs.recognize import require_section
+    from iart.options import load, resolve
+    from iart.upscaling.networks import DEFAULT, find
+
+    if (file := getattr(arguments, 'opt', None)) is not None:
+        return load(file, arguments.force_yml), arguments.weights and str(find(arguments.weights))
+    if not arguments.lq:
+        raise UserError(
+            'iart test: got neither -opt nor --lq, expected an options file, or LR clips (and --gt to score)'
+        )
+    name = arguments.weights or DEFAULT
+    weights = find(name)
+    metrics = {
+        kind: {'type': f'calculate_{kind}', 'crop_border': 0, 'test_y_channel': True} for kind in ('psnr', 'ssim')
+    }
+    clips = Path(arguments.gt or arguments.lq)
+    content = {
+        'name': f'{Path(name).stem}_{clips.resolve().name}',
+        'network_g': require_section(weights),
+        'datasets': {
+            'test': {
+                'type': 'VideoRecurrentTestDataset',
+                'name': clips.resolve().name,
+                'published': 'none',
+                'dataroot_lq': arguments.lq,
+                'dataroot_gt': arguments.gt,
+            }
+        },
+        'val': {'metrics': metrics},
+    }
+    return resolve(content, arguments.force_yml, source='iart test'), str(weights)
 
 
 def _test(arguments: argparse.Namespace) -> None:
-    from iart.options import load
-
-    options = load(arguments.opt, arguments.force_yml)
+    options, weights = _options_and_weights(arguments)
     device = launch(arguments, options)
     from iart.scoring.run_test import results_folder, run_test
 
@@ -36,7 +81,7 @@ def _test(arguments: argparse.Namespace) -> None:
         options,
         device=device,
         precision=arguments.precision,
-        weights=arguments.weights,
+        weights=weights,
         lq=arguments.lq,
         gt=arguments.gt,
         save_frames=arguments.save_frames,

@@ -13,14 +13,12 @@ def add_commands(commands: Any) -> None:
     train = add_command(commands, 'train', _train, 'train a network')
     add_run_arguments(train)
     train.add_argument(
-        '--auto_resume', action='store_true', help='go on from the newest training state, if there is one'
+        '--auto_resume', action='store_true', help='resume from the newest training state, if there is one'
     )
     train.add_argument(
-        '--force_resume', action='store_true', help='go on though network, data or number of processes changed'
+        '--force_resume', action='store_true', help='resume although network, data or number of processes changed'
     )
-    train.add_argument(
-        '--debug', action='store_true', help='try a run: report every iteration, validate and save every 8'
-    )
+    train.add_argument('--debug', action='store_true', help='try a run: log every iteration, validate and save every 8')
     train.add_argument(
         '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
     )  # old launchers pass it

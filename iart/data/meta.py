@@ -8,9 +8,10 @@ from pathlib import Path
 from iart import log
 from iart.data.names import check_name
 from iart.errors import DataError
+from iart.shipped import ROOT
 
 _FULL = re.compile(r'^(?P<name>.+?)\s+(?P<count>\d+)(?:\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\))?$')
-_SHIPPED = Path('datasets/meta_info')
+_SHIPPED = ROOT / 'datasets' / 'meta_info'
 
 
 @dataclass(frozen=True)

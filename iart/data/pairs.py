@@ -106,6 +106,28 @@ def pair_clips(
     return pairs
 
 
+def check_teacher(teacher: FrameStore, clips: Sequence[ClipInfo], scale: int) -> None:
+    """Check that a teacher's outputs are there for every frame, and of the size of the ground truth.
+
+    Raises:
+        DataError: clips or frames are missing, or a clip's first frame is of another size.
+    """
+    problems = []
+    for clip in clips:
+        frames = set(teacher.frames(clip.name))
+        if missing := [frame for frame in clip.gt_frames if frame not in frames]:
+            problems.append(f'clip {clip.name}: missing: {listing([teacher.where(clip.name, f) for f in missing], 5)}')
+            continue
+        size, expected = teacher.size(clip.name, clip.gt_frames[0]), (clip.size[0] * scale, clip.size[1] * scale)
+        if size != expected:
+            where = teacher.where(clip.name, clip.gt_frames[0])
+            problems.append(f'{where}: got {_text(size)}, expected {_text(expected)}')
+    if problems:
+        raise DataError(
+            f'dataroot_teacher {teacher.root} does not fit the clips:\n' + '\n'.join(problems[:_MOST_PROBLEMS])
+        )
+
+
 def _pair(
     lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, centre_only: bool
 ) -> tuple[ClipInfo, list[str]]:

@@ -1,10 +1,11 @@
 """Training sets for recurrent networks: windows of frames, LR and GT, cropped, turned and flipped."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from iart.data import transforms
@@ -12,7 +13,7 @@ from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import MetaClip, read_meta
-from iart.data.pairs import ClipInfo, choose_clips, pair_clips
+from iart.data.pairs import ClipInfo, check_teacher, choose_clips, pair_clips
 from iart.data.store import Box, check_size
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
@@ -24,20 +25,27 @@ ALL_FRAMES = -1
 PARTITIONS = {'REDS4': ('000', '011', '015', '020'), 'official': tuple(f'{n:03d}' for n in range(240, 270))}
 
 
+class FlowReader(Protocol):
+    """Where a window's flows come from."""
+
+    def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
+        """Return (directions, t − 1, 2, height, width) flows of t frames, in LR pixels: to the next one, and back."""
+
+
 class RecurrentDataset(Dataset[dict[str, Any]]):
     """Windows of a clip collection. Subclasses say which windows there are (:meth:`_windows`).
 
     ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: it shows window
     ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
     ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
-    'frames': list[str]}``, float32 RGB in [0, 1].
+    'frames': list[str]}``, float32 RGB in [0, 1]; with ``flow_cache`` also ``'flows': (2, t-1, 2, h, w)`` in LR pixels,
+    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt.
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
         dataroot_lq: the same of the LR frames; None with ``degradation``.
         degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may
-            have
-            any size (rows and columns beyond a multiple of ``scale`` are not used).
+            have any size (rows and columns beyond a multiple of ``scale`` are not used).
         num_frame: length of a window; -1: all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
@@ -52,9 +60,10 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         flip_sequence: append the window backwards, which doubles its length.
         cache_data: keep the encoded frames in the memory of each worker.
         flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by
-            the flow network with
-            these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and given to the network,
-            cropped and turned with the frames. Its own flow network then takes no part in training.
+            the flow network with these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and
+            given to the network, cropped and turned with the frames. Its own flow network then has no part in training.
+        dataroot_teacher: folder of clip folders with what a better network makes of the LR frames, of GT's size, named
+            like GT: an additional target, for ``train.teacher_opt``.
         scale: GT size divided by LR size.
         seed: see above.
 
@@ -62,6 +71,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         DataError: LR and GT do not fit together, or clips are too short or frames too small.
         OptionsError: the options contradict each other.
     """
+
+    exact_flows: FlowReader | None = None
+    """Of sets whose flow is known (:mod:`iart.data.exact_flow_dataset`): items then have ``gt_flows`` too."""
 
     def __init__(
         self,
@@ -83,11 +95,12 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         flip_sequence: bool = False,
         cache_data: bool = False,
         flow_cache: FlowCacheOptions | None = None,
+        dataroot_teacher: str | None = None,
         scale: int = 4,
         seed: int = 0,
     ) -> None:
         _check_numbers(num_frame, gt_size, scale, interval_list)
-        self.gt = open_store(dataroot_gt, io_backend, cache=cache_data)
+        self.gt = self._open_gt(dataroot_gt, io_backend, cache_data)
         self.degraded: DegradedStore | None = None
         if degradation is not None:
             self.gt = TrimmedStore(self.gt, scale)
@@ -98,6 +111,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
         self.num_frame, self.gt_size, self.scale, self.seed = num_frame, gt_size, scale, seed
         self.interval_list = tuple(interval_list)
+        self.teacher = open_store(dataroot_teacher, cache=cache_data) if dataroot_teacher else None
+        if self.teacher is not None:
+            check_teacher(self.teacher, self.clips, self.scale)
         self.flow_cache = flow_cache
         self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
         self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = (
@@ -108,6 +124,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         )
         self._check_clips()
         self._items = [(index, start) for index, clip in enumerate(self.clips) for start in self._windows(clip)]
+
+    def _open_gt(self, root: str, io_backend: IoBackend | None, cache: bool) -> FrameStore:
+        return open_store(root, io_backend, cache=cache)
 
     def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
         """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames
@@ -164,6 +183,11 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
+        if self.teacher is not None:
+            target = transforms.turn_frames(self._read_large(self.teacher, clip, chosen, box), turn)
+            item['teacher'] = to_tensor(transforms.mirror(target) if self.flip_sequence else target)
+        if self.exact_flows is not None:
+            item['gt_flows'] = torch.from_numpy(transforms.turn_flows(self.exact_flows.read(clip, chosen, box), turn))
         return item
 
     def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:
@@ -171,10 +195,14 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
             return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
-        large = clip.size[0] * self.scale, clip.size[1] * self.scale
         lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-        gt = [self.gt.read_crop(clip.name, clip.gt_frames[i], box.times(self.scale), large) for i in chosen]
-        return np.stack(lq), np.stack(gt)
+        return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
+
+    def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
+        """The same squares of frames of GT's size."""
+        size = clip.size[0] * self.scale, clip.size[1] * self.scale
+        place = box.times(self.scale)
+        return np.stack([store.read_crop(clip.name, clip.gt_frames[i], place, size) for i in chosen])
 
 
 def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:

@@ -1,12 +1,12 @@
 """Test sets: whole clips, with or without ground truth, read frame by frame."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from iart import log
-from iart.data.frames import IoBackend, open_store
+from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import read_meta
 from iart.data.pairs import ClipInfo, choose_clips, pair_clips
 from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
@@ -53,14 +53,18 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
     ) -> None:
         if padding is not None:
             log.once(f'padding: {padding} has no effect: clips are shown to the network whole, not in windows')
-        self.lq = open_store(dataroot_lq, io_backend, cache=cache_data)
-        self.gt = open_store(dataroot_gt, io_backend, cache=cache_data) if dataroot_gt else None
+        self.lq = self._open(dataroot_lq, io_backend, cache_data, 'lq')
+        self.gt = self._open(dataroot_gt, io_backend, cache_data, 'gt') if dataroot_gt is not None else None
         self.scale = scale
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = choose_clips(self.lq, self.gt, meta, clips)
         centre = self.centre_only
         pairs = pair_clips(self.lq, self.gt, chosen, scale=scale, every_size=not centre, centre_only=centre)
         self.clips = self._shown(pairs, num_frame)
+
+    def _open(self, root: str, io_backend: IoBackend | None, cache: bool, side: Literal['lq', 'gt']) -> FrameStore:
+        """Open the LR frames or the ground truth."""
+        return open_store(root, io_backend, cache=cache)
 
     def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
         if num_frame != ALL_FRAMES:

@@ -63,7 +63,7 @@ def _of_frames(network: nn.Module, device: torch.device) -> Costs:
 
     width = 0
     with Allocations() as allocations:
-        frames: Iterator[Tensor] = network.frames(_clip(3, _SIDE, device), store)  # type: ignore[operator]
+        frames: Iterator[Tensor] = network.frames(_Still(_clip(3, _SIDE, device).unbind(1)), store)  # type: ignore[operator]
         for frame in frames:
             width = frame.shape[-1]
     kept = sum(len(s) * s.item_bytes for s in made)
@@ -89,6 +89,15 @@ def _clip(frames: int, side: int, device: torch.device) -> Tensor:
     """A (1, t, 3, side, side) clip in [0, 1] in which no two frames are alike."""
     values = torch.arange(frames * 3 * side * side, device=device, dtype=torch.float32)
     return (values.sin() / 2 + 0.5).view(1, frames, 3, side, side)
+
+
+class _Still(list[Tensor]):
+    """Frames that come with flow, for networks that estimate none: no motion, in both directions."""
+
+    @property
+    def flows(self) -> tuple[Tensor, Tensor]:
+        still = self[0].new_zeros(1, len(self) - 1, 2, *self[0].shape[-2:])
+        return still, still
 
 
 class _Counting(DeviceStore):

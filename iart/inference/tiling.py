@@ -99,3 +99,12 @@ class Part:
     def __getitem__(self, index: int) -> Tensor:
         """(n, 3, rows, columns)"""
         return self._clip[self._frames[index]][..., self._rows, self._columns]
+
+    @property
+    def flows(self) -> tuple[Tensor, ...] | None:
+        """The same part of the flows that come with the clip, where there are any."""
+        flows = getattr(self._clip, 'flows', None)
+        if flows is None:
+            return None
+        pairs = slice(self._frames.start, max(self._frames.stop - 1, self._frames.start))
+        return tuple(flow[:, pairs, :, self._rows, self._columns] for flow in flows)

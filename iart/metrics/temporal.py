@@ -54,7 +54,7 @@ def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow
     """SPyNet as a :data:`Flow`.
 
     Args:
-        weights: file of SPyNet alone (``scripts/download_pretrained.py`` gets one), or of any network that holds one:
+        weights: file of SPyNet alone (``iart weights`` fetches one), or of any network that holds one:
             the weights that
             restored the clip will do.
 

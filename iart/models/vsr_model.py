@@ -7,10 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from iart.archs.flow import comes_with_clip
 from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX
 
 FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
+TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output instead of the ground truth
 
 
 def flow_is_frozen(step: int, fix_flow: int) -> bool:
@@ -33,7 +35,7 @@ class VSRModel(nn.Module):
 
     Args:
         network: maps lq to sr.
-        losses: by name (``l_pix``, ``l_percep``): called with (output, gt), returning a scalar or a pair
+        losses: by name (``l_pix``, ``l_percep``, ``l_teacher``): called with (output, gt), returning a scalar or a pair
             (perceptual, style or None) as BasicSR's perceptual loss does.
         fix_flow: see :func:`flow_is_frozen`.
     """
@@ -51,9 +53,10 @@ class VSRModel(nn.Module):
         """Restore a batch and compare it with its ground truth.
 
         Args:
-            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; ``flows`` (n, 2, t-1, 2, h, w),
-                to the next
-                frame and back, where the data set has them: then the network's own flow network is not asked.
+            batch: ``lq`` (n, t, 3, h, w) and ``gt`` (n, t, 3, s·h, s·w), RGB in [0, 1]; where the data set has them,
+                ``flows`` (n, 2, t-1, 2, h, w) to the next frame and back, which take the place of the flow network's,
+                ``gt_flows``, the same of sets with exact flow, which networks with ``flow: {type: gt}`` take, and
+                ``teacher``, of gt's shape, whose loss is multiplied by ``teacher_weight`` (default 1).
 
         Returns:
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
@@ -66,9 +69,13 @@ class VSRModel(nn.Module):
                 f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
                 'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
-        known = {'flows': batch['flows'].unbind(1)} if 'flows' in batch else {}
+        key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
+        known = {'flows': batch[key].unbind(1)} if key in batch else {}
         output = self.network(batch['lq'], **known)
-        parts = {name: loss_of(loss, output, batch['gt']) for name, loss in self.losses.items()}
+        targets = {TEACHER_LOSS: batch.get('teacher')}
+        parts = {name: loss_of(loss, output, targets.get(name, batch['gt'])) for name, loss in self.losses.items()}
+        if TEACHER_LOSS in parts:
+            parts[TEACHER_LOSS] = parts[TEACHER_LOSS] * batch.get('teacher_weight', 1.0)
         total = sum(parts.values(), start=output.new_zeros(()))
         return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
 

@@ -1,62 +1,75 @@
 """Tokens of a frame triple listed window by window, plain and shifted.
 
-A Swin block is pointwise but for its attention, so the residual stream may stand in any order. It is kept in
-the order of the windows and changed from one block's order to the next's: one gather a block, where rolling,
-cutting and putting together again would take four.
+A Swin block is pointwise except for its attention, so the tokens of the residual stream may be in any order. They
+stay in the order of the windows and are reordered from one block's windows to the next block's: one gather per
+block, where rolling, partitioning, reversing the partition and rolling back would take four copies.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-MASKED = -100.0  # added to the logit between tokens that only the shift has brought together
+MASKED = -100.0  # added to the logit of two tokens that are neighbors only because the image was rolled
+
+
+@dataclass(frozen=True)
+class Reordering:
+    """A permutation of rows and its inverse, (rows,) int64 each: ``new[i] = old[forward[i]]``."""
+
+    forward: Tensor
+    inverse: Tensor
 
 
 @dataclass(frozen=True)
 class WindowGroup:
-    """A run of windows that share a mask."""
+    """A run of consecutive windows with the same mask."""
 
     start: int
     stop: int
     mask: Tensor | None
-    """(tokens, tokens), 0 or MASKED; None for windows that the image border does not cross."""
+    """(tokens, tokens) float32, 0 or MASKED; None for windows that the image border does not cross."""
 
 
 @dataclass(frozen=True)
 class WindowLayout:
     """The order of the tokens of an (n, d, h, w) grid when they are listed window by window.
 
-    h and w are padded at the bottom and right to whole windows. Border windows come last, by kind, so that
-    the windows inside the image need no mask.
+    h and w are padded at the bottom and right to whole windows: "tokens" counts the padding, "rows" does not.
+    Windows at the border come last, by kind, so that those inside the image need no mask. All index tensors are int64.
     """
 
     order: Tensor
-    """(tokens,) place of each token in the padded grid."""
+    """(tokens,) position of each token in the padded grid."""
     place: Tensor
-    """(tokens,) inverse of ``order``."""
+    """(tokens,) inverse of ``order``: where each position of the padded grid is listed."""
     from_grid: Tensor
-    """(tokens,) row of the (n·d·h·w, c) grid that each token is; padding names row 0 and must be masked."""
+    """(tokens,) row of the (n·d·h·w, c) grid that each token comes from; padding names row 0 and must be
+    overwritten.
+    """
     to_grid: Tensor
-    """(n·d·h·w,) token that each row of the grid is."""
+    """(n·d·h·w,) token of each row of the grid."""
     to_middle: Tensor
     """(n·h·w,) the same for the middle frame, among the tokens of the middle frame alone."""
     sample: Tensor
     """(tokens,) which of the n clips a token belongs to."""
-    inside: Tensor | None
-    """(tokens, 1) 1 for tokens of the image, 0 for padding; None without padding."""
+    padding: Tensor | None
+    """(padding tokens,) which tokens are padding; None without padding."""
     window: tuple[int, int, int]
+    clips: int
+    """n: number of clips."""
     groups: tuple[WindowGroup, ...]
 
     @property
     def tokens(self) -> int:
-        """Tokens in a window."""
+        """Number of tokens in a window."""
         d, h, w = self.window
         return d * h * w
 
     @property
     def middle(self) -> slice:
-        """Where the tokens of the middle frame stand in a window."""
+        """Tokens of the middle frame within a window."""
         d, h, w = self.window
         return slice(d // 2 * h * w, (d // 2 + 1) * h * w)
 
@@ -64,28 +77,34 @@ class WindowLayout:
 def window_layout(
     size: tuple[int, int, int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
 ) -> WindowLayout:
-    """Lay out a grid in windows that span all its frames.
+    """Partition a grid into windows that span all its frames.
 
     Args:
-        size: (n, d, h, w) of the grid; n·d·h·w rows.
+        size: (n, d, h, w) of the grid, n·d·h·w rows.
         window: height and width of a window.
-        shift: rows and columns by which the windows are moved; (0, 0) for plain windows.
+        shift: rows and columns by which the windows are shifted; (0, 0) for plain windows.
+        device: where the index tensors are created.
     """
     n, d, h, w = size
     wh, ww = window
     high, wide = -(-h // wh) * wh, -(-w // ww) * ww
     grid = torch.arange(n * d * high * wide, device=device).view(n, d, high, wide)
     rolled = grid.roll((-shift[0], -shift[1]), dims=(2, 3))
+    # (n, rows of windows, columns of windows, tokens), tokens ordered by frame, row, column
     windows = rolled.view(n, d, high // wh, wh, wide // ww, ww).permute(0, 2, 4, 1, 3, 5).flatten(3)
     pieces, groups = _group(windows, (d, wh, ww), shift)
     order = torch.cat(pieces)
     place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
 
+    # What each token is: clip (sample), frame, row and column, from its position in the padded grid.
     row, column = order // wide % high, order % wide
     frame, sample = order // (wide * high) % d, order // (wide * high * d)
     inside = (row < h) & (column < w)
     from_grid = torch.where(inside, ((sample * d + frame) * h + row) * w + column, 0)
     to_grid = place.view(n, d, high, wide)[:, :, :h, :w]
+    # A window lists its frames one after another, so the middle frame's tokens are a run in each window. Listed
+    # without the other frames, token t of window v is number v · (tokens of a frame) + (t − tokens of the frames
+    # before the middle one).
     tokens, middle = d * wh * ww, wh * ww
     among_middle = to_grid[:, d // 2] // tokens * middle + to_grid[:, d // 2] % tokens - d // 2 * middle
     return WindowLayout(
@@ -95,10 +114,38 @@ def window_layout(
         to_grid=to_grid.reshape(-1),
         to_middle=among_middle.reshape(-1),
         sample=sample,
-        inside=None if (high, wide) == (h, w) else inside.unsqueeze(1).float(),
+        padding=None if (high, wide) == (h, w) else _padding(place.view(n, d, high, wide), h, w),
         window=(d, wh, ww),
+        clips=n,
         groups=groups,
     )
+
+
+@dataclass(frozen=True)
+class WindowLayouts:
+    """The layouts of one grid for every shift of its windows, and the ways between them: the same for all frames and
+    all passes.
+    """
+
+    by_shift: dict[tuple[int, int], WindowLayout]
+    reorderings: dict[tuple[tuple[int, int], tuple[int, int]], Reordering]
+    """By the shifts before and after."""
+
+
+def window_layouts(
+    size: tuple[int, int, int, int], window: tuple[int, int], shifts: Iterable[tuple[int, int]], device: torch.device
+) -> WindowLayouts:
+    """Return the layouts of an (n, d, h, w) grid for several shifts; see :func:`window_layout`."""
+    layouts = {shift: window_layout(size, window, shift, device) for shift in shifts}
+    pairs = [(old, new) for old in layouts for new in layouts if old != new]
+    return WindowLayouts(layouts, {(old, new): reordering(layouts[old], layouts[new]) for old, new in pairs})
+
+
+def _padding(place: Tensor, h: int, w: int) -> Tensor:
+    """Tokens below row h and right of column w, from the (n, d, high, wide) place of each position; counted without
+    asking the device.
+    """
+    return torch.cat((place[:, :, h:].reshape(-1), place[:, :, :h, w:].reshape(-1)))
 
 
 def _group(
@@ -130,7 +177,9 @@ def _group(
 
 
 def _mask(window: tuple[int, int, int], shift: tuple[int, int], device: torch.device) -> Tensor:
-    """Mask of a window at whose ``shift[0]`` last rows and ``shift[1]`` last columns the image starts anew."""
+    """Mask of a window whose ``shift[0]`` last rows and ``shift[1]`` last columns come from the opposite side of the
+    image.
+    """
     d, h, w = window
     wrapped_row = torch.arange(h, device=device) >= h - shift[0]
     wrapped_column = torch.arange(w, device=device) >= w - shift[1]
@@ -147,8 +196,8 @@ def relative_position_index(window: tuple[int, int, int], device: torch.device |
     return (d * (2 * window[1] - 1) + h) * (2 * window[2] - 1) + w
 
 
-class _Rearrange(torch.autograd.Function):
-    """A permutation of rows whose gradient is the inverse permutation, where autograd would scatter and add."""
+class _Reorder(torch.autograd.Function):
+    """A permutation of rows. Its gradient is the inverse permutation, where autograd would scatter and add."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
@@ -162,20 +211,25 @@ class _Rearrange(torch.autograd.Function):
 
 
 def enter(rows: Tensor, layout: WindowLayout) -> Tensor:
-    """(n·d·h·w, c) rows of the grid → (tokens, c) in the layout's order; inverse of :func:`leave`.
+    """Reorder (n·d·h·w, c) rows of the grid to (tokens, c) of a layout; the inverse of :func:`leave`.
 
-    The rows of padding are copies of the first row; no gradient may come back through them.
+    Tokens of padding are copies of the first row; no gradient flows back through them.
     """
-    return _Rearrange.apply(rows, layout.from_grid, layout.to_grid)
+    return _Reorder.apply(rows, layout.from_grid, layout.to_grid)
 
 
-def change(rows: Tensor, old: WindowLayout, new: WindowLayout) -> Tensor:
-    """(tokens, c) from one layout's order to another's."""
-    return _Rearrange.apply(rows, old.place[new.order], new.place[old.order])
+def reordering(old: WindowLayout, new: WindowLayout) -> Reordering:
+    """Return how :func:`change` gets from one layout's order to another's."""
+    return Reordering(old.place[new.order], new.place[old.order])
+
+
+def change(rows: Tensor, how: Reordering) -> Tensor:
+    """Reorder (tokens, c) from one layout to another."""
+    return _Reorder.apply(rows, how.forward, how.inverse)
 
 
 def leave(rows: Tensor, layout: WindowLayout) -> Tensor:
-    """(tokens, c) in the layout's order → (n·d·h·w, c) rows of the grid, padding cut off."""
-    if layout.inside is None:
-        return _Rearrange.apply(rows, layout.to_grid, layout.from_grid)
+    """Reorder (tokens, c) of a layout to (n·d·h·w, c) rows of the grid, without the padding."""
+    if layout.padding is None:
+        return _Reorder.apply(rows, layout.to_grid, layout.from_grid)
     return rows.index_select(0, layout.to_grid)

@@ -14,7 +14,7 @@ from iart.options.schema import (
     ValOptions,
     WandbOptions,
 )
-from iart.options.yaml_file import dump, load
+from iart.options.yaml_file import dump, load, resolve
 
 __all__ = [
     'CosineAnnealingRestartLR',
@@ -31,4 +31,5 @@ __all__ = [
     'WandbOptions',
     'dump',
     'load',
+    'resolve',
 ]

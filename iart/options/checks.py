@@ -70,7 +70,7 @@ def _components(raw: dict[str, Any]) -> list[Problem]:
     problems += _misfits(network.get('flow'), 'network_g.flow', usable(FLOW_REGISTRY))
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
-    for key in ('pixel_opt', 'perceptual_opt'):
+    for key in ('pixel_opt', 'perceptual_opt', 'teacher_opt'):
         problems += _misfits(train.get(key), f'train.{key}', usable(LOSS_REGISTRY))
     problems += _optimizer(train.get('optim_g'), 'train.optim_g')
     for name, section in _mapping(val.get('metrics')).items():
@@ -186,16 +186,21 @@ def _contradictions(raw: dict[str, Any]) -> list[Problem]:
         wanted = f'one of val.metrics: {listing(metrics) or "none"}'
         problems.append(Problem('val.best_metric', repr(best), wanted, nearest(best, metrics)))
     if isinstance(raw.get('train'), dict):
-        problems += _training_contradictions(raw['train'], 'train' in _mapping(raw.get('datasets')))
+        problems += _training_contradictions(raw['train'], _mapping(raw.get('datasets')).get('train'))
     return problems
 
 
-def _training_contradictions(train: dict[str, Any], has_data: bool) -> list[Problem]:
+def _training_contradictions(train: dict[str, Any], data: Any) -> list[Problem]:
     problems = []
-    if not has_data:
+    if data is None:
         problems.append(Problem('datasets.train', 'nothing', 'a data set, since there is a train section'))
     if train.get('pixel_opt') is None and train.get('perceptual_opt') is None:
         problems.append(Problem('train', 'neither pixel_opt nor perceptual_opt', 'at least one loss'))
+    loss, outputs = train.get('teacher_opt') is not None, _mapping(data).get('dataroot_teacher') is not None
+    if loss != outputs:
+        names = 'train.teacher_opt', 'datasets.train.dataroot_teacher'
+        alone, other = names if loss else names[::-1]
+        problems.append(Problem(alone, f'this without {other}', 'both, or neither'))
     try:
         schedule: Scheduler = TypeAdapter(Scheduler).validate_python(train.get('scheduler'))
     except ValidationError:

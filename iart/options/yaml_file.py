@@ -13,6 +13,7 @@ from iart.options import overrides as overriding
 from iart.options import upstream
 from iart.options.base import thaw
 from iart.options.schema import Options
+from iart.shipped import find_options
 
 
 class Loader(yaml.SafeLoader):
@@ -69,22 +70,40 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
     """Read, complete and check the options of one YAML file. No other file is opened but its ``base``.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a shipped one (:func:`iart.shipped.find_options`).
         overrides: what stands after ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
 
     Raises:
         OptionsError: every mistake in the file and the overrides, one per line.
     """
-    path = Path(path)
+    path = find_options(path)
     raw, problems = _read_with_base(path)
-    problems += overriding.apply(raw, overrides, parse)
+    return _resolve(raw, problems, overrides, str(path))
+
+
+def resolve(raw: dict[str, Any], overrides: Iterable[str] = (), *, source: str = 'options') -> Options:
+    """Make options of a mapping, as :func:`load` does of a file.
+
+    Args:
+        raw: keys and plain values.
+        overrides: as for :func:`load`.
+        source: what to call the mapping in messages.
+
+    Raises:
+        OptionsError: every mistake, one per line.
+    """
+    return _resolve(merge({}, raw), [], overrides, source)
+
+
+def _resolve(raw: dict[str, Any], problems: list[Problem], overrides: Iterable[str], source: str) -> Options:
+    problems = problems + overriding.apply(raw, overrides, parse)
     raw, notes, found = upstream.normalise(raw)
     problems += found
     options, found = checking.check(raw)
     problems += found
     if problems or options is None:
         count = '1 mistake' if len(problems) == 1 else f'{len(problems)} mistakes'
-        raise OptionsError('\n  '.join([f'{path}: {count}', *map(str, problems)]))
+        raise OptionsError('\n  '.join([f'{source}: {count}', *map(str, problems)]))
     options._notes = notes
     return options
 
@@ -140,8 +159,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     try:
         text = path.read_text(encoding='utf-8')
     except OSError as error:
-        folder = path.parent if path.parent.is_dir() else Path()
-        hint = nearest(path.name, [file.name for file in folder.glob('*.yml')])
+        hint = nearest(path.name, [file.name for file in path.parent.glob('*.yml')])
         raise OptionsError(f'{path}: cannot be read: {error.strerror}{f" ({hint})" if hint else ""}') from error
     except UnicodeDecodeError as error:
         raise OptionsError(f'{path}: not a text file: {error}') from error

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from iart import log
+from iart.archs.clip_frames import Flows
+from iart.archs.flow import comes_with_clip
 from iart.data.loaders import build_part
 from iart.files import to_json, write_text
 from iart.image import Frame, to_tensor, write_png
@@ -62,7 +64,7 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
         DataError: a frame cannot be read or a file not written.
     """
     clip = next(iter(report.material.saved), None)
-    if clip is None or not any(map(_can_be_asked, network.modules())):
+    if clip is None or not any(map(_can_be_asked, network.modules())) or not getattr(network, 'recurrent', True):
         return False
     dataset = build_part(report.material.section, [clip], key=f'datasets.{report.key}', scale=scale)
     number = next(i for i, info in enumerate(dataset.clips) if info.name == clip)
@@ -71,7 +73,11 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
     box = _middle(lq.shape[1:3])
     top, left, height, width = box
     lq = lq[start : start + FRAMES, top : top + height, left : left + width]
-    calls = watch(network, to_tensor(lq)[None].to(device))
+    flows = None
+    if comes_with_clip(getattr(network, 'spynet', None)) and hasattr(dataset, 'read_flows'):
+        part = dataset.read_flows(number)[:, start : start + len(lq) - 1, :, top : top + height, left : left + width]
+        flows = tuple(torch.from_numpy(direction)[None].to(device) for direction in part)
+    calls = watch(network, to_tensor(lq)[None].to(device), flows)
     if not calls:
         log.logger.info(
             f'{report.scores.title}: no views of the alignment: clip {clip} has {len(names)} frame(s), or it was '
@@ -96,14 +102,14 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
     return True
 
 
-def watch(network: nn.Module, lq: Tensor) -> list[Call]:
+def watch(network: nn.Module, lq: Tensor, flows: Flows | None = None) -> list[Call]:
     """Run the network on (1, t, 3, h, w) and return the last calls of its alignment: first order, and second where t ≥
     3.
     """
     count = min(lq.shape[1], FRAMES) - 1
     calls: deque[Call] = deque(maxlen=max(count, 0))
     with _listening(network, calls), torch.inference_mode():
-        network(lq)
+        network(lq, flows) if flows is not None else network(lq)
     return list(calls)
 
 

@@ -188,7 +188,13 @@ def score_set(
     with log.Bar(title, sum(lengths[i] for i in mine)) as bar:
         for i in mine:
             frames = RestoredClip(
-                restore, partial(dataset.read_lq_frame, i), lengths[i], device, mirrored=flip_seq, spill_to=spill_to
+                restore,
+                partial(dataset.read_lq_frame, i),
+                lengths[i],
+                device,
+                mirrored=flip_seq,
+                spill_to=spill_to,
+                read_flows=partial(dataset.read_flows, i) if hasattr(dataset, 'read_flows') else None,
             )
             wanted = [lengths[i] // 2] if center_frame_only else None
             kept = save_to if save_clips is None or dataset.clips[i].name in save_clips else None

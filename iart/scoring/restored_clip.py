@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from iart import device as devices
 from iart.archs.stores import Store, stores
-from iart.errors import DataError
+from iart.data.transforms import mirror_flows
+from iart.errors import DataError, OptionsError
 from iart.image import Frame, to_tensor
 from iart.inference.restorer import Restore
 
@@ -28,10 +31,20 @@ class LQFrames(Sequence[Tensor]):
         read: frame index -> (h, w, 3) uint8 RGB.
         count: number of frames.
         mirrored: let the clip be followed by itself reversed, 2·count frames in all.
+        read_flows: the exact flows of the clip, (directions, count − 1, 2, h, w), of sets that have them.
     """
 
-    def __init__(self, read: Callable[[int], Frame], count: int, *, mirrored: bool = False) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], Frame],
+        count: int,
+        *,
+        mirrored: bool = False,
+        read_flows: Callable[[], NDArray[np.float32]] | None = None,
+    ) -> None:
         self._read, self._count, self._length = read, count, 2 * count if mirrored else count
+        self._read_flows = read_flows
+        self._flows: tuple[Tensor, ...] | None = None
         self._kept: dict[int, Frame] = {}
         self._room = _MOST_KEPT
         self.seconds = 0.0
@@ -39,6 +52,20 @@ class LQFrames(Sequence[Tensor]):
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def flows(self) -> tuple[Tensor, ...] | None:
+        """(1, t − 1, 2, h, w) for each direction, or None; read when a network asks."""
+        if self._flows is None and self._read_flows is not None:
+            flows = self._read_flows()
+            if self._length > self._count:
+                if len(flows) < 2:
+                    raise OptionsError(
+                        'val.flip_seq: got true with flow in one direction only, expected false for this set'
+                    )
+                flows = mirror_flows(flows)
+            self._flows = tuple(torch.from_numpy(direction)[None] for direction in flows)
+        return self._flows
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
         if not 0 <= index < self._length:
@@ -68,6 +95,7 @@ class RestoredClip:
             itself reversed.
             The first half waits on disk for the second.
         spill_to: folder for that; None: the system's temporary folder.
+        read_flows: see :class:`LQFrames`.
     """
 
     def __init__(
@@ -79,6 +107,7 @@ class RestoredClip:
         *,
         mirrored: bool = False,
         spill_to: Path | None = None,
+        read_flows: Callable[[], NDArray[np.float32]] | None = None,
     ) -> None:
         self.restore, self.device, self.mirrored, self.spill_to, self.length = (
             restore,
@@ -87,7 +116,7 @@ class RestoredClip:
             spill_to,
             count,
         )
-        self.lq = LQFrames(read, count, mirrored=mirrored)
+        self.lq = LQFrames(read, count, mirrored=mirrored, read_flows=read_flows)
         self.seconds = 0.0
 
     def in_any_order(self, wanted: list[int] | None = None) -> Iterator[tuple[int, Tensor | None]]:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from iart import device as devices
 from iart.archs.builder import build_network
+from iart.archs.flow import comes_with_clip
 from iart.inference.costs import Allocations
 from iart.models.vsr_model import VSRModel
 from iart.ops import flops
@@ -105,7 +106,10 @@ class DryRun:
     def batch(self, load: Load) -> dict[str, Tensor]:
         """Frames of noise, no two alike."""
         lq = torch.rand(load.clips, load.frames, 3, load.side, load.side, device=self.device)
-        return {'lq': lq, 'gt': lq.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)}
+        batch = {'lq': lq, 'gt': lq.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)}
+        if comes_with_clip(getattr(self.network, 'spynet', None)):
+            batch['gt_flows'] = torch.rand(load.clips, 2, load.frames - 1, 2, load.side, load.side, device=self.device)
+        return batch
 
     def step(self, batch: Mapping[str, Tensor]) -> None:
         """Forward, loss, backward, optimiser, average."""

@@ -26,6 +26,17 @@ def lr_at(step: int, base: float, schedule: Scheduler, warmup_iter: int = -1) ->
     return _steps(step, base, schedule)
 
 
+def teacher_weight(step: int, total: int, fade: float) -> float:
+    """Return the factor on the teacher's loss at the optimizer step that follows ``step`` finished ones.
+
+    Args:
+        step: finished steps, from 0.
+        total: steps of the whole run.
+        fade: share of the run, at its end, over which the factor falls from 1 to 0.
+    """
+    return min(1.0, (1 - step / total) / fade) if fade else 1.0
+
+
 def _cosine(share: float, high: float, low: float) -> float:
     return low + (high - low) * (1 + math.cos(math.pi * share)) / 2
 

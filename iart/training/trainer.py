@@ -14,7 +14,7 @@ from iart import distributed, log
 from iart.archs.builder import build_network
 from iart.data.loaders import Batch, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
-from iart.models.vsr_model import VSRModel
+from iart.models.vsr_model import TEACHER_LOSS, VSRModel
 from iart.options import Options
 from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
 from iart.training.checkpoints import load_state
@@ -22,12 +22,12 @@ from iart.training.console import Reporter
 from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
-from iart.training.optimizers import build_optimizer
+from iart.training.optimizers import build_optimizer, freeze_all_but
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder
 from iart.training.same_run import check_same_run, run_facts
 from iart.training.saver import Saver
-from iart.training.schedules import lr_at
+from iart.training.schedules import lr_at, teacher_weight
 from iart.training.state import Parts, build_ema
 from iart.training.stop_request import StopRequest
 from iart.training.validation import Validator
@@ -59,7 +59,7 @@ class Trainer:
         self.experiment = Experiment(options, auto_resume=auto_resume)
         for note in options.notes:
             log.logger.info(note)
-        devices.configure(self.train.deterministic)
+        devices.configure(self.train.deterministic, self.train.tf32)
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(
@@ -85,7 +85,7 @@ class Trainer:
         self.experiment.begin(options, self.step)
         self.saver = Saver(self.experiment, options.logger)
         self.reporter = Reporter(options, self.train, device, self.progress)
-        self.guard = Guard(self.train.skip_limit, self.progress, device)
+        self.guard = Guard(self.train.skip_limit, self.progress)
         self.runner = self._wrap()
 
     @property
@@ -114,7 +114,7 @@ class Trainer:
                 self.reporter.meter.step_done()
                 if self._due(every.print_freq):
                     self.reporter.losses(self.losses, self.parts.optimizer.param_groups[0]['lr'], self.recorder)
-                stopping = stop.made(self.device)
+                stopping = stop.made()
                 if self._due(every.save_checkpoint_freq) or stopping:
                     self.save(last=stopping or self.step == total)
                 if stopping and self.step < total:
@@ -129,9 +129,10 @@ class Trainer:
         self._set_rates()
         self.parts.optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
+        teacher = teacher_weight(self.step, self.train.total_iter, self.train.teacher_fade)
         for number, batch in enumerate(micro_batches, 1):
             with self._synchronising(number == len(micro_batches)), devices.autocast(self.device, self.train.precision):
-                out = self.runner(batch)
+                out = self.runner({**batch, 'teacher_weight': teacher})
             with self._synchronising(number == len(micro_batches)):
                 self.parts.scaler.scale(out['loss'] * share).backward()
             for name in out.keys() - {'output'}:
@@ -204,7 +205,7 @@ class Trainer:
         except DataError as mistake:
             error = mistake
         self.reporter.meter.data_arrived()
-        if distributed.any_rank(error is not None, self.device):
+        if distributed.any_rank(error is not None):
             told = [text for text in distributed.gather(error and str(error)) if text]
             if self.step:
                 self.save(last=True)
@@ -216,7 +217,9 @@ class Trainer:
         path = self.options.path
         if path.pretrain_network_g and self.experiment.resume_from is None:
             load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
-        sections = {'l_pix': self.train.pixel_opt, 'l_percep': self.train.perceptual_opt}
+        train = self.train
+        freeze_all_but(network, train.train_only)
+        sections = {'l_pix': train.pixel_opt, 'l_percep': train.perceptual_opt, TEACHER_LOSS: train.teacher_opt}
         losses = {
             name: build(LOSS_REGISTRY, section, key=f'train.{name}') for name, section in sections.items() if section
         }

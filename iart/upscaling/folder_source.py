@@ -9,11 +9,11 @@ from iart import log
 from iart.data.pairs import missing_numbers
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, natural_key
-from iart.image_header import ImageHeader, read_deep, read_header
 from iart.upscaling.settings import FPS, Settings
 from iart.video.color import Coding
 from iart.video.facts import Clip, Tags
 from iart.video.pictures import Shown, Still
+from iart.video.stills import ImageHeader, read_deep, read_header
 
 _MANY = 2000  # frames whose headers take long enough to show progress
 

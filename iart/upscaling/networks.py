@@ -8,9 +8,10 @@ from torch import nn
 
 from iart import files, log
 from iart.archs.builder import build_network
-from iart.archs.recognize import network_section
-from iart.errors import UserError, WeightsError, listing, nearest
-from iart.pretrained import default_root, load_manifest, obtain
+from iart.archs.recognize import require_section
+from iart.errors import SettingError, listing, nearest
+from iart.pretrained import load_manifest, obtain, place
+from iart.shipped import weights_root
 from iart.weights import load_weights
 
 DEFAULT = 'basicvsr-reds4'
@@ -44,13 +45,7 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
         WeightsError: a file that no known network fits.
     """
     file = find(weights)
-    section = network_section(file, key)
-    if section is None:
-        raise WeightsError(
-            f'weights: {file} holds neither options nor the names of a network that is known (IART, BasicVSR, '
-            'IABasicVSR); '
-            'iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
-        )
+    section = require_section(file, key)
     network = build_network(section)
     load_weights(network, file, key)
     count = sum(p.numel() for p in network.parameters())
@@ -71,9 +66,9 @@ def find(weights: str | Path) -> Path:
     names = [name for name, entry in manifest.weights.items() if not name.startswith('spynet')]
     if str(weights) not in names:
         hint = nearest(str(weights), names) or f'names are {listing(names)}'
-        raise UserError(f'--weights: got neither a file nor a name {str(weights)!r}; {hint}')
-    root = default_root()
-    file = root / manifest.weights[str(weights)].path
+        raise SettingError('weights', f'got neither a file nor a name {str(weights)!r}; {hint}')
+    root = weights_root()
+    file = place(manifest.weights[str(weights)], root)
     if not file.is_file():
         obtain(manifest, [str(weights)], root)
     log.logger.info(f'{weights}: {file}')

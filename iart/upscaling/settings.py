@@ -5,75 +5,27 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from iart.errors import UserError
+from iart.errors import SettingError, UserError
 from iart.inference.options import PlanOptions
+from iart.settings_fields import setting
 from iart.video.options import EncodingOptions
 
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
+PRECISIONS = ('fp32', 'fp16', 'bf16')
+
+_PART, _FILES = 'what', 'files'
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What to do with each input.
-
-    Args:
-        start, end: seconds; None: from the beginning, to the end.
-        preview: only so many frames.
-        compare: bicubic on the left, the network on the right.
-        scene_cuts: propagation restarts at cuts.
-        segment: frames that are restored, encoded and kept at a time.
-        fps: frames per second of folders of frames and of videos whose frames have no times; None: FPS, or what the
-            video states.
-        progressive: take interlaced frames for whole ones.
-        overwrite: replace an output that is there.
-        restart: throw finished segments of a former run away.
-        precision: ``fp32``, ``fp16`` or ``bf16``.
-        plan: wishes for the memory plan.
-        encode: wishes for the encoder.
-    """
-
-    start: Fraction | None = None
-    end: Fraction | None = None
-    preview: int | None = None
-    compare: bool = False
-    scene_cuts: bool = True
-    segment: int = SEGMENT
-    fps: Fraction | None = None
-    progressive: bool = False
-    overwrite: bool = False
-    restart: bool = False
-    precision: str = 'fp32'
-    plan: PlanOptions = field(default_factory=PlanOptions)
-    encode: EncodingOptions = field(default_factory=EncodingOptions)
-
-    def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise UserError(
-                f'--start {float(self.start):g} and --end {float(self.end):g}: expected an end after the start'
-            )
-        if self.preview is not None and self.preview < 1:
-            raise UserError(f'--preview: got {self.preview}, expected 1 frame or more')
-        if self.segment < 1:
-            raise UserError(f'--segment: got {self.segment}, expected 1 frame or more')
-        if self.fps is not None and self.fps <= 0:
-            raise UserError(f'--fps: got {self.fps}, expected more than 0')
-
-    @property
-    def overlap(self) -> int:
-        """Frames that a segment sees of its neighbours in the same shot."""
-        return self.plan.chunk_overlap
-
-
-def parse_time(text: str, option: str) -> Fraction:
-    """``90``, ``90.5``, ``1:30`` or ``00:01:30.5`` in seconds.
+def parse_time(text: str) -> Fraction:
+    """Return a time such as ``90``, ``90.5``, ``1:30`` or ``00:01:30.5`` in seconds.
 
     Raises:
         UserError: it is no time.
     """
     if not re.fullmatch(r'(\d+:){0,2}\d+(\.\d+)?', text):
-        raise UserError(f'{option}: got {text!r}, expected a time such as 90, 1:30 or 00:01:30.5')
+        raise UserError(f'got {text!r}, expected a time such as 90, 1:30 or 00:01:30.5')
     seconds = Fraction(0)
     for part in text.split(':'):
         seconds = seconds * 60 + Fraction(part)
@@ -81,7 +33,7 @@ def parse_time(text: str, option: str) -> Fraction:
 
 
 def parse_fps(text: str) -> Fraction:
-    """``25``, ``29.97`` or ``30000/1001``.
+    """Return a rate such as ``25``, ``29.97`` or ``30000/1001``.
 
     Raises:
         UserError: it is no rate.
@@ -89,11 +41,83 @@ def parse_fps(text: str) -> Fraction:
     try:
         return Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise UserError(f'--fps: got {text!r}, expected a rate such as 25 or 30000/1001') from error
+        raise UserError(f'got {text!r}, expected a rate such as 25 or 30000/1001') from error
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to do with each input.
+
+    Args:
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        start: where to begin, in seconds; None: at the beginning.
+        end: where to end, in seconds; None: at the end.
+        preview: number of frames to upscale at most; None: all.
+        compare: whether bicubic is shown on the left, and the network on the right.
+        scene_cuts: whether propagation restarts at cuts.
+        segment: number of frames that are restored, encoded and kept at a time.
+        fps: frames per second of folders of frames, and of videos whose frames have no times; None: FPS, or the
+            video's.
+        progressive: whether interlaced frames are taken for whole ones.
+        overwrite: whether an output that exists is replaced.
+        restart: whether finished segments of an earlier run are discarded.
+        plan: settings of the memory plan.
+        encode: settings of the encoder.
+
+    Raises:
+        SettingError: a value that makes no sense.
+    """
+
+    precision: str = setting('fp32', 'number format of the network (default fp32)', choices=PRECISIONS)
+    start: Fraction | None = setting(
+        None, 'begin here: 90, 1:30 or 00:01:30.5', group=_PART, values=parse_time, metavar='TIME'
+    )
+    end: Fraction | None = setting(None, 'end before this', group=_PART, values=parse_time, metavar='TIME')
+    preview: int | None = setting(None, 'only the first N frames', group=_PART, values=int, metavar='N')
+    compare: bool = setting(False, 'bicubic on the left, the network on the right', group=_PART)
+    scene_cuts: bool = setting(True, 'let nothing of one shot into the next (default on)', group=_PART)
+    segment: int = setting(
+        SEGMENT,
+        f'frames restored, encoded and kept at a time (default {SEGMENT}); it sees --chunk-overlap more on each side',
+        group=_PART,
+        values=int,
+        metavar='FRAMES',
+    )
+    fps: Fraction | None = setting(
+        None,
+        'of frames without times: a folder (default 25), raw H.264, ...',
+        group=_PART,
+        values=parse_fps,
+        metavar='RATE',
+    )
+    progressive: bool = setting(False, 'take a video that is tagged interlaced for whole frames', group=_PART)
+    overwrite: bool = setting(False, 'replace an output that exists', group=_FILES)
+    restart: bool = setting(False, 'discard what an interrupted run has finished', group=_FILES)
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    encode: EncodingOptions = field(default_factory=EncodingOptions)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise SettingError('precision', f'got {self.precision!r}, expected one of {", ".join(PRECISIONS)}')
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise SettingError(
+                'end', f'got {float(self.end):g} s, expected more than the start, {float(self.start):g} s'
+            )
+        if self.preview is not None and self.preview < 1:
+            raise SettingError('preview', f'got {self.preview}, expected 1 frame or more')
+        if self.segment < 1:
+            raise SettingError('segment', f'got {self.segment}, expected 1 frame or more')
+        if self.fps is not None and self.fps <= 0:
+            raise SettingError('fps', f'got {self.fps}, expected more than 0')
+
+    @property
+    def overlap(self) -> int:
+        """Frames that a segment sees of its neighbours in the same shot."""
+        return self.plan.chunk_overlap
 
 
 def is_video_output(path: Path) -> bool:
-    """Whether an output is a video file (True) or a folder (False).
+    """Return whether an output is a video file (True) or a folder (False).
 
     Raises:
         UserError: it has an ending that is neither.

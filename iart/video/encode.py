@@ -3,12 +3,13 @@
 Encoders are given a fixed number of threads: some divide the work, and so choose bits, by it.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iart.errors import UserError, listing, nearest
+from iart.errors import SettingError, listing, nearest
 from iart.video.color import Coding
 from iart.video.facts import UNSPECIFIED, Clip, Tags
 from iart.video.options import EncodingOptions
@@ -37,8 +38,10 @@ _FIXED = {
     'libvpx-vp9': {'b': '0', 'row-mt': '1'},
     'ffv1': {'level': '3', 'slices': '4', 'slicecrc': '1'},
 }
+_LIMITED_ONLY = ('prores', 'prores_ks', 'prores_aw')
 _THREADS = 4
 _LIMITED, _FULL = 1, 2
+_BT470BG = 5
 _MATRIX_TAGS = {'BT.709': 1, 'BT.601': 6, 'FCC': 4, 'SMPTE 240M': 7, 'BT.2020': 9}
 
 
@@ -74,22 +77,24 @@ def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], 
         suffix: ending of the output.
 
     Raises:
-        UserError: a codec that is not there, or an option that it does not have.
+        SettingError: a codec that does not exist, or an option that it does not have.
     """
     codec = _codec(wishes.codec or ('vp9' if suffix == '.webm' else 'h264'))
     options = {**_fixed(codec), **_quality(codec, wishes)}
     pix_fmt = wishes.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
     if pix_fmt not in _formats(codec):
-        raise UserError(f'--pix-fmt: {codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
+        raise SettingError('pix_fmt', f'{codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
     if is_rgb(pix_fmt):
         coding, matrix, full = Coding(clip.coding.matrix, True, depth(pix_fmt)), 0, True
     else:
         # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger
         # frame.
         was_rgb = is_rgb(clip.pix_fmt)
-        full = clip.coding.full and not was_rgb
+        full = clip.coding.full and not was_rgb and codec not in _LIMITED_ONLY
         coding = Coding(clip.coding.matrix, full, depth(pix_fmt))
         matrix = clip.tags.matrix if clip.tags.matrix not in (0, 3, UNSPECIFIED) else _MATRIX_TAGS[clip.coding.matrix]
+    if codec in _LIMITED_ONLY and matrix == _BT470BG:
+        matrix = _MATRIX_TAGS['BT.601']  # the same numbers, and the only one of the two that ProRes can state
     tags = Tags(matrix, clip.tags.primaries, clip.tags.transfer, _FULL if full else _LIMITED)
     return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], options)
 
@@ -101,11 +106,11 @@ def _codec(name: str) -> str:
     try:
         found = av.codec.Codec(codec, 'w')
     except ValueError as error:  # PyAV's UnknownCodecError
-        raise UserError(
-            f'--codec: this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
+        raise SettingError(
+            'codec', f'this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
         ) from error
     if found.type != 'video':
-        raise UserError(f'--codec: {name!r} encodes {found.type}, expected one of {listing(CODECS)}')
+        raise SettingError('codec', f'{name!r} encodes {found.type}, expected one of {listing(CODECS)}')
     return codec
 
 
@@ -125,16 +130,16 @@ def _quality(codec: str, wishes: EncodingOptions) -> dict[str, str]:
     if wishes.lossless:
         if codec not in _LOSSLESS:
             known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
-            raise UserError(f'--lossless: {codec} cannot, expected --codec {known}')
+            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {known}')
         options.update(_LOSSLESS[codec])
         if 'x265-params' in options:
             options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
     elif wishes.crf is not None and codec not in _CRF:
-        raise UserError(f'--crf: {codec} has no constant quality, expected one of {listing(_CRF)}')
+        raise SettingError('crf', f'{codec} has no constant quality, expected one of {listing(_CRF)}')
     elif codec in _CRF:
         options['crf'] = f'{_CRF[codec] if wishes.crf is None else wishes.crf:g}'
     if wishes.preset is not None and codec not in _PRESET:
-        raise UserError(f'--preset: {codec} has no presets, expected one of {listing(_PRESET)}')
+        raise SettingError('preset', f'{codec} has no presets, expected one of {listing(_PRESET)}')
     if codec in _PRESET:
         options['preset'] = wishes.preset or _PRESET[codec]
     return options
@@ -167,7 +172,10 @@ def add_video_stream(container: Any, encoding: Encoding, clip: Clip) -> Any:
     Raises:
         ValueError: the container does not take the codec.
     """
+    os.environ.setdefault('SVT_LOG', '1')  # errors only; SVT-AV1 prints all of its settings for every segment
     stream = container.add_stream(encoding.codec, rate=clip.rate, options=dict(encoding.options))
+    if encoding.codec == 'libx265' and container.format.name in ('mp4', 'mov'):
+        stream.codec_context.codec_tag = 'hvc1'  # the only one of its two tags that QuickTime plays
     context = stream.codec_context
     _configure(context, encoding, clip)
     stream.time_base = clip.time_base
@@ -184,24 +192,36 @@ def _configure(context: Any, encoding: Encoding, clip: Clip) -> None:
         context.sample_aspect_ratio = clip.pixel_aspect
 
 
+def tag_frame(frame: Any, tags: Tags) -> None:
+    """Tag a frame to encode; ProRes writes the tags of its frames, not those of its encoder."""
+    for name, value in (('colorspace', tags.matrix), ('color_primaries', tags.primaries), ('color_trc', tags.transfer)):
+        with contextlib.suppress(AttributeError):  # before version 17 PyAV sets the first only
+            setattr(frame, name, value)
+    frame.color_range = tags.extent
+
+
 def encode(frames: Iterable[Any], container: Any, stream: Any) -> Iterator[Encoded]:
-    """The packets of some frames, beginning with a key frame; the encoder is not used again.
+    """Yield the packets of some frames, beginning with a key frame; the encoder cannot be used again.
 
     Args:
         frames: with time stamps, in order.
         container: one that nothing is written to.
         stream: what :func:`add_video_stream` added to it.
     """
-    shown: dict[int, int] = {}
+    durations: dict[int, int] = {}
 
-    def packed(packets: Iterable[Any]) -> Iterator[Encoded]:
-        for packet in packets:
-            if packet.size:
-                yield Encoded(packet.pts, shown.pop(packet.pts, 0), packet.is_keyframe, bytes(packet))
+    def noted() -> Iterator[Any]:
+        for frame in frames:
+            durations[frame.pts] = frame.duration or 0
+            yield frame
 
-    os.environ.setdefault('SVT_LOG', '1')  # SVT-AV1 would tell its settings for every segment
     container.start_encoding()
+    for packet in encode_frames(noted(), stream):
+        yield Encoded(packet.pts, durations.pop(packet.pts, 0), packet.is_keyframe, bytes(packet))
+
+
+def encode_frames(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """Yield the packets of some frames; the encoder cannot be used again."""
     for frame in frames:
-        shown[frame.pts] = frame.duration or 0
-        yield from packed(stream.encode(frame))
-    yield from packed(stream.encode(None))
+        yield from (packet for packet in stream.encode(frame) if packet.size)
+    yield from (packet for packet in stream.encode(None) if packet.size)

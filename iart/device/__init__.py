@@ -1,0 +1,272 @@
+"""The one place that knows devices by name: choice, autocast, gradient scaling, memory figures."""
+
+import contextlib
+import os
+import platform
+import random
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from iart import log, memory
+from iart.device.cuda_support import choose_cuda, unusable_driver
+from iart.errors import UserError
+
+PRECISIONS = ('fp32', 'fp16', 'bf16')
+_LITTLE = 0.15  # of a GPU's memory: with less than this free, cuDNN's failures mean that a workspace did not fit
+_DTYPES = {'fp16': torch.float16, 'bf16': torch.bfloat16}
+
+
+def choose(name: str = 'auto', local_rank: int = 0, processes: int = 1) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        name: ``auto`` (CUDA if there is one, else CPU; MPS only when asked for by name) or a torch device name.
+        local_rank: number of this process on its machine; picks the CUDA device of a multi-GPU run.
+        processes: number of processes of this run on this machine.
+
+    Raises:
+        UserError: the name is unknown, or the device is not there or of no use to this torch.
+    """
+    if name == 'auto':
+        if local_rank == 0 and (unusable := unusable_driver()):
+            log.logger.warning(f'there is a GPU, but {unusable}. COMPUTING ON THE CPU, many times slower')
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f'--device: got {name!r}, expected auto, cpu, cuda, cuda:N or mps') from error
+    if device.type == 'cuda':
+        return choose_cuda(device, local_rank, processes)
+    if device.type == 'mps' and not torch.backends.mps.is_available():
+        raise UserError('--device mps: this torch sees no MPS device, expected one, or --device cpu')
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return autocast for ``fp16`` or ``bf16``; a context that does nothing for ``fp32``.
+
+    Raises:
+        UserError: ``bf16`` on a GPU that emulates it.
+    """
+    if precision == 'fp32':
+        return contextlib.nullcontext()
+    if precision == 'bf16' and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 0):
+        name = torch.cuda.get_device_name(device)
+        raise UserError(
+            f'bf16 on {device} ({name}): emulated before compute capability 8.0, slower than fp32; take fp16'
+        )
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def compute_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that matrix products with weights of ``dtype`` are computed in: autocast's, where it is on."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if dtype == torch.float32 and torch.is_autocast_enabled(kind) else dtype
+
+
+def head_multiple(device: torch.device, dtype: torch.dtype) -> int:
+    """Return the number that the channels of an attention head must be a multiple of for the device's fused kernel.
+
+    CUDA's memory-efficient kernel loads 16 bytes at a time. For other heads torch falls back to plain products in
+    float32 of all probabilities, which takes 4 times as long and several times the memory.
+    """
+    return 16 // dtype.itemsize if device.type == 'cuda' else 1
+
+
+def windows_of_attention_backward(device: torch.device) -> int:
+    """Return how many windows at a time the backward pass of attention computes again; 0 where the fused kernel's
+    own is used.
+
+    A CPU's fused kernel has no gradient for the bias; few windows, so that their probabilities stay in the cache.
+    CUDA's sums in an order that changes from run to run, so it is not used in deterministic mode.
+    """
+    if device.type == 'cpu':
+        return 4
+    return 64 if device.type == 'cuda' and torch.are_deterministic_algorithms_enabled() else 0
+
+
+def gathers_samples(device: torch.device) -> bool:
+    """Whether images are sampled by gathering pixels: on CUDA in deterministic mode, where grid_sample's backward
+    pass adds in an order that changes from run to run.
+    """
+    return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
+
+
+def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
+    return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
+
+
+def pins_memory(device: torch.device) -> bool:
+    """Whether copies to the device gain from page-locked host memory."""
+    return device.type == 'cuda'
+
+
+def ddp_ids(device: torch.device) -> list[int] | None:
+    """``device_ids`` of DistributedDataParallel: one for a GPU, none for a CPU."""
+    return [device.index] if device.type == 'cuda' else None
+
+
+def configure(deterministic: bool, tf32: str = 'conv') -> None:
+    """Choose between the fastest kernels and those that give the same bits every time.
+
+    In deterministic mode on CUDA, attention and the warp take backward passes of our own (:mod:`iart.ops`), since
+    torch's sum in an order that changes from run to run. torch warns of kernels that have no deterministic form.
+
+    Args:
+        deterministic: same bits every time, slower.
+        tf32: what is computed in TensorFloat-32 (10 bits of mantissa) where precision is fp32, on GPUs from compute
+            capability 8.0: ``off``, ``conv`` (convolutions) or ``all`` (matrix products too).
+    """
+    if deterministic:
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = tf32 in ('conv', 'all')
+    torch.backends.cuda.matmul.allow_tf32 = tf32 == 'all'
+
+
+def tf32_in_use(device: torch.device) -> str | None:
+    """Return what is computed in TensorFloat-32 in fp32: ``off``, ``conv`` or ``all``; None where the device has
+    none.
+    """
+    if device.type != 'cuda' or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    if torch.backends.cuda.matmul.allow_tf32:
+        return 'all'
+    return 'conv' if torch.backends.cudnn.allow_tf32 else 'off'
+
+
+@contextlib.contextmanager
+def changing_sizes() -> Iterator[None]:
+    """Let cuDNN not search for the fastest algorithm: where every clip has another size, a search costs more than it
+    gains.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def seed(number: int) -> None:
+    """Seed every generator this process draws from: torch's on all devices, numpy's and Python's."""
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """State of the generators that :func:`seed` seeds, as tensors and plain containers."""
+    kind, keys, *rest = np.random.get_state()
+    numpy_state = (kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest)
+    state = {'cpu': torch.get_rng_state(), 'numpy': numpy_state, 'python': random.getstate()}
+    if device.type == 'cuda':
+        state['cuda'] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put back what :func:`rng_state` gave."""
+    torch.set_rng_state(state['cpu'])
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(state['python'])
+    if device.type == 'cuda' and 'cuda' in state:
+        torch.cuda.set_rng_state(state['cuda'], device)
+
+
+def describe(device: torch.device) -> str:
+    """The hardware behind a device, for reports: the GPU's name, or the processor's and the number of threads computed
+    with.
+    """
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux tells more there
+        named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
+        model = named.group(1) if named else model
+    count = torch.get_num_threads()
+    return f'{model}, {count} thread{"s" if count > 1 else ""}'
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far in MB: of the device where it counts it, else of this process."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return memory.peak_host_mb()
+
+
+def peak_reserved_mb(device: torch.device) -> float | None:
+    """Return the peak that torch has taken from the device in MB, which is what other programs see; None where it is
+    not known.
+
+    More than :func:`peak_memory_mb`, by what is held for the next tensors.
+    """
+    return torch.cuda.max_memory_reserved(device) / 2**20 if device.type == 'cuda' else None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that a clock read next is honest."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    elif device.type == 'mps':
+        torch.mps.synchronize()
+
+
+def shares_host_memory(device: torch.device) -> bool:
+    """Whether tensors on the device are tensors in the host's memory."""
+    return device.type == 'cpu'
+
+
+def takes_host_memory(device: torch.device) -> bool:
+    """Whether what is allocated on the device is missing on the host: of a CPU, and of Apple's GPUs, which have no
+    memory of their own.
+    """
+    return device.type in ('cpu', 'mps')
+
+
+def release_pinned() -> None:
+    """Give back page-locked host memory that torch keeps for later copies; it counts as taken for everybody else."""
+    empty = getattr(torch._C, '_host_emptyCache', None)
+    if empty is not None and torch.cuda.is_initialized():
+        empty()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on the device, counting what torch holds in reserve."""
+    if device.type == 'cuda':
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserve
+    if device.type == 'mps':
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return memory.free_host_memory()
+
+
+def release_reserve(device: torch.device) -> None:
+    """Give back memory that torch holds in reserve, page-locked host memory included."""
+    if device.type == 'cuda':
+        torch.cuda.empty_cache()
+        release_pinned()
+    elif device.type == 'mps':
+        torch.mps.empty_cache()
+
+
+def lacks_memory(error: BaseException, device: torch.device) -> bool:
+    """Whether an allocation failed, on the device or on the host.
+
+    cuDNN says "unable to find an engine" both where no workspace fits any more and where it does not know the GPU;
+    only with little memory left it means the former.
+    """
+    if memory.lacks_memory(error):
+        return True
+    if device.type != 'cuda' or 'unable to find an engine' not in str(error):
+        return False
+    return free_memory(device) < _LITTLE * torch.cuda.get_device_properties(device).total_memory

@@ -1,0 +1,157 @@
+"""Turns the material that the shipped model is trained with into clips of frames.
+
+python scripts/prepare_training_frames.py --data FOLDER [--out datasets/shipped_model]
+
+FOLDER holds GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/.
+scripts/training_frames.json lists what must lie there, where it comes from and under which licence, with hashes that
+are checked. Written are OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames to train with are
+made while training (``degradation: BI``):
+
+- frames of DAVIS at half size, which removes most of what JPEG has done to them; at full size, too, where they are
+  there in their first quality;
+- videos at half size, every frame;
+- photographs under a smooth random camera;
+- pages of text, brick walls, facades and gratings under the same camera: what the other material has little of.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from moving_camera import film, page
+
+from iart import image, log
+from iart.data.videos import VideoStore
+from iart.errors import EXIT_USER_ERROR, DataError, UserError
+from iart.ops.degradation import degrade_uint8
+
+ROOT = Path(__file__).resolve().parents[1]
+LISTING = ROOT / 'scripts' / 'training_frames.json'
+OUT = ROOT / 'datasets' / 'shipped_model'
+
+HELD_OUT = ('goat', 'scooter-black', 'dance-twirl')  # DAVIS clips for validation
+VALIDATION_FRAMES = 12
+CAMERA_FRAMES, CAMERA_CLIPS, PAGES = 20, 2, 16  # frames of a clip, clips of each photograph, pages of patterns
+SEED = 20
+
+
+def halve(frame: image.Frame) -> image.Frame:
+    """Half the size, by MATLAB's antialiased bicubic, and trimmed to a multiple of 4."""
+    half = degrade_uint8(frame, 'BI', 2)
+    return trim(half)
+
+
+def trim(frame: image.Frame) -> image.Frame:
+    """Without the rows and columns beyond a multiple of 4."""
+    height, width = (side - side % 4 for side in frame.shape[:2])
+    return np.ascontiguousarray(frame[:height, :width])
+
+
+def check(data: Path, listed: Sequence[Mapping[str, Any]]) -> None:
+    """Compare all files with the listing.
+
+    Args:
+        data: the folder with the material.
+        listed: ``path``, number of ``files`` and ``sha256`` of each clip, video and photograph.
+
+    Raises:
+        DataError: something is missing or is not what is listed; the message names it.
+    """
+    wrong = []
+    for entry in log.track(listed, 'checking the material', len(listed), 'clip'):
+        path = data / entry['path']
+        files = sorted(path.iterdir(), key=image.natural_key) if path.is_dir() else [path] if path.is_file() else []
+        digest = hashlib.sha256(b''.join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+        if len(files) != entry['files'] or digest != entry['sha256']:
+            both = (len(files), digest), (entry['files'], entry['sha256'])
+            got, expected = (f'{count} files, SHA-256 {text[:16]}' for count, text in both)
+            wrong.append(f'{path}: got {got}, expected {expected}')
+    if wrong:
+        shown = '\n  '.join(wrong[:10])
+        raise DataError(
+            f'{len(wrong)} of {len(listed)} are not as {LISTING.name} lists them, with their sources:\n  {shown}'
+        )
+
+
+def film_frames(path: Path) -> Iterator[image.Frame]:
+    """Yield the frames of a video file."""
+    store = VideoStore(path)
+    return (store.read(path.stem, name) for name in store.frames(path.stem))
+
+
+def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
+    """Yield (train or val, clip name, frames) for everything, in a fixed order."""
+    for folder in sorted((data / 'GT').iterdir()):
+        frames = [image.read_image(path) for path in sorted(folder.iterdir(), key=image.natural_key)]
+        if folder.name in HELD_OUT:
+            yield 'val', folder.name, (halve(frame) for frame in frames[:VALIDATION_FRAMES])
+        elif frames[0].shape[1] > 700:  # DAVIS; the sample videos were halved before
+            if not (data / 'GT_original' / folder.name).is_dir():
+                yield 'train', folder.name, (halve(frame) for frame in frames)
+        elif not list((data / 'videos').glob(f'*_{folder.name}.mp4')):
+            yield 'train', folder.name, (trim(frame) for frame in frames)
+    for folder in sorted((data / 'GT_original').iterdir()):
+        frames = [image.read_image(path) for path in sorted(folder.iterdir(), key=image.natural_key)]
+        yield 'train', f'{folder.name}_half', (halve(frame) for frame in frames)
+        yield 'train', f'{folder.name}_full', (trim(frame) for frame in frames)
+    for number, path in enumerate(sorted((data / 'stills').iterdir())):
+        photograph = image.read_image(path)
+        for take in range(CAMERA_CLIPS):
+            yield (
+                'train',
+                f'still_{number:02d}_{take}',
+                film(photograph, CAMERA_FRAMES, np.random.default_rng([SEED, number, take])),
+            )
+    for number in range(PAGES):
+        rng = np.random.default_rng([SEED, 1000, number])
+        yield 'train', f'page_{number:02d}', film(page(rng), CAMERA_FRAMES, rng)
+    for path in sorted((data / 'videos').iterdir()):
+        yield 'train', path.stem, (halve(frame) for frame in film_frames(path))
+
+
+def prepare(data: Path, out: Path, *, checked: bool = True) -> None:
+    """Write all clips; a clip that is there with all its frames is left as it is.
+
+    Raises:
+        DataError: the material is not as listed, or cannot be read or written.
+    """
+    if not (data / 'GT').is_dir():
+        raise DataError(f'--data {data}: got no folder GT in it; scripts/{LISTING.name} lists what must lie there')
+    if checked:
+        check(data, json.loads(LISTING.read_text(encoding='utf-8'))['material'])
+    for phase, name, frames in material(data):
+        folder = out / phase / 'GT' / name
+        if (folder / 'complete').is_file():
+            continue
+        count = 0
+        for count, frame in enumerate(frames, 1):
+            image.write_png(folder / f'{count - 1:08d}.png', frame, compression=1)
+            if phase == 'val':
+                image.write_png(out / phase / 'BIx4' / name / f'{count - 1:08d}.png', degrade_uint8(frame, 'BI', 4))
+        (folder / 'complete').write_text(f'{count}\n', encoding='utf-8')
+        print(f'{phase} {name}: {count} frames', flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0, or 2 for the user's mistakes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True, help='folder with GT/, GT_original/, videos/ and stills/')
+    parser.add_argument('--out', type=Path, default=OUT, help='folder to write; default datasets/shipped_model')
+    given = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    try:
+        prepare(given.data, given.out)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

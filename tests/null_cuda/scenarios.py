@@ -1,0 +1,133 @@
+"""What runs on the null device, in a process of its own: functions that return what the tests look at.
+
+python scenarios.py NAME ARGUMENTS     ARGUMENTS is a JSON list
+"""
+
+import collections
+import json
+import sys
+import warnings
+from typing import Any
+
+import null_device
+import torch
+
+from iart import device as devices
+from iart.archs.iart_arch import IART
+from iart.inference.execution import run
+from iart.inference.plan import Plan, Size
+from iart.inference.restorer import _stepwise
+
+SMALL = {'mid_channels': 8, 'embed_dim': 40, 'depths': [2, 2], 'num_heads': [2, 2], 'window_size': (3, 4, 4)}
+
+
+def frame(precision: str) -> dict[str, Any]:
+    """Launches of one more 320×180 frame of a clip with the published network, and the peak of five frames in MB."""
+    device = devices.choose()
+    network = IART().eval().to(device)
+
+    def restore(frames: int) -> int:
+        null_device.reset()
+        clip = torch.rand(1, frames, 3, 180, 320, device=device).unbind(1)
+        plan = Plan('device', Size(frames, 180, 320, 1))
+        with torch.inference_mode():
+            collections.deque(_stepwise(run(network, clip, plan, device, scale=4), device, precision), maxlen=0)
+        return null_device.counts().launches
+
+    restore(3)
+    torch.cuda.reset_peak_memory_stats()
+    few = restore(5)
+    peak = torch.cuda.max_memory_allocated() / 2**20
+    more = restore(7)
+    counts = null_device.counts()
+    return {
+        'launches': (more - few) / 2,
+        'peak_mb': peak,
+        'math': counts.kernel('softmax_warp_forward.*ffLi8'),
+        **_fused(counts),
+    }
+
+
+def _fused(counts: null_device.Counts) -> dict[str, int]:
+    return {'fused': counts.kernel('fmha_cutlassF'), 'fused backward': counts.kernel('fmha_cutlassB')}
+
+
+def step(precision: str, policy: str, clips: int = 1, frames: int = 6, small: bool = False) -> dict[str, Any]:
+    """Launches, waits for the device, peak in MB of a training step: the N6 recipe's, or one of a small network."""
+    from iart.models.vsr_model import VSRModel
+    from iart.options import TrainOptions
+    from iart.training.optimizers import build_optimizer
+
+    device = devices.choose()
+    devices.configure(deterministic=False)
+    network = IART(use_checkpoint=policy, **(SMALL if small else {}))
+    model = VSRModel(network=network, losses={'l_pix': torch.nn.MSELoss()}).to(device).train()
+    train = TrainOptions(
+        total_iter=2, optim_g={'type': 'Adam', 'lr': 1e-4}, scheduler={'type': 'MultiStepRestartLR', 'milestones': [2]}
+    )
+    optimizer, scaler = build_optimizer(model, train), devices.grad_scaler(device, precision)
+    batch = {
+        'lq': torch.rand(clips, frames, 3, 64, 64, device=device),
+        'gt': torch.rand(clips, frames, 3, 256, 256, device=device),
+    }
+
+    def once() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with devices.autocast(device, precision):
+            out = model(batch)
+        scaler.scale(out['loss']).backward()
+        scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        bool(out['loss'].detach().isfinite()), bool(norm.isfinite())
+        scaler.step(optimizer)
+        scaler.update()
+
+    once()
+    torch.cuda.reset_peak_memory_stats()
+    null_device.reset()
+    once()
+    counts, peak = null_device.counts(), torch.cuda.max_memory_allocated() / 2**20
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        torch.cuda.set_sync_debug_mode('warn')
+        once()
+        torch.cuda.set_sync_debug_mode('default')
+    waits = collections.Counter(f'{w.filename}:{w.lineno}' for w in caught if 'synchronizing' in str(w.message))
+    return {
+        'launches': counts.launches,
+        'waits': waits.total(),
+        'where': dict(waits),
+        'peak_mb': peak,
+        'math': counts.kernel('softmax_warp_forward.*ffLi8'),
+        **_fused(counts),
+    }
+
+
+def attention(precisions: list[str]) -> dict[str, Any]:
+    """Which attention kernels a backbone with heads of 20 channels takes for each precision, in evaluation and
+    training.
+    """
+    from iart.archs.fusion_backbone import FusionBackbone
+
+    device = devices.choose()
+    backbone = FusionBackbone(channels=120, depths=[2], num_heads=[6], window=(3, 8, 8)).to(device)
+    x = torch.zeros(1, 3, 120, 20, 24, device=device)
+    found: dict[str, Any] = {}
+    for precision in precisions:
+        for training in (False, True):
+            null_device.reset()
+            backbone.train(training)
+            with torch.set_grad_enabled(training), devices.autocast(device, precision):
+                out = backbone(x)
+            if training:
+                out.sum().backward()
+            counts = null_device.counts()
+            mode = f'{precision}, {"training" if training else "evaluation"}'
+            found[mode] = {'plain': counts.kernel('[sS]oft[mM]ax'), **_fused(counts)}
+    return found
+
+
+if __name__ == '__main__':
+    assert null_device.loaded(), 'to be run on the null device: see null_device.py'
+    name, arguments = sys.argv[1:]
+    print('\n' + json.dumps(globals()[name](*json.loads(arguments))))
