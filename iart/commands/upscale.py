@@ -78,7 +78,7 @@ def _upscale(arguments: argparse.Namespace) -> None:
     from iart.upscaling.job import run
     from iart.upscaling.networks import find, load
     from iart.upscaling.sources import find_jobs
-    from iart.upscaling.team import DAYS, on_main
+    from iart.upscaling.team import DAYS, on_main, one_voice
 
     launcher = arguments.launcher
     if launcher == 'none' and 'TORCHELASTIC_RUN_ID' in os.environ:
@@ -88,7 +88,7 @@ def _upscale(arguments: argparse.Namespace) -> None:
     # Only files and a few words are exchanged: gloo, and a long time to wait for the slowest segment.
     distributed.launch(launcher, device=place, backend='gloo', timeout_minutes=DAYS * 24 * 60)
     log.setup()
-    with command_line_words(EncodingOptions):
+    with one_voice(), command_line_words(EncodingOptions):
         jobs = on_main(lambda: find_jobs(arguments.input, arguments.output))
         weights = arguments.weights
         if distributed.active():

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from iart import distributed, log
-from iart.errors import DataError, SettingError, UserError
+from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.upscaling import sources, team
 from iart.upscaling.networks import Loaded
@@ -57,23 +58,40 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
             log.logger.info(f'{job.output}: exists already and stays as it is')
         jobs = [job for job, exists in zip(jobs, existing, strict=True) if not exists]
     # With fewer inputs than processes all of them work on each input, else each has inputs of its own.
-    together = len(jobs) < distributed.world_size()
-    share = jobs if together else team.mine(jobs)
-    prepared = team.agreed(lambda: [_prepare(job, upscaler.scale, settings) for job in share])
+    together = len(jobs) < distributed.world_size() and distributed.active()
+    failed: dict[str, DataError] = {}
+    prepared: list[tuple[Job, Clip, Rehearsal | None]] = []
+    for job in jobs if together else team.mine(jobs):
+        with _noted(job, failed, alone=len(jobs) == 1):
+            facts = team.agreed(partial(_prepare, job, upscaler.scale, settings), together=together)
+            prepared.append((job, *facts))
     log.logger.info(f'{loaded.title}, {settings.precision}')
-    error: UserError | None = None
-    for job, (clip, rehearsal) in zip(share, prepared, strict=True):
+    for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
         task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
-        try:
-            with _named_errors(job.output):
-                _run_together(task, upscaler) if together and distributed.active() else _run(task, upscaler)
-        except UserError as problem:
-            if together:
-                raise
-            error = error or problem
-            log.logger.error(str(problem))
-    team.raise_first(error)
+        with _noted(job, failed, alone=len(jobs) == 1):
+            _run_together(task, upscaler) if together else _run(task, upscaler)
+    reports = team.gathered({file: str(error) for file, error in failed.items()}, together=together)
+    for text in (text for report in reports[1:] for text in report.values()):
+        log.logger.error(text)  # rank 0 is the only one that is heard
+    failures = [file for report in reports for file in report]
+    if failures:
+        raise DataError(
+            f'{len(failures)} of {len(jobs)} inputs could not be upscaled, the others are done: '
+            + listing(failures, 10)
+        )
+
+
+@contextlib.contextmanager
+def _noted(job: Job, failed: dict[str, DataError], *, alone: bool) -> Iterator[None]:
+    """Log what is wrong with one of several inputs, so that the others are upscaled all the same."""
+    try:
+        yield
+    except DataError as error:
+        if alone:
+            raise
+        log.logger.error(f'{error}')
+        failed[str(sources.path_of(job.source))] = error
 
 
 @dataclass(frozen=True)
@@ -91,8 +109,6 @@ class _Task:
 def _named_errors(output: Path) -> Iterator[None]:
     try:
         yield
-    except UserError:
-        raise
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
@@ -102,7 +118,7 @@ def _named_errors(output: Path) -> Iterator[None]:
 
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal | None]:
     check_free(job.output, overwrite=settings.overwrite)
-    clip = sources.examine(job.source, settings)
+    clip = sources.examine(job.source, settings, upright=not job.is_video)
     if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
         raise UserError(
             f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=17"'
@@ -126,6 +142,8 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
         options = ' '.join(f'{k}={v}' for k, v in encoding.options.items() if k in ('crf', 'qp', 'lossless', 'preset'))
         into = f'{encoding.width}×{encoding.height}, {encoding.codec} {encoding.pix_fmt} {options}'.rstrip()
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
+    for note in clip.notes:
+        log.logger.warning(f'{clip.file}: {note}')
     if clip.tags.transfer in HDR:
         log.logger.info(
             f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '
@@ -142,32 +160,40 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
 
 def _run(task: _Task, upscaler: Upscaler) -> None:
     """Upscale one input in one process."""
-    with Partial(task.job.output, restart=task.settings.restart) as partial:
-        partial.begin(task.identity)
-        upscaler.follow(_plan(partial, upscaler, task))
-        output = _output(partial, task)
+    with _named_errors(task.job.output), Partial(task.job.output, restart=task.settings.restart) as unfinished:
+        unfinished.begin(task.identity)
+        upscaler.follow(_plan(unfinished, upscaler, task))
+        output = _output(unfinished, task)
         segments, frames = _fill(task, output, upscaler, output.finished(), lambda turn: True)
-        _finish(task, partial, output, segments, frames)
+        _finish(task, unfinished, output, segments, frames)
 
 
 def _run_together(task: _Task, upscaler: Upscaler) -> None:
     """Upscale one input in all processes: each does the segments whose turn is its own."""
     team.check_same(task.identity)
-    main = distributed.is_main()
-    with Partial(task.job.output, restart=task.settings.restart, follows=not main) as partial:
-        team.on_main(lambda: partial.begin(task.identity))
-        upscaler.follow(team.on_main(lambda: _plan(partial, upscaler, task)))
-        output = _output(partial, task)
+
+    def fill() -> tuple[int, int]:
+        with _named_errors(task.job.output):
+            return _fill(task, output, upscaler, finished, team.is_mine)
+
+    def finish() -> None:
+        with _named_errors(task.job.output):
+            _finish(task, unfinished, output, segments, frames)
+
+    follows = not distributed.is_main()
+    with Partial(task.job.output, restart=task.settings.restart, follows=follows) as unfinished:
+        team.on_main(lambda: unfinished.begin(task.identity))
+        upscaler.follow(team.on_main(lambda: _plan(unfinished, upscaler, task)))
+        output = _output(unfinished, task)
         finished = team.on_main(output.finished)
-        segments, frames = _fill(task, output, upscaler, finished, team.is_mine)
-        team.wait()
-        team.on_main(lambda: _finish(task, partial, output, segments, frames))
+        segments, frames = team.agreed(fill)
+        team.on_main(finish)
 
 
-def _output(partial: Partial, task: _Task) -> Output:
+def _output(unfinished: Partial, task: _Task) -> Output:
     if task.rehearsal is not None:
-        return VideoOutput(partial, task.rehearsal)
-    return FolderOutput(partial, sources.names(task.job.source, task.clip), deep=task.clip.bits > 8)
+        return VideoOutput(unfinished, task.rehearsal)
+    return FolderOutput(unfinished, sources.names(task.job.source, task.clip), deep=task.clip.bits > 8)
 
 
 def _fill(
@@ -210,13 +236,12 @@ def _fill(
     return count, first
 
 
-def _finish(task: _Task, partial: Partial, output: Output, segments: int, frames: int) -> None:
+def _finish(task: _Task, unfinished: Partial, output: Output, segments: int, frames: int) -> None:
     """Let the output appear."""
     if not frames:
         raise DataError(f'{task.clip.file}: no frame could be decoded; copy or download it again')
-    with _named_errors(task.job.output):
-        output.finish(segments)
-    partial.remove()
+    output.finish(segments)
+    unfinished.remove()
     log.logger.info(f'written: {task.job.output}, {frames} frames')
 
 
@@ -224,14 +249,14 @@ def _rgb(shown: Shown) -> Tensor:
     return shown.picture.rgb()
 
 
-def _plan(partial: Partial, upscaler: Upscaler, task: _Task) -> PlanOptions:
+def _plan(unfinished: Partial, upscaler: Upscaler, task: _Task) -> PlanOptions:
     """Return one memory plan for the whole output, kept with it: bits must not depend on the memory that was free."""
-    stored, settings, clip = partial.noted(_PLAN), task.settings, task.clip
+    stored, settings, clip = unfinished.noted(_PLAN), task.settings, task.clip
     if stored is not None and not (stored['kind'] in EXACT and settings.plan.kind in EXACT):
         return replace(settings.plan, **stored)
     longest = min(clip.frames, settings.segment + 2 * settings.overlap)
     options = upscaler.decide(longest, clip.height, clip.width)
-    partial.note(_PLAN, {k: getattr(options, k) for k in ('kind', 'chunk', 'tile', 'tile_overlap')})
+    unfinished.note(_PLAN, {k: getattr(options, k) for k in ('kind', 'chunk', 'tile', 'tile_overlap')})
     return options
 
 

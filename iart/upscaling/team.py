@@ -5,7 +5,8 @@ time, are shared out. Finished segments are files in one folder, so processes on
 that all of them see.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from iart import distributed
@@ -21,75 +22,63 @@ def on_main(function: Callable[[], T]) -> T:
     """Return rank 0's result on every rank; nobody else calls the function.
 
     Raises:
-        UserError: the function's, on rank 0. The other ranks end without a message.
+        UserError: the function's, on every rank.
     """
     if not distributed.active():
         return function()
-    result, failed = None, False
-    error: UserError | None = None
+    result, text, error = None, None, None
     if distributed.is_main():
         try:
             result = function()
         except UserError as problem:
-            error, failed = problem, True
-    result, failed = _exchange(lambda: distributed.from_main((result, failed)))
-    if error is not None:
-        raise error
-    if failed:
-        raise SystemExit(EXIT_USER_ERROR)
+            text, error = str(problem), problem
+    result, text = _exchange(lambda: distributed.from_main((result, text)))
+    if text is not None:
+        raise error or DataError(text)
     return result  # type: ignore[return-value]
 
 
-def agreed(function: Callable[[], T]) -> T:
+def agreed(function: Callable[[], T], *, together: bool = True) -> T:
     """Return each rank's own result, once it is known that all have one.
 
+    Args:
+        function: what every rank does.
+        together: False: what this rank does alone; nobody waits for the others.
+
     Raises:
-        UserError: on rank 0, the first error of any rank. The other ranks end without a message.
+        UserError: this rank's own, else the first of any rank, on every rank.
     """
-    if not distributed.active():
+    if not (together and distributed.active()):
         return function()
     result, error = None, None
     try:
         result = function()
     except UserError as problem:
         error = problem
-    raise_first(error)
+    texts = _exchange(lambda: distributed.gather(None if error is None else str(error)))
+    first = next((text for text in texts if text is not None), None)
+    if first is not None:
+        raise error or DataError(first)
     return result  # type: ignore[return-value]
 
 
-def raise_first(error: UserError | None) -> None:
-    """Raise the first error that any rank has; waits for all ranks.
-
-    Args:
-        error: this rank's.
-
-    Raises:
-        UserError: on rank 0. The other ranks end without a message.
-    """
+def gathered(item: T, *, together: bool) -> list[T]:
+    """Return what all ranks have, by rank; only one of it where all have done the same together."""
     if not distributed.active():
-        if error is not None:
-            raise error
-        return
-    texts = _exchange(lambda: distributed.gather(None if error is None else str(error)))
-    first = next((text for text in texts if text is not None), None)
-    if first is None:
-        return
-    if not distributed.is_main():
-        raise SystemExit(EXIT_USER_ERROR)
-    raise error if error is not None else DataError(first)
+        return [item]
+    items = _exchange(lambda: distributed.gather(item))
+    return items[:1] if together else items
 
 
 def check_same(value: dict[str, Any]) -> None:
     """Check that all ranks have the same value.
 
     Raises:
-        UserError: on rank 0; names what differs.
+        DataError: names what differs, on every rank.
     """
     values = _exchange(lambda: distributed.gather(value))
     for rank, other in enumerate(values):
         for key in (key for key in value if values[0][key] != other[key]):
-            if not distributed.is_main():
-                raise SystemExit(EXIT_USER_ERROR)
             raise DataError(
                 f'the processes differ in {key}: rank 0 has {values[0][key]!r}, rank {rank} has {other[key]!r}; '
                 'expected the same input, weights, versions and kind of device everywhere'
@@ -106,9 +95,15 @@ def mine(items: Sequence[T]) -> Sequence[T]:
     return items[distributed.rank() :: distributed.world_size()]
 
 
-def wait() -> None:
-    """Wait until all ranks have come here."""
-    raise_first(None)
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Let rank 0 alone report an error of the block; the other ranks end with the same exit code, without a message."""
+    try:
+        yield
+    except UserError as error:
+        if distributed.is_main():
+            raise
+        raise SystemExit(EXIT_USER_ERROR) from error
 
 
 def _exchange(function: Callable[[], T]) -> T:

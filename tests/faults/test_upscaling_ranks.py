@@ -43,6 +43,18 @@ def test_videos_are_shared_out(tmp_path):
         assert checksum(tmp_path / 'two' / f'{name}.mp4') == checksum(tmp_path / 'one' / f'{name}.mp4')
 
 
+@pytest.mark.parametrize('ranks', [2, 3])
+def test_one_bad_video_does_not_stop_the_others(tmp_path, ranks):
+    (tmp_path / 'bad.mp4').write_bytes(b'text')
+    good = write(tmp_path / 'good.mp4', [texture(n) for n in range(3)])
+    (tmp_path / 'out').mkdir()
+    assert upscale_together([good, tmp_path / 'bad.mp4'], tmp_path / 'out', ranks) == [2] * ranks
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['good.mp4']
+    text = (tmp_path / 'out.0.txt').read_text()
+    assert 'bad.mp4: cannot be read as video' in text
+    assert '1 of 2 inputs could not be upscaled' in text
+
+
 def test_a_mistake_ends_all_processes_and_is_told_once(tmp_path):
     (tmp_path / 'in.mp4').write_bytes(b'text')
     assert upscale_together([tmp_path / 'in.mp4'], tmp_path / 'out.mp4', 2) == [2, 2]
