@@ -24,7 +24,4 @@ def build_network(options: Any) -> nn.Module:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    try:
-        return build(ARCH_REGISTRY, section, key='network_g')
-    except ValueError as error:
-        raise OptionsError(f'network_g: {error}') from error
+    return build(ARCH_REGISTRY, section, key='network_g')
