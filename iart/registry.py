@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
@@ -32,7 +33,8 @@ def _import_basicsr() -> Any:
     missing = 'torchvision.transforms.functional_tensor'
     if importlib.util.find_spec('torchvision.transforms._functional_tensor') and missing not in sys.modules:
         shim = types.ModuleType(missing)
-        shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
+        colors: Any = importlib.import_module('torchvision.transforms.functional')
+        shim.rgb_to_grayscale = colors.rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
     warnings.filterwarnings(
         'ignore', 'torch.meshgrid', UserWarning
@@ -71,6 +73,40 @@ _HOMES = {
 def spynet_class() -> type:
     """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
+
+
+def compute_flow_in_float32(warp: Callable[..., Any]) -> None:
+    """Let BasicSR's networks estimate flow in float32 under any autocast, and warp by ``warp``.
+
+    Its own warp makes the sampling grid in the dtype of the feature: bfloat16 has the integers to 256 only, so that
+    wider frames come out wrong (at 320 pixels a tenth of them).
+
+    Args:
+        warp: called with (x, flow (n, 2, h, w), mode=, padding=); see :func:`iart.ops.warp.flow_warp`.
+    """
+    basicsr_warp = importlib.import_module('basicsr.archs.arch_util').flow_warp
+    if hasattr(basicsr_warp, 'replaced'):
+        return
+
+    def flow_warp(
+        x: Any, flow: Any, interp_mode: str = 'bilinear', padding_mode: str = 'zeros', align_corners: bool = True
+    ) -> Any:
+        if not align_corners:
+            return basicsr_warp(x, flow, interp_mode, padding_mode, align_corners)
+        return warp(x, flow.permute(0, 3, 1, 2), mode=interp_mode, padding=padding_mode)
+
+    flow_warp.replaced = basicsr_warp  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.startswith('basicsr.') and getattr(module, 'flow_warp', None) is basicsr_warp:
+            module.flow_warp = flow_warp  # type: ignore[attr-defined]
+    spynet: Any = spynet_class()
+    estimate = spynet.forward
+
+    def forward(self: Any, ref: Any, supp: Any) -> Any:
+        with torch.autocast(ref.device.type, enabled=False):
+            return estimate(self, ref.float(), supp.float())
+
+    spynet.forward = forward
 
 
 def residual_blocks_class() -> type:

@@ -39,6 +39,7 @@ LAYERS = (
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
     ('training', 'reporting'),
+    ('study',),
     ('commands',),
     ('cli', '__main__'),
 )

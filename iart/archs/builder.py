@@ -6,7 +6,10 @@ from typing import Any
 from torch import nn
 
 from iart.errors import OptionsError
-from iart.registry import ARCH_REGISTRY, build
+from iart.ops.warp import flow_warp
+from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
+
+compute_flow_in_float32(flow_warp)
 
 
 def build_network(options: Any) -> nn.Module:

@@ -131,11 +131,11 @@ def budget(device: torch.device, spill_to: Path | None) -> Budget:
     """
     folder = spill_to or Path(tempfile.gettempdir())
     disk = 0 if memory.lies_in_memory(folder) else shutil.disk_usage(folder).free
-    shared, ranks = devices.shares_host_memory(device), distributed.local_world_size()
-    on_device = devices.free_memory(device)
-    return Budget(
-        on_device // ranks if shared else on_device, memory.free_host_memory() // ranks, disk // ranks, shared
-    )
+    shared, ranks = devices.takes_host_memory(device), distributed.local_world_size()
+    on_device, on_host = devices.free_memory(device), memory.free_host_memory()
+    if shared:  # one memory, of which the device may allow less
+        on_device = on_host = min(on_device, on_host) // ranks
+    return Budget(on_device, on_host // ranks if not shared else on_host, disk // ranks, shared)
 
 
 def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:

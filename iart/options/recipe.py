@@ -91,6 +91,11 @@ class TrainOptions(Section):
     skip_limit: Positive = 100
     """Iterations with a NaN or infinite loss or gradient are skipped; at this many in the whole run it ends."""
     compile: bool = False
-    """Compile the network with `torch.compile`."""
+    """Compile the fusion of the backbones, where most of the time goes, with `torch.compile`; networks without
+    backbones of ours are compiled as a whole. Results differ in the last bits."""
     deterministic: bool = False
-    """Only deterministic algorithms: the same run gives the same bits on the same machine."""
+    """Only deterministic algorithms: the same run gives the same bits on the same machine. On a GPU attention and
+    warping then take slower backward passes."""
+    tf32: Literal['off', 'conv', 'all'] = 'conv'
+    """What GPUs from compute capability 8.0 compute in TensorFloat-32 where precision is `fp32`: convolutions (torch's
+    habit), matrix products too, or nothing."""

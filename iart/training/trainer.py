@@ -59,7 +59,7 @@ class Trainer:
         self.experiment = Experiment(options, auto_resume=auto_resume)
         for note in options.notes:
             log.logger.info(note)
-        devices.configure(self.train.deterministic)
+        devices.configure(self.train.deterministic, self.train.tf32)
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(
@@ -85,7 +85,7 @@ class Trainer:
         self.experiment.begin(options, self.step)
         self.saver = Saver(self.experiment, options.logger)
         self.reporter = Reporter(options, self.train, device, self.progress)
-        self.guard = Guard(self.train.skip_limit, self.progress, device)
+        self.guard = Guard(self.train.skip_limit, self.progress)
         self.runner = self._wrap()
 
     @property
@@ -114,7 +114,7 @@ class Trainer:
                 self.reporter.meter.step_done()
                 if self._due(every.print_freq):
                     self.reporter.losses(self.losses, self.parts.optimizer.param_groups[0]['lr'], self.recorder)
-                stopping = stop.made(self.device)
+                stopping = stop.made()
                 if self._due(every.save_checkpoint_freq) or stopping:
                     self.save(last=stopping or self.step == total)
                 if stopping and self.step < total:
@@ -205,7 +205,7 @@ class Trainer:
         except DataError as mistake:
             error = mistake
         self.reporter.meter.data_arrived()
-        if distributed.any_rank(error is not None, self.device):
+        if distributed.any_rank(error is not None):
             told = [text for text in distributed.gather(error and str(error)) if text]
             if self.step:
                 self.save(last=True)
