@@ -25,6 +25,8 @@ from iart.shipped import ROOT
 from iart.yaml_words import needs_quotes, spell_type, spell_value
 
 SUFFIX = 'iart'
+SMALLEST_SIDE = 64
+"""LR pixels: BasicSR's networks with SPyNet, whose six levels halve the frame, refuse less."""
 _BASICSR_REQUIREMENT = ROOT / 'scripts' / 'requirements-basicsr.txt'
 
 

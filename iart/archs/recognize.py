@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from iart.archs.builder import without_weight_files
 from iart.errors import WeightsError
 from iart.weights import read_weights, stored_options, without_prefix
 
@@ -44,7 +45,7 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
     while section is None and prefix:
         section = recognize(state)
         prefix, state = without_prefix(state)
-    return section and {name: value for name, value in section.items() if name != 'spynet_path'}
+    return section and without_weight_files(section)
 
 
 def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:
