@@ -36,8 +36,8 @@ def load_weights(
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
     network: dead weights, constant tables) are accepted, and renamed where the released code has other names
-    (``from_released_name()``). The network is changed only if everything fits, or if
-    ``strict`` is off; then each name that was skipped is listed in the log.
+    (``from_released_name()``). Modules that change nothing at the start (``starts_neutral``) may be missing. The
+    network is changed only if everything fits, or if ``strict`` is off; then each name that was skipped is logged.
 
     Args:
         network: takes the weights; stays on its device.
@@ -58,6 +58,7 @@ def load_weights(
     own = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     found = _named_as(found, own, rename, path)
+    optional = {*optional, *_neutral_at_start(network, found)}
     problems = []
     if missing := [n for n in own if n not in found and n not in optional]:
         problems.append(f'missing ({len(missing)}): {listing(missing)}')
@@ -95,6 +96,19 @@ def _named_as(
             log.logger.info(f'{path}: all names begin with {".".join(prefixes)!r}, which is taken off')
             return inner
     return renamed
+
+
+def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
+    """Names of modules that change nothing at the start (``starts_neutral``) and of which a file has nothing: it was
+    trained without them."""
+    names: list[str] = []
+    for prefix, module in network.named_modules():
+        if getattr(module, 'starts_neutral', False):
+            own = [f'{prefix}.{name}' for name in module.state_dict()]
+            if not any(name in found for name in own):
+                log.logger.info(f'{prefix}: not in the file; it starts without effect')
+                names += own
+    return names
 
 
 def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:

@@ -79,7 +79,7 @@ def _registered(registry: Any) -> dict[str, Callable[..., Any]]:
 
 def _unbuildable(section: Any, key: str) -> list[Problem]:
     """A pixel loss whose constructor refuses a value, such as ``reduction: avg``; building one takes no file."""
-    if not isinstance(section, dict) or key != 'pixel_opt':
+    if not isinstance(section, dict) or key == 'perceptual_opt':
         return []
     arguments = {k: v for k, v in section.items() if k != 'type'}
     try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from iart.options.base import Component, Naturals, Positive, Positives, Section, Weights, Whole
+from iart.options.base import Component, Names, Naturals, Positive, Positives, Section, Weights, Whole
 
 
 class CosineAnnealingRestartLR(Section):
@@ -65,6 +65,9 @@ class TrainOptions(Section):
     fix_flow: Annotated[Whole, Field(ge=-1), BeforeValidator(_never_frozen)] = 0
     """Iterations at the start during which the flow network is frozen; 0: never frozen, -1: frozen for the whole run.
     """
+    train_only: Names = ()
+    """Parts of the network that are trained, by the beginnings of their parameters' names, e.g. `[alignment]`; all else
+    stays as it was loaded. Empty: everything is trained."""
     flow_lr_mul: Annotated[float, Field(ge=0)] = 1.0
     """Learning rate of the flow network as a multiple of `optim_g.lr`."""
     optim_g: Component

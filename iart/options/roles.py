@@ -25,6 +25,7 @@ _METRICS = ('calculate_psnr', 'calculate_ssim', 'calculate_niqe')
 _USABLE = {
     'network_g': tuple(_CLIP_NETWORKS),
     'pixel_opt': _PIXEL_LOSSES,
+    'teacher_opt': _PIXEL_LOSSES,
     'perceptual_opt': ('PerceptualLoss',),
     'metric': _METRICS,
 }
@@ -38,7 +39,7 @@ def networks() -> Components:
 
 
 def losses(key: str) -> Components:
-    """Return the losses for ``pixel_opt`` or ``perceptual_opt``, by name."""
+    """Return the losses for ``pixel_opt``, ``teacher_opt`` or ``perceptual_opt``, by name."""
     return _usable(LOSS_REGISTRY, key)
 
 
@@ -62,7 +63,7 @@ def reason(key: str, name: str) -> str:
     """Return why a component that exists cannot take the place ``key``; empty for one that does not exist.
 
     Args:
-        key: ``network_g``, ``pixel_opt``, ``perceptual_opt`` or ``metric``.
+        key: ``network_g``, ``pixel_opt``, ``teacher_opt``, ``perceptual_opt`` or ``metric``.
         name: what ``type`` says.
     """
     if key == 'network_g':

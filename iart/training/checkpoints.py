@@ -51,7 +51,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 def _why_not_whole(path: Path) -> str:
     """What a file without a matching checksum is."""
-    if kind := foreign_files.describe(path):
+    if path.stat().st_size and (kind := foreign_files.describe(path)):
         return kind
     try:
         state = read_torch(path)

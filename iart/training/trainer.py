@@ -22,7 +22,7 @@ from iart.training.console import Reporter
 from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
-from iart.training.optimizers import build_optimizer
+from iart.training.optimizers import build_optimizer, freeze_all_but
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder
 from iart.training.same_run import check_same_run, run_facts
@@ -218,6 +218,7 @@ class Trainer:
         if path.pretrain_network_g and self.experiment.resume_from is None:
             load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
         train = self.train
+        freeze_all_but(network, train.train_only)
         sections = {'l_pix': train.pixel_opt, 'l_percep': train.perceptual_opt, TEACHER_LOSS: train.teacher_opt}
         losses = {
             name: build(LOSS_REGISTRY, section, key=f'train.{name}') for name, section in sections.items() if section

@@ -70,5 +70,5 @@ class Clip:
         """From when to when streams beside the pictures are copied, in seconds; None: all of it."""
         if self.begin is None and self.stop is None:
             return None
-        end = (self.stop if self.stop is not None else self.last + 1) * self.time_base
+        end = self.stop * self.time_base if self.stop is not None else Fraction(1 << 40)
         return (self.first * self.time_base if self.begin is not None else Fraction(-1 << 40)), end
