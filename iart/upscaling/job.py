@@ -1,5 +1,6 @@
 """One input after the other: what ``iart upscale`` does."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from iart import log
-from iart.errors import DataError, SettingError, UserError
+from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.upscaling import sources
 from iart.upscaling.networks import Loaded
@@ -54,12 +55,17 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
         for job in (job for job in jobs if job.output.exists()):
             log.logger.info(f'{job.output}: is there already and stays as it is')
         jobs = [job for job in jobs if not job.output.exists()]
-    prepared = [_prepare(job, upscaler.scale, settings) for job in jobs]
+    failed: dict[Path, DataError] = {}
+    prepared: list[tuple[Job, Clip, Rehearsal | None]] = []
+    for job in jobs:
+        with _noted(job, failed, alone=len(jobs) == 1):
+            prepared.append((job, *_prepare(job, upscaler.scale, settings)))
     log.logger.info(f'{loaded.title}, {settings.precision}')
-    for job, (clip, rehearsal) in zip(jobs, prepared, strict=True):
+    for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
         try:
-            _run(job, clip, rehearsal, upscaler, loaded, device, settings)
+            with _noted(job, failed, alone=len(jobs) == 1):
+                _run(job, clip, rehearsal, upscaler, loaded, device, settings)
         except OSError as error:
             if isinstance(error, UserError):
                 raise
@@ -67,11 +73,28 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
             raise DataError(
                 f'{job.output}: cannot be written ({reason}); make room, then run the same command again'
             ) from error
+    if failed:
+        raise DataError(
+            f'{len(failed)} of {len(jobs)} inputs could not be upscaled, the others are done: '
+            + listing(map(str, failed), 10)
+        )
+
+
+@contextlib.contextmanager
+def _noted(job: Job, failed: dict[Path, DataError], *, alone: bool) -> Iterator[None]:
+    """Log what is wrong with one of several inputs, so that the others are upscaled all the same."""
+    try:
+        yield
+    except DataError as error:
+        if alone:
+            raise
+        log.logger.error(f'{error}')
+        failed[sources.path_of(job.source)] = error
 
 
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal | None]:
     check_free(job.output, overwrite=settings.overwrite)
-    clip = sources.examine(job.source, settings)
+    clip = sources.examine(job.source, settings, upright=not job.is_video)
     if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
         raise UserError(
             f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=17"'
@@ -95,6 +118,8 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
         options = ' '.join(f'{k}={v}' for k, v in encoding.options.items() if k in ('crf', 'qp', 'lossless', 'preset'))
         into = f'{encoding.width}×{encoding.height}, {encoding.codec} {encoding.pix_fmt} {options}'.rstrip()
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
+    for note in clip.notes:
+        log.logger.warning(f'{clip.file}: {note}')
     if clip.tags.transfer in HDR:
         log.logger.info(
             f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '

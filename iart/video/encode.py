@@ -14,7 +14,7 @@ from iart.video.color import Coding
 from iart.video.facts import UNSPECIFIED, Clip, Tags
 from iart.video.options import EncodingOptions
 from iart.video.packets import Encoded
-from iart.video.pictures import depth, is_rgb, subsampling
+from iart.video.pixel_formats import depth, is_rgb, subsampling
 
 CODECS = {
     'h264': 'libx264',

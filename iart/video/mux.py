@@ -22,10 +22,10 @@ from iart.video.companions import (
     covers,
     own_metadata,
 )
+from iart.video.container import opened, picture_stream
 from iart.video.copied_packets import Feed, Outlet, SoundEncoder, Taken, add_sound_encoder, copied_packets
 from iart.video.encode import Encoding, add_video_stream
 from iart.video.facts import Clip
-from iart.video.index import opened
 from iart.video.matroska import display_size, set_display_size
 from iart.video.packet_order import Order
 from iart.video.read_back import stated_aspect
@@ -230,18 +230,13 @@ class Sink:
 
 def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
     """Metadata, moved time code and chapters."""
-    ours = picture_stream(source)
+    ours = picture_stream(source, clip.file)
     container.metadata.update(_moved_metadata(source.metadata, ours, clip))
     video.metadata.update(_moved_metadata(ours.metadata, ours, clip))
     video.disposition = pyav.disposition(ours)
     chapters = [moved for chapter in pyav.chapters(source) if (moved := _moved_chapter(chapter, clip))]
     if chapters:
         container.set_chapters(chapters)
-
-
-def picture_stream(source: Any) -> Any:
-    """Return the video of an open input."""
-    return next(s for s in source.streams.video if not pyav.is_attached_picture(s))
 
 
 def _moved_metadata(metadata: dict[str, str], stream: Any, clip: Clip) -> dict[str, str]:

@@ -14,11 +14,11 @@ import torch
 
 from iart.errors import DataError, UserError
 from iart.video.companions import COVER, Companion, companion_of, encoder_for, own_metadata
+from iart.video.container import opened, picture_stream
 from iart.video.copied_packets import Taken
 from iart.video.encode import Encoding, encode_frames, tag_frame
 from iart.video.facts import Clip
-from iart.video.index import opened
-from iart.video.mux import MuxError, Recipe, finish_header, picture_stream, write
+from iart.video.mux import MuxError, Recipe, finish_header, write
 from iart.video.pictures import to_frame
 from iart.video.read_back import Written, different_tags, kind_of, read_back, same_aspect, stated_aspect
 from iart.video.side_data import SideData, encoder_parameters, lost_metadata, side_data_of
@@ -97,7 +97,7 @@ def rehearse(clip: Clip, encoding: Encoding, suffix: str) -> Rehearsal:
 def _look(clip: Clip, suffix: str) -> _Input:
     companions, kinds, notes = list[Companion](), list[str](), list[str]()
     with opened(clip.file) as source:
-        ours = picture_stream(source)
+        ours = picture_stream(source, clip.file)
         has_chapters, timecode = bool(source.chapters()), 'timecode' in {k.lower() for k in ours.metadata}
         for stream in source.streams:
             if stream.index == ours.index or (stream.type == 'data' and has_chapters):
