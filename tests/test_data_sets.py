@@ -16,7 +16,6 @@ from iart.errors import DataError, UserError
 from iart.image import to_tensor
 from iart.registry import DATASET_REGISTRY, find, ours
 
-
 PAIRED = [
     kind
     for kind in ours(DATASET_REGISTRY)

@@ -18,8 +18,8 @@ DISTANCES = (1, 2, 3, 5, 8, 13, 21)
 
 
 class AlignmentError(NamedTuple):
-    """Mean squared error relative to the variance of the truth: what the alignment makes of the current features without
-    motion. For fixed kernels that is the current features; what a value projection does divides out."""
+    """Mean squared error relative to the variance of the truth: what the alignment makes of the current features when
+    there is no motion. For fixed kernels that is the current features; what a value projection does divides out."""
 
     visible: float
     """Over pixels whose target is visible."""

@@ -11,7 +11,7 @@ from iart.data.store import Box, ByteCache, FrameStore, IoBackend, Size
 from iart.data.videos import VideoStore
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, Frame, decode_image, image_size, natural_key, read_bytes
-from iart.video.index import is_video
+from iart.video.container import is_video
 
 __all__ = [
     'FolderStore',

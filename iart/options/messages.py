@@ -101,9 +101,9 @@ def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], 
 
 def _models(annotation: Any) -> list[type[Section]]:
     """Every section model inside an annotation such as ``dict[str, DatasetOptions]`` or ``A | B | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
+    if arguments := get_args(annotation):  # first: to Python 3.10, dict[str, Any] is a type as well
+        return [model for argument in arguments for model in _models(argument)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Section) else []
 
 
 def _own_tags(model: type[Section]) -> tuple[str, ...]:
