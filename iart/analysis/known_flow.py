@@ -57,7 +57,7 @@ def alignment_error(align: Align, pairs: Iterable[Pair]) -> AlignmentError:
     for pair in pairs:
         target = align(pair.current, pair.current, torch.zeros_like(pair.flow))
         error = (align(pair.source, pair.current, pair.flow) - target).square().mean((0, 1)).double().numpy()
-        error = error / target.var().item()
+        error = error / target.var((2, 3)).mean().item()  # not between channels: a constant is no content
         seen = ~pair.hidden
         offset = np.abs(pair.flow[0].numpy() - pair.flow[0].numpy().round()).max(0)
         distance = cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5)
