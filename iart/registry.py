@@ -22,8 +22,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
 from iart.shipped import ROOT
+from iart.yaml_words import needs_quotes, spell_type, spell_value
 
 SUFFIX = 'iart'
+SMALLEST_SIDE = 64
+"""LR pixels: BasicSR's networks with SPyNet, whose six levels halve the frame, refuse less."""
 _BASICSR_REQUIREMENT = ROOT / 'scripts' / 'requirements-basicsr.txt'
 
 
@@ -148,7 +151,7 @@ def fit_to_signature(
             problems.append(
                 Problem(
                     f'{key}.{argument}',
-                    repr(value),
+                    spell_value(value),
                     f'an argument of {name}: {listing(allowed)}',
                     nearest(argument, allowed),
                 )
@@ -164,9 +167,7 @@ def fit_to_signature(
         try:
             fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
         except ValidationError as error:
-            problems.append(
-                Problem(f'{key}.{argument}', repr(value), f'{_spell(hints[argument])}: {error.errors()[0]["msg"]}')
-            )
+            problems.append(_misfit(f'{key}.{argument}', value, hints[argument], error))
     for argument, parameter in parameters.items():
         if parameter.default is parameter.empty and argument not in arguments and argument not in given:
             problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
@@ -196,8 +197,11 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
         return TypeAdapter(hint)
 
 
-def _spell(hint: Any) -> str:
-    return hint.__name__ if inspect.isclass(hint) else str(hint).replace('typing.', '')
+def _misfit(key: str, value: Any, hint: Any, error: ValidationError) -> Problem:
+    """A value of the wrong type; what a validator of ours says about it is kept, pydantic's own words are not."""
+    said = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
+    wanted = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
+    return Problem(key, spell_value(value), wanted, needs_quotes(hint, value))
 
 
 def find(registry: Any, name: str) -> Callable[..., Any]:
@@ -250,7 +254,8 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
         given: arguments passed beside the section's; they are not checked.
 
     Raises:
-        OptionsError: no such type, or arguments that do not fit its signature (all of them listed).
+        OptionsError: no such type, arguments that do not fit its signature (all of them listed), or a constructor that
+            refuses them, in its own words: a missing file, no network to fetch weights, a value it does not know.
     """
     key = key or registry._name
     arguments = {k: v for k, v in section.items() if k != 'type'}
@@ -258,4 +263,23 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
     fitted, problems = fit_to_signature(component, arguments, key=key, given=frozenset(given))
     if problems:
         raise OptionsError('\n'.join(str(p) for p in problems))
-    return component(**fitted, **given)
+    try:
+        return component(**fitted, **given)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # A component of ours reports values that do not go together as ValueError; anything else is a bug of ours.
+        if component.__module__.startswith('iart.') and not isinstance(error, ValueError | OSError):
+            raise
+        raise OptionsError(str(_refusal(key, section['type'], fitted, error))) from error
+
+
+def _refusal(key: str, name: str, arguments: Mapping[str, Any], error: Exception) -> Problem:
+    """What a constructor raised, in its own words, at the argument whose value it names."""
+    words = ' '.join(str(error).split()) or type(error).__name__
+    for argument, value in arguments.items():
+        if isinstance(value, str) and value and value in words:
+            if isinstance(error, FileNotFoundError):
+                return Problem(f'{key}.{argument}', spell_value(value), 'a file that exists', f'{name}: {words}')
+            return Problem(f'{key}.{argument}', spell_value(value), f'a value that {name} accepts', words)
+    return Problem(key, spell_value(dict(arguments)), f'arguments that {name} can be built with', words)

@@ -12,6 +12,13 @@ from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
 compute_flow_in_float32(flow_warp)
 
 
+def without_weight_files(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``network_g`` section without the files that parts of the network start from: where the weights of the
+    whole network are loaded, or do not matter, none of them is read.
+    """
+    return {key: value for key, value in section.items() if key not in ('spynet_path', 'edvr_path')}
+
+
 def build_network(options: Any) -> nn.Module:
     """Build the network that options describe, ours or BasicSR's, with fresh weights.
 
@@ -27,7 +34,4 @@ def build_network(options: Any) -> nn.Module:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    try:
-        return build(ARCH_REGISTRY, section, key='network_g')
-    except ValueError as error:
-        raise OptionsError(f'network_g: {error}') from error
+    return build(ARCH_REGISTRY, section, key='network_g')

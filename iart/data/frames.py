@@ -71,6 +71,10 @@ class FolderStore:
     def frames(self, clip: str) -> tuple[str, ...]:
         return tuple(self._list(clip)[1])
 
+    def folder(self, clip: str) -> Path:
+        """Return the folder that is, or would be, the clip."""
+        return self._base / clip
+
     def where(self, clip: str, frame: str) -> str:
         return str(self._path(clip, frame))
 

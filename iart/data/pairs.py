@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from iart import log
+from iart.data.absence import explain_absence
 from iart.data.frames import FrameStore
 from iart.data.meta import MetaClip
 from iart.data.store import FrameNumbers
@@ -136,7 +137,9 @@ def _pair(
     sides = [(lq, low)] if gt is None else [(lq, low), (gt, gt.frames(name))]
     for store, frames in sides:
         if not frames:
-            return ClipInfo(name, ()), [f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}']
+            reason = explain_absence(store, name)
+            text = f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}'
+            return ClipInfo(name, ()), [f'{text}; {reason}' if reason else text]
     if gt is not None and centre_only and low[len(low) // 2] in gt.frames(name):
         present = set(gt.frames(name))
         return ClipInfo(name, low, tuple(f if f in present else '' for f in low)), _wrong_count(lq, name, low, meta)

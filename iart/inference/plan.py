@@ -16,13 +16,13 @@ from iart.errors import UserError
 from iart.inference.costs import Costs
 from iart.inference.options import EXACT, GRID, PlanOptions
 from iart.inference.tiling import spans
+from iart.registry import SMALLEST_SIDE
 
 _SHARE = 0.85  # of free memory that a plan may expect to use
 _APART = (
     256 * 2**20
 )  # bytes on the device that do not depend on the frame: libraries, workspaces, flows of a batch of small frames
 _TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
-_SMALLEST_TILE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
 _TITLES = {
     'device': 'everything on the device',
     'host': 'features in host memory',
@@ -208,7 +208,7 @@ def _tile_sides(size: Size, costs: Costs, options: PlanOptions) -> list[int]:
     if options.tile:
         return [options.tile]
     longest = max(size.height, size.width)
-    smallest = min(_TILES) if costs.streams else _SMALLEST_TILE_WHOLE
+    smallest = min(_TILES) if costs.streams else SMALLEST_SIDE
     sides = [side for side in _TILES if smallest <= side < longest]
     return sides or [smallest] * (options.kind == 'tiles')
 
