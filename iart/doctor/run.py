@@ -57,7 +57,7 @@ def _on_gpu(name: str, device: str, limit: int, variables: dict[str, str], so_fa
     unusable = so_far.get('GPU')
     if unusable is not None and unusable.verdict != 'ok':
         return Result('skipped', 'no GPU to check' if unusable.verdict == 'skipped' else 'the GPU cannot be used')
-    return _in_process(name, 'cuda' if variables else device, limit, variables)
+    return _in_process(name, 'auto' if variables else device, limit, variables)
 
 
 def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -> Result:
