@@ -113,8 +113,8 @@ def picture_stream(container: Any, file: Path) -> Any:
         if not pyav.is_attached_picture(stream):
             if stream.codec_context is None:
                 raise DataError(
-                    f'{file}: got video of a codec that this FFmpeg does not know, expected one that it decodes: convert '
-                    'it first, with the program that made it'
+                    f'{file}: got video of a codec that this FFmpeg does not know, expected one that it decodes: '
+                    'convert it first, with the program that made it'
                 )
             return stream
     raise DataError(f'{file}: got sound with an attached picture (its cover), expected a video file')
