@@ -8,8 +8,13 @@ from setuptools.command.build_py import build_py
 
 # Relative to the repository and, in the wheel, to iart/_shipped: see iart/shipped.py.
 SHIPPED = (
-    *('options/*.yml', 'options/small/*.yml', 'options/test/*.yml', 'datasets/meta_info/*.txt'),
-    *('experiments/pretrained_models/IART_small.*', 'scripts/requirements-basicsr.txt'),
+    'options/*.yml',
+    'options/small/*.yml',
+    'options/test/*.yml',
+    'options/study/*.yml',
+    'datasets/meta_info/*.txt',
+    'experiments/pretrained_models/IART_small.*',
+    'scripts/requirements-basicsr.txt',
 )
 
 

@@ -14,6 +14,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 2 a mistake in options, data or weights, or no room to write,
     1 anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):  # a terminal that knows ASCII only shows ? instead of ending the run
+            stream.reconfigure(errors='replace')
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -56,8 +59,21 @@ def _parser() -> Parser:
     parser.add_argument('--version', action='version', version=f'iart {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    from iart.commands import check, convert, data, estimate, report, setup, test, train, upscale, weights
+    from iart.commands import (
+        analyze,
+        check,
+        convert,
+        data,
+        doctor,
+        estimate,
+        report,
+        setup,
+        test,
+        train,
+        upscale,
+        weights,
+    )
 
-    for command in (train, test, check, estimate, data, upscale, report, weights, convert, setup):
+    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup, doctor):
         command.add_commands(commands)
     return parser

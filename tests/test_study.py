@@ -106,7 +106,7 @@ def test_rows_side_by_side_in_processes(study):
     ('changes', 'message'),
     [
         ({'tabels': []}, "did you mean 'tables'"),
-        ({'tables': ['alignment']}, "study.tables: .*'alignments'"),
+        ({'tables': ['alignment']}, 'study.tables: .*alignments'),
         ({'rows': ['implict']}, "rows: got 'implict'.*did you mean 'implicit'"),
         ({'seeds': []}, 'expected one of each at least'),
         ({'flows': ['spynet']}, 'spynet_path: got nothing'),

@@ -103,7 +103,7 @@ def test_several_inputs(tmp_path, enlarge, capsys):
     before = (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns
     capsys.readouterr()
     main(arguments)
-    assert 'a.mp4: is there already and stays as it is' in capsys.readouterr().out
+    assert 'a.mp4: exists already and stays as it is' in capsys.readouterr().out
     assert (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns == before
 
 
@@ -188,7 +188,7 @@ BAD = [
     (not_a_video, r'text\.mp4: cannot be read as video'),
     (unlike_frames, r'im2\.png: got 22×20 pixels, expected 22×18'),
     (lambda folder: folder / 'missing.mp4', r'missing\.mp4: does not exist'),
-    (lambda folder: folder / '*.none', r'nothing is called so'),
+    (lambda folder: folder / '*.none', r'nothing has such a name'),
 ]
 
 

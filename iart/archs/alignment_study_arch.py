@@ -62,6 +62,7 @@ class AlignmentStudyNet(nn.Module):
         ValueError: a size that does not fit, naming the argument.
     """
 
+    scale = 4  # that of the options must be the same
     recurrent = False  # frames are restored from two frames each
 
     def __init__(

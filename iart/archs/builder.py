@@ -5,8 +5,19 @@ from typing import Any
 
 from torch import nn
 
+from iart.archs.fusion_backbone import FusionBackbone
 from iart.errors import OptionsError
-from iart.registry import ARCH_REGISTRY, build
+from iart.ops.warp import flow_warp
+from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
+
+compute_flow_in_float32(flow_warp)
+
+
+def without_weight_files(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``network_g`` section without the files that parts of the network start from: where the weights of the
+    whole network are loaded, or do not matter, none of them is read.
+    """
+    return {key: value for key, value in section.items() if key not in ('spynet_path', 'edvr_path')}
 
 
 def build_network(options: Any) -> nn.Module:
@@ -24,7 +35,17 @@ def build_network(options: Any) -> nn.Module:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    try:
-        return build(ARCH_REGISTRY, section, key='network_g')
-    except ValueError as error:
-        raise OptionsError(f'network_g: {error}') from error
+    return build(ARCH_REGISTRY, section, key='network_g')
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compile what takes most of the time: the fusion of each backbone, in one graph. Other networks are compiled as
+    a whole.
+
+    Around the fusion, frames come one by one and features may go to host memory, which graphs cannot hold.
+    """
+    backbones = [module for module in network.modules() if isinstance(module, FusionBackbone)]
+    for backbone in backbones:
+        backbone.compile_fusion()
+    if not backbones:
+        network.compile()

@@ -1,16 +1,38 @@
 """Optimisers: one group for the network, one for its flow network with a rate of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from iart.errors import OptionsError
+from iart import device as devices
+from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
 from iart.options import TrainOptions
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {'Adam': torch.optim.Adam, 'AdamW': torch.optim.AdamW}
+
+
+def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
+    """Freeze every parameter whose name begins with none of ``parts``; without parts nothing is frozen.
+
+    Raises:
+        OptionsError: a part is not there, or nothing in it can be trained.
+    """
+    parameters = dict(network.named_parameters())
+    for part in parts:
+        if not any(name == part or name.startswith(f'{part}.') for name in parameters):
+            known = [name for name, _ in network.named_children()]
+            hint = nearest(part, known)
+            raise OptionsError(
+                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(known)}'
+                + (f' ({hint})' if hint else '')
+            )
+    if parts:
+        for name, parameter in parameters.items():
+            if not any(name == part or name.startswith(f'{part}.') for part in parts):
+                parameter.requires_grad_(False)
 
 
 def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer:
@@ -24,9 +46,14 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     flow = {id(p) for p in model.flow_parameters()}
     main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
-    groups = [{'params': main, 'base_lr': base}, {'params': slow, 'base_lr': base * train.flow_lr_mul}]
+    groups: list[dict[str, Any]] = [
+        {'params': main, 'base_lr': base},
+        {'params': slow, 'base_lr': base * train.flow_lr_mul},
+    ]
     groups = [group for group in groups if group['params']]
     if not groups:
         raise OptionsError(f'network_g: {type(model.network).__name__} has no weights to train')
     arguments = {k: v for k, v in section.items() if k != 'type'}
+    if devices.fuses_optimizer(groups[0]['params'][0].device):
+        arguments.setdefault('fused', True)
     return _OPTIMIZERS[section['type']](groups, **arguments)

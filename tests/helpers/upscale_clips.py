@@ -15,7 +15,8 @@ from iart.archs.builder import build_network
 from iart.image import to_tensor
 from iart.video import pyav
 from iart.video.color import Coding
-from iart.video.pictures import depth, is_rgb, plane_array, to_frame
+from iart.video.pictures import plane_array, to_frame
+from iart.video.pixel_formats import depth, is_rgb
 from iart.weights import write_weights
 
 IRREGULAR = (0, 3, 4, 9, 30, 31, 33, 40, 60, 61, 80, 82, 100, 101, 130, 133)
@@ -67,6 +68,7 @@ def write(
     audio: bool = False,
     subtitles: bool = False,
     chapters: bool = False,
+    timecode: str = '',
 ) -> Path:
     """Write a video; ``tags`` are matrix, primaries, transfer, range. PyAV 16 leaves out the rotation and the
     subtitles.
@@ -88,6 +90,8 @@ def write(
             }
         if aspect:
             context.sample_aspect_ratio = aspect
+        if timecode:
+            stream.metadata['timecode'] = timecode
         if rotated and pyav.can_write_display_matrix():
             stream.set_display_matrix(DISPLAY_MATRIX)
         matrix = {5: 'BT.601', 9: 'BT.2020'}.get(tags[0], 'BT.709')
