@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from iart.archs.fusion_backbone import FusionBackbone
 from iart.errors import OptionsError
 from iart.ops.warp import flow_warp
 from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
@@ -35,3 +36,16 @@ def build_network(options: Any) -> nn.Module:
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
     return build(ARCH_REGISTRY, section, key='network_g')
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compile what takes most of the time: the fusion of each backbone, in one graph. Other networks are compiled as
+    a whole.
+
+    Around the fusion, frames come one by one and features may go to host memory, which graphs cannot hold.
+    """
+    backbones = [module for module in network.modules() if isinstance(module, FusionBackbone)]
+    for backbone in backbones:
+        backbone.compile_fusion()
+    if not backbones:
+        network.compile()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -198,6 +199,10 @@ class FusionBackbone(nn.Module):
             raise ValueError(f'fusion backbone: got {d} frames in {tuple(x.shape)}, expected {self.window[0]}')
         prepared = prepared or self.prepare(self.layouts((n, h, w), x.device))
         return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
+
+    def compile_fusion(self, **arguments: Any) -> None:
+        """Compile what :meth:`forward` does for one input; arguments as for :func:`torch.compile`."""
+        self._fuse = torch.compile(self._fuse, **arguments)  # type: ignore[method-assign]
 
     def _fuse(self, x: Tensor, prepared: Prepared) -> Tensor:
         y = self.patch_embed.norm(x.permute(0, 1, 3, 4, 2))

@@ -14,7 +14,7 @@ from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached, pad_to, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import Propagation, propagate
-from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
+from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, next_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
 from iart.ops.windows import WindowLayouts
@@ -95,6 +95,8 @@ class IART(nn.Module):
             log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
+        self._automatic = use_checkpoint == 'auto'
+        self._chosen: Policy = 'none'
         self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
         # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the
         # passes.
@@ -200,7 +202,7 @@ class IART(nn.Module):
 
     def _policy(self, size: tuple[int, int, int], frames: int) -> Policy:
         """What the backward pass of a clip of so many frames, (n, h, w) each, computes again."""
-        return choose_policy(
+        self._chosen = choose_policy(
             self.use_checkpoint if torch.is_grad_enabled() else 'none',
             self.conv_first.weight.device,
             tokens=3 * math.prod(size),
@@ -209,6 +211,18 @@ class IART(nn.Module):
             blocks=self.blocks,
             mlp_ratio=self.mlp_ratio,
         )
+        return self._chosen
+
+    def recompute_more(self) -> str | None:
+        """Take the next policy after one that ran out of memory, where the options leave the choice (``auto``).
+
+        Returns:
+            The policy, for a message; None where there is no choice.
+        """
+        policy = next_policy(self._chosen) if self._automatic else None
+        if policy is not None:
+            self.use_checkpoint = policy
+        return policy
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
         """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""

@@ -223,7 +223,10 @@ def _expect(plan: Plan, costs: Costs, shared: bool) -> Plan:
     own = min(plan.chunk or size.frames, size.frames)
     seen = min(own + 2 * plan.chunk_overlap, size.frames)
     kept = costs.kept * area * seen / (2 if plan.half else 1)
-    taken = {'device': costs.work * area, 'host': 0.0, 'disk': 0.0}
+    if plan.features == 'host' and costs.items and not shared:
+        # Page-locked memory comes in powers of two.
+        kept = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
+    taken = {'device': costs.fixed + costs.work * area, 'host': 0.0, 'disk': 0.0}
     taken[plan.features] += kept
     if plan.tile:
         pixels = size.clips * sum(stop - start for start, stop in down) * sum(stop - start for start, stop in across)

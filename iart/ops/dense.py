@@ -25,7 +25,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         bias: (outputs,) or None.
     """
     rows = x.shape[:-1].numel()
-    images = _images(rows) if _convolves(x, weight) else 0
+    images = 0 if torch.compiler.is_compiling() or not _convolves(x, weight) else _images(rows)
     if not images:
         return F.linear(x, weight, bias)
     pixels = x.reshape(images, rows // images, 1, x.shape[-1]).permute(0, 3, 1, 2)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from iart import device as devices
 from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
 from iart.options import TrainOptions
@@ -45,9 +46,14 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     flow = {id(p) for p in model.flow_parameters()}
     main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
-    groups = [{'params': main, 'base_lr': base}, {'params': slow, 'base_lr': base * train.flow_lr_mul}]
+    groups: list[dict[str, Any]] = [
+        {'params': main, 'base_lr': base},
+        {'params': slow, 'base_lr': base * train.flow_lr_mul},
+    ]
     groups = [group for group in groups if group['params']]
     if not groups:
         raise OptionsError(f'network_g: {type(model.network).__name__} has no weights to train')
     arguments = {k: v for k, v in section.items() if k != 'type'}
+    if devices.fuses_optimizer(groups[0]['params'][0].device):
+        arguments.setdefault('fused', True)
     return _OPTIMIZERS[section['type']](groups, **arguments)

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iart import device as devices
 from iart import distributed, log
-from iart.archs.builder import build_network
+from iart.archs.builder import build_network, compile_network
 from iart.data.loaders import Batch, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
 from iart.models.vsr_model import TEACHER_LOSS, VSRModel
@@ -22,6 +22,7 @@ from iart.training.console import Reporter
 from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
+from iart.training.memory_fallback import within_memory
 from iart.training.optimizers import build_optimizer, freeze_all_but
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder
@@ -127,16 +128,7 @@ class Trainer:
     def train_step(self, micro_batches: list[Batch]) -> None:
         """One optimiser step over one or more batches whose gradients are averaged."""
         self._set_rates()
-        self.parts.optimizer.zero_grad(set_to_none=True)
-        share, losses = 1 / len(micro_batches), dict[str, Tensor]()
-        teacher = teacher_weight(self.step, self.train.total_iter, self.train.teacher_fade)
-        for number, batch in enumerate(micro_batches, 1):
-            with self._synchronising(number == len(micro_batches)), devices.autocast(self.device, self.train.precision):
-                out = self.runner({**batch, 'teacher_weight': teacher})
-            with self._synchronising(number == len(micro_batches)):
-                self.parts.scaler.scale(out['loss'] * share).backward()
-            for name in out.keys() - {'output'}:
-                losses[name] = losses.get(name, 0) + out[name].detach() * share
+        losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
         self.model.drop_frozen_gradients(self.step)
         self.parts.scaler.unscale_(self.parts.optimizer)
         gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.train.grad_clip or math.inf)
@@ -147,9 +139,24 @@ class Trainer:
         self.losses = losses
         self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
 
+    def _gradients(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
+        """Forward and backward passes; return losses by name, averaged over the batches."""
+        self.parts.optimizer.zero_grad(set_to_none=True)
+        share, losses = 1 / len(micro_batches), dict[str, Tensor]()
+        teacher = teacher_weight(self.step, self.train.total_iter, self.train.teacher_fade)
+        for number, batch in enumerate(micro_batches, 1):
+            with self._synchronising(number == len(micro_batches)), devices.autocast(self.device, self.train.precision):
+                out = self.runner({**batch, 'teacher_weight': teacher})
+            with self._synchronising(number == len(micro_batches)):
+                self.parts.scaler.scale(out['loss'] * share).backward()
+            for name in out.keys() - {'output'}:
+                losses[name] = losses.get(name, 0) + out[name].detach() * share
+        return losses
+
     def validate(self) -> None:
         """Score every validation set; keep the weights if they are the best so far."""
-        figures = self.validator.run(self.scored_network(), self.step, self.recorder)
+        with devices.changing_sizes():
+            figures = self.validator.run(self.scored_network(), self.step, self.recorder)
         self.reporter.meter.restart(self.step)
         if not figures:
             return
@@ -233,7 +240,7 @@ class Trainer:
 
     def _wrap(self) -> nn.Module:
         if self.train.compile:
-            self.model.network.compile()
+            compile_network(self.model.network)
         if not distributed.active():
             return self.model
         # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three

@@ -106,9 +106,14 @@ def picture_stream(container: Any, file: Path) -> Any:
         file: named in messages.
 
     Raises:
-        DataError: it holds attached pictures (covers) only.
+        DataError: it holds attached pictures (covers) only, or video of an unknown codec.
     """
     for stream in container.streams.video:
         if not pyav.is_attached_picture(stream):
+            if stream.codec_context is None:
+                raise DataError(
+                    f'{file}: got video of a codec that this FFmpeg does not know, expected one that it decodes: '
+                    'convert it first, with the program that made it'
+                )
             return stream
     raise DataError(f'{file}: got sound with an attached picture (its cover), expected a video file')
