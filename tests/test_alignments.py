@@ -226,7 +226,7 @@ def test_prepared_sources_give_the_same(edges):
 )
 def test_values_out_of_range_are_named(name, wrong):
     key = 'channels' if wrong == {'heads': 5} and name == 'ImplicitAlignment' else next(iter(wrong))
-    with pytest.raises(ValueError, match=rf'{key}: got .*, expected'):
+    with pytest.raises(UserError, match=rf'{key}: got .*, expected'):
         aligner({'type': name, **wrong})
 
 
