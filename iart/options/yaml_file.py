@@ -108,7 +108,7 @@ def _resolve(
             raw['datasets'].pop('train', None)
     raw, unset = expand(raw)
     problems += unset
-    raw, notes, found = upstream.normalize(raw)
+    raw, notes, found = upstream.normalise(raw)
     problems += found
     options, found = checking.check(raw)
     problems += found
