@@ -89,11 +89,10 @@ def opened(file: Path) -> Iterator[Any]:
     Raises:
         DataError: it cannot be read, or holds no video stream. Errors of FFmpeg inside the block become one, too.
     """
-    import av  # here, because only video files need it
 
     check_seekable(file)
     # "file:": a colon in the name would end the name of a protocol
-    with readable(file), av.open(f'file:{file}', metadata_errors='replace') as container:
+    with readable(file), pyav.open_input(f'file:{file}') as container:
         if not container.streams.video:
             raise DataError(f'{file}: got no video stream, expected a video file')
         yield container
