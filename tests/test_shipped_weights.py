@@ -49,8 +49,8 @@ def test_the_card_names_the_file_and_its_hash(file: Path) -> None:
 
 def test_upscales_better_than_bicubic_without_any_download(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, 'obtain', lambda *_: pytest.fail('nothing is to be fetched'))
-    film = image.video_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4')
-    gt = [prepare_demo.shrink(frame) for frame, _ in zip(film, range(4), strict=False)]
+    film = prepare_demo.film_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4', 4)
+    gt = [prepare_demo.shrink(frame) for frame in film]
     lq = [degrade_uint8(frame, 'BI', 4) for frame in gt]
     restored = list(iart.upscale(iter(lq), device='cpu'))
     assert [frame.shape for frame in restored] == [frame.shape for frame in gt]
