@@ -23,11 +23,11 @@ SCALE = 4
 class IABasicVSR(nn.Module):
     """BasicVSR with a registered alignment instead of the flow warp.
 
-    (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w). A backward pass, then a forward pass; in each, the trunk takes the current frame and the aligned feature of the
-    neighbor. An alignment by attention computes its queries from a feature of the current frame, which BasicVSR lacks.
-    Here a feature extractor provides it: with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's
-    8.5 M. Without an extractor (0 blocks) queries come from the neighbor's feature, warped bilinearly; with 45 blocks
-    per trunk that network has 8,519,471 parameters.
+    (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w). A backward pass is followed by a forward pass; in each, the trunk
+    takes the current frame and the aligned feature of the neighbor. An alignment by attention computes its queries from
+    a feature of the current frame, which BasicVSR lacks. Here a feature extractor provides it: with 30 blocks and
+    SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks) queries come from
+    the neighbor's feature, warped bilinearly; with 45 blocks per trunk that network has 8,519,471 parameters.
 
     With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR: bit-exact, with the same names.
 
@@ -154,7 +154,7 @@ class IABasicVSR(nn.Module):
     def _propagate(
         self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, current: Tensor | None, flow: Tensor | None
     ) -> Tensor:
-        """Run a trunk on the frame, or its feature ``current``, and the aligned (n, C, h, w) feature of the neighbor."""
+        """Run a trunk on the frame, or its feature ``current``, and the neighbor's aligned (n, C, h, w) feature."""
         n, _, h, w = frame.shape
         if feature is None:
             aligned = frame.new_zeros(n, self.num_feat, h, w)
