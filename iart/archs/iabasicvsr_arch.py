@@ -33,12 +33,9 @@ class IABasicVSR(nn.Module):
     s·h, s·w).
 
     A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the
-    neighbour.
-    BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature extractor
-    makes one:
-    with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
-    the
-    neighbour's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
+    neighbor. BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature
+    extractor makes one: with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an
+    extractor (0 blocks) the neighbor's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
 
     With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR, to the bit and by name.
 
@@ -101,7 +98,7 @@ class IABasicVSR(nn.Module):
         )
         if getattr(self.alignment, 'joint', False):
             raise ValueError(
-                'alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour'
+                'alignment: got one that aligns two neighbors jointly, expected one that aligns a single neighbor'
             )
         freeze_unreached(self.spynet, self.alignment)
         inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
@@ -172,7 +169,7 @@ class IABasicVSR(nn.Module):
     def _propagate(
         self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None
     ) -> Tensor:
-        """The neighbour's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
+        """The neighbor's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
         n, _, h, w = frame.shape
         if feature is None:
             aligned = frame.new_zeros(n, self.num_feat, h, w)

@@ -37,24 +37,21 @@ class IART(nn.Module):
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
         window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
-        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour: 3; with first-order
-            propagation, or
-            an alignment that takes both neighbours at once, 2.
+        num_frames: frames a backbone fuses: first-order neighbor, current, second-order neighbor: 3; with first-order
+            propagation, or an alignment that takes both neighbors at once, 2.
         img_size, patch_size: upstream's names; without effect, any frame size is taken.
         mlp_ratio, qkv_bias: of the Swin blocks.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true is supported: features have the size of the input.
         use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each
-            block),
-            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits
-            into the free memory.
+            block), ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that
+            fits into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
         shared_alignment: use one alignment in all passes, as published; false gives each pass its own.
         flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by
-            the data set) or
-            ``raft``: see :mod:`iart.archs.optical_flow`.
+            the data set) or ``raft``: see :mod:`iart.archs.optical_flow`.
         propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
         scale: output pixels per input pixel along a side, s: 4 as published, 3, 2, or 1 for restoration at the input's
             size. Only the upsampling layers depend on it.
@@ -191,13 +188,13 @@ class IART(nn.Module):
         passes, shared = self.propagation.passes, self.implicit_warp
         layouts: WindowLayouts | None = None
         for name in passes:
-            towards_next = name.startswith('backward')
-            flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
+            toward_next = name.startswith('backward')
+            flows, backbone = backward if toward_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
             layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
             fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
             align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
-            for i, feature in propagate(features, flows, align, fuse, towards_next, again, self.propagation.order):
+            for i, feature in propagate(features, flows, align, fuse, toward_next, again, self.propagation.order):
                 if name != passes[-1]:
                     features[i] = feature
                     continue
@@ -260,14 +257,14 @@ def _check(in_channels: int, is_low_res_input: bool) -> None:
 def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
     if joint and order == 1:
         raise ValueError(
-            'alignment: got one that takes both neighbours (order 2), expected order 1 with propagation.order 1'
+            'alignment: got one that takes both neighbors (order 2), expected order 1 with propagation.order 1'
         )
     frames = 2 if joint or order == 1 else 3
     if num_frames not in (None, frames):
         fused = (
-            'aligned neighbour, current frame'
+            'aligned neighbor, current frame'
             if frames == 2
-            else 'first-order neighbour, current frame, second-order neighbour'
+            else 'first-order neighbor, current frame, second-order neighbor'
         )
         raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
     if len(window_size) != 3 or window_size[0] != frames:
