@@ -175,7 +175,9 @@ def test_a_report_names_tf32(gpu, tmp_path, monkeypatch):
     settings = Settings({}, tf32=devices.tf32_in_use(CUDA))
     content = as_dict('x', [], settings, NetworkFacts(type='IART'), torch.device('cpu'), [])
     assert content['settings']['tf32'] == devices.tf32_in_use(CUDA) == 'conv'
-    assert as_dict('x', [], Settings({}), NetworkFacts(type='IART'), torch.device('cpu'), [])['settings']['tf32'] is None
+    assert (
+        as_dict('x', [], Settings({}), NetworkFacts(type='IART'), torch.device('cpu'), [])['settings']['tf32'] is None
+    )
 
 
 def test_memory_that_torch_has_taken_is_reported_beside_what_is_used(monkeypatch):

@@ -71,7 +71,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_tf32(parser: argparse.ArgumentParser) -> None:
     """Add ``--tf32``."""
-    text = 'what GPUs from compute capability 8.0 compute in TensorFloat-32 in fp32: nothing, convolutions (default), all'
+    text = (
+        'what GPUs from compute capability 8.0 compute in TensorFloat-32 in fp32: nothing, convolutions (default), all'
+    )
     parser.add_argument('--tf32', choices=('off', 'conv', 'all'), default='conv', help=text)
 
 

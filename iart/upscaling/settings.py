@@ -71,7 +71,9 @@ class Settings:
     """
 
     precision: str = setting('fp32', 'number format of the network (default fp32)', choices=PRECISIONS)
-    tf32: str = setting('conv', 'what GPUs compute in TensorFloat-32 in fp32 (default conv: convolutions)', choices=TF32)
+    tf32: str = setting(
+        'conv', 'what GPUs compute in TensorFloat-32 in fp32 (default conv: convolutions)', choices=TF32
+    )
     start: Fraction | None = setting(
         None, 'begin here: 90, 1:30 or 00:01:30.5', group=_PART, values=parse_time, metavar='TIME'
     )
