@@ -31,7 +31,7 @@ def indexes(item):
 
 
 def corresponds(item):
-    """Whether every LR pixel has the colour of its 4x4 block of GT."""
+    """Whether every LR pixel has the color of its 4x4 block of GT."""
     return torch.equal(item['lq'].repeat_interleave(SCALE, -1).repeat_interleave(SCALE, -2), item['gt'])
 
 

@@ -17,7 +17,7 @@ The last two also compute alignments and reconstruction again, which costs littl
 
 UseCheckpoint = bool | Literal['auto', 'none', 'mlp', 'blocks', 'backbones']
 
-_SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of weights and the optimiser
+_SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of weights and the optimizer
 
 
 def recomputes_rest(policy: Policy) -> bool:

@@ -14,10 +14,8 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear``: (..., inputs) → (..., outputs).
 
     On a CPU in float32 torch gives linear layers to MKL and convolutions to oneDNN. MKL uses half the width of the
-    vector units
-    of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of images whose
-    pixels are the rows,
-    forward and backward. The result is the same up to rounding.
+    vector units of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of
+    images whose pixels are the rows, forward and backward. The result is the same up to rounding.
 
     Args:
         x: (..., inputs); the leading dimensions should be contiguous.
