@@ -100,8 +100,7 @@ class ClipLoader(DataLoader[Any]):
 
 def _worker_context() -> BaseContext:
     """Workers come from a process without threads. A copy of this one would find locks held by threads that were not
-    copied with it
-    (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
+    copied with it (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
@@ -135,8 +134,7 @@ def build_train_loader(
 
     Raises:
         DataError: the data set does not fill one global batch; while iterating: a frame cannot be read
-            (``section.unreadable``
-            decides), or a worker ended.
+            (``section.unreadable`` decides), or a worker ended.
     """
     sampler = ClipBatchSampler(
         len(dataset),
