@@ -4,6 +4,7 @@ Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` fir
 means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -14,11 +15,12 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from iart import memory
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
 from iart.shipped import ROOT
 
@@ -36,6 +38,7 @@ def _import_basicsr() -> Any:
     warnings.filterwarnings(
         'ignore', 'torch.meshgrid', UserWarning
     )  # from BasicSR's flow warp; nothing that a user could change
+    warnings.filterwarnings('ignore', 'Deformable alignment module is not added', UserWarning)  # it is added here
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:
@@ -75,6 +78,11 @@ def spynet_class() -> type:
 def residual_blocks_class() -> type:
     """BasicSR's trunk of BasicVSR: a convolution, then residual blocks without normalization."""
     return importlib.import_module('basicsr.archs.basicvsr_arch').ConvResidualBlocks
+
+
+def compares_frames(loss: Any) -> bool:
+    """Whether a loss takes frames (n, c, h, w) instead of clips: BasicSR's perceptual loss does."""
+    return isinstance(loss, importlib.import_module('basicsr.losses.basic_loss').PerceptualLoss)
 
 
 def matlab_imresize(image: Any, scale: float) -> Any:
@@ -214,7 +222,8 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
         given: arguments passed beside the section's; they are not checked.
 
     Raises:
-        OptionsError: no such type, or arguments that do not fit its signature (all of them listed).
+        OptionsError: no such type, arguments that do not fit its signature (all of them listed), or the component
+            refuses them; its own words are in the message.
     """
     key = key or registry._name
     arguments = {k: v for k, v in section.items() if k != 'type'}
@@ -222,4 +231,56 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
     fitted, problems = fit_to_signature(component, arguments, key=key, given=frozenset(given))
     if problems:
         raise OptionsError('\n'.join(str(p) for p in problems))
-    return component(**fitted, **given)
+    with component_errors(key, f'{section["type"]} could not be built'):
+        return component(**fitted, **given)
+
+
+@contextlib.contextmanager
+def component_errors(key: str, what: str) -> Iterator[None]:
+    """Turn whatever a component raises into a user's error; our own user errors and lack of memory pass.
+
+    Args:
+        key: path of the component's section in the YAML.
+        what: the component and what it was asked to do, e.g. ``BasicVSR could not be built``.
+
+    Raises:
+        OptionsError: names the key and repeats the component's own words.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if memory.lacks_memory(error):
+            raise
+        words = str(error).strip()
+        if not words or isinstance(error, LookupError | TypeError | AttributeError):
+            words = f'{type(error).__name__}: {words}'
+        raise OptionsError(f'{key}: {what}: {words}') from error
+
+
+def add_deformable_alignment(network: Any, max_residue_magnitude: float = 10) -> None:
+    """Add the deformable alignment that BasicSR's BasicVSRPlusPlus leaves out where torch sees no GPU.
+
+    BasicSR then builds another network under the same name, with a warning: it has fewer parameters, so that weights
+    trained on a GPU do not fit. The layers themselves call torchvision's ``deform_conv2d``, which runs on a CPU.
+
+    Args:
+        network: any network; only an incomplete BasicVSRPlusPlus is changed.
+        max_residue_magnitude: the argument of that name that the network was built with, in pixels.
+    """
+    module = importlib.import_module('basicsr.archs.basicvsrpp_arch')
+    if not isinstance(network, module.BasicVSRPlusPlus) or network.is_with_alignment:
+        return
+    channels = network.mid_channels
+    for name in network.backbone:
+        network.deform_align[name] = module.SecondOrderDeformableAlignment(
+            2 * channels,
+            channels,
+            3,
+            padding=1,
+            deformable_groups=16,
+            max_residue_magnitude=max_residue_magnitude,
+        )
+    network.is_with_alignment = True
+    network.cpu_cache_length = sys.maxsize  # it would move features to a GPU

@@ -26,6 +26,8 @@ LAYERS = (
         'registry',
         'device',
         'memory',
+        'processes',
+        'optimizers',
         'distributed',
         'image',
         'log',

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from iart.errors import OptionsError
-from iart.registry import ARCH_REGISTRY, build
+from iart.registry import ARCH_REGISTRY, add_deformable_alignment, build
 
 
 def build_network(options: Any) -> nn.Module:
@@ -24,7 +24,8 @@ def build_network(options: Any) -> nn.Module:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    try:
-        return build(ARCH_REGISTRY, section, key='network_g')
-    except ValueError as error:
-        raise OptionsError(f'network_g: {error}') from error
+    network = build(ARCH_REGISTRY, section, key='network_g')
+    if not isinstance(network, nn.Module):
+        raise OptionsError(f'network_g.type: got {section["type"]}, expected a network')
+    add_deformable_alignment(network, section.get('max_residue_magnitude', 10))
+    return network

@@ -2,7 +2,6 @@
 structure.
 """
 
-import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from iart import device as devices
-from iart.archs.stores import DeviceStore, Store
+from iart.archs.stores import DeviceStore, Store, streams
+from iart.registry import component_errors
 
 _SIDE = 24  # pixels of the frames that are measured on; at 64 the published network takes a sixth less per pixel
 _SIDE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
@@ -35,12 +35,6 @@ class Costs:
     work: float
     kept: float
     streams: bool
-
-
-def streams(network: nn.Module) -> bool:
-    """Whether the network hands frames over one by one and lets its caller say where features wait."""
-    frames = getattr(network, 'frames', None)
-    return callable(frames) and 'store' in inspect.signature(frames).parameters
 
 
 def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Costs:
@@ -74,10 +68,15 @@ def _of_frames(network: nn.Module, device: torch.device) -> Costs:
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
-    few, more = 4, 6
+    few, more = 5, 7  # the least that IconVSR takes with its key frames 5 apart
     peaks, width = [], 0
     for count in (few, more):
-        with Allocations() as allocations:
+        with (
+            Allocations() as allocations,
+            component_errors(
+                'network_g', f'{type(network).__name__} refuses {count} frames of {_SIDE_WHOLE}x{_SIDE_WHOLE}'
+            ),
+        ):
             width = network(_clip(count, _SIDE_WHOLE, device)).shape[-1]
         peaks.append(allocations.peak)
     pixels = _SIDE_WHOLE**2

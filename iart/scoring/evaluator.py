@@ -3,7 +3,7 @@ truth.
 """
 
 import statistics
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,10 @@ from iart.errors import DataError, OptionsError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
-from iart.registry import METRIC_REGISTRY, find, fit_to_signature
+from iart.registry import METRIC_REGISTRY, component_errors, find, fit_to_signature
 from iart.scoring.restored_clip import RestoredClip
+
+_MOST_TRIED = 256  # pixels
 
 Metric = Callable[[Frame, Frame], float]
 """(restored, ground truth), both (h, w, 3) uint8 RGB -> the figure."""
@@ -143,9 +145,31 @@ def _build_metric(section: Mapping[str, Any], key: str) -> Metric:
         bgr = [
             np.ascontiguousarray(image[..., ::-1]) for image in (restored, gt)
         ]  # the border to BasicSR, which thinks in BGR
-        return float(function(img=bgr[0], img2=bgr[1], **fitted))
+        height, width = gt.shape[:2]
+        with component_errors(key, f'{section["type"]} fails on frames of {width}x{height}'):
+            return float(function(img=bgr[0], img2=bgr[1], **fitted))
 
     return measure
+
+
+def try_metrics(metrics: Mapping[str, Metric], datasets: Iterable[ClipSet], scale: int) -> None:
+    """Measure a frame of noise with every metric before anything is restored.
+
+    Args:
+        metrics: see :func:`build_metrics`.
+        datasets: the sets to score, whose smallest frames are tried, of at most 256 pixels a side.
+        scale: GT size divided by LR size.
+
+    Raises:
+        OptionsError: a metric fails; names its key and repeats its own words.
+    """
+    sizes = {clip.size for dataset in datasets if dataset.has_gt for clip in dataset.clips}
+    if not sizes:
+        return
+    height, width = (min(_MOST_TRIED, scale * min(size[axis] for size in sizes)) for axis in (0, 1))
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    for metric in metrics.values():
+        metric(frame, frame[::-1].copy())
 
 
 def score_set(

@@ -1,4 +1,4 @@
-"""Optimisers: one group for the network, one for its flow network with a rate of its own."""
+"""Optimizers: one group for the network, one for its flow network with a rate of its own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,25 +8,26 @@ from torch import nn
 
 from iart.errors import OptionsError
 from iart.models.vsr_model import VSRModel
+from iart.optimizers import find_optimizer
 from iart.options import TrainOptions
-
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {'Adam': torch.optim.Adam, 'AdamW': torch.optim.AdamW}
+from iart.registry import component_errors
 
 
 def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer:
-    """The optimiser of ``train.optim_g``; each group carries ``base_lr``, from which the schedule starts.
+    """Build the optimizer of ``train.optim_g``; each group carries ``base_lr``, from which the schedule starts.
 
     Raises:
-        OptionsError: unknown type, or nothing to train.
+        OptionsError: unknown type, arguments that it refuses, or nothing to train.
     """
     section: Mapping[str, Any] = train.optim_g
     base = float(section['lr'])
-    flow = {id(p) for p in model.flow_parameters()}
-    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow]
+    flow_ids = {id(p) for p in model.flow_parameters()}
+    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow_ids]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
     groups = [{'params': main, 'base_lr': base}, {'params': slow, 'base_lr': base * train.flow_lr_mul}]
     groups = [group for group in groups if group['params']]
     if not groups:
-        raise OptionsError(f'network_g: {type(model.network).__name__} has no weights to train')
+        raise OptionsError(f'network_g: {type(model.network).__name__} has no parameters to train')
     arguments = {k: v for k, v in section.items() if k != 'type'}
-    return _OPTIMIZERS[section['type']](groups, **arguments)
+    with component_errors('train.optim_g', f'{section["type"]} could not be built'):
+        return find_optimizer(section['type'])(groups, **arguments)
