@@ -7,7 +7,13 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # Relative to the repository and, in the wheel, to iart/_shipped: see iart/shipped.py.
-SHIPPED = ('options/*.yml', 'options/test/*.yml', 'datasets/meta_info/*.txt', 'scripts/requirements-basicsr.txt')
+SHIPPED = (
+    'options/*.yml',
+    'options/test/*.yml',
+    'options/study/*.yml',
+    'datasets/meta_info/*.txt',
+    'scripts/requirements-basicsr.txt',
+)
 
 
 class BuildWithData(build_py):

@@ -14,6 +14,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 2 a mistake in options, data or weights, or no room to write,
     1 anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):  # a terminal that knows ASCII only shows ? instead of ending the run
+            stream.reconfigure(errors='replace')
     options = _parser().parse_args(arguments)
     try:
         options.run(options)

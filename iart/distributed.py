@@ -23,37 +23,67 @@ CONSTANT_BUFFERS: dict[str, Any] = {
 }
 
 
-def launch(launcher: str, *, backend: str = 'nccl', port: int = 29500, timeout_minutes: float = 30.0) -> None:
-    """Join the process group that ``launcher`` started; nothing for ``none``.
+def prepare(launcher: str, port: int = 29500) -> None:
+    """Read what ``launcher`` has told this process, so that :func:`local_rank` is known before the group is joined.
 
     Args:
         launcher: ``none``, ``pytorch`` (torchrun's environment variables) or ``slurm`` (srun's).
-        backend: ``nccl`` or ``gloo``; nccl becomes gloo where torch sees no CUDA device.
         port: rendezvous port for SLURM; torchrun has already set ``MASTER_PORT``.
-        timeout_minutes: how long a collective may wait before the run is stopped with an error.
 
     Raises:
         UserError: the launcher's environment variables are missing.
     """
-    if launcher == 'none':
-        return
     if launcher == 'slurm':
         _slurm_environment(port)
-    elif 'RANK' not in os.environ:
+    elif launcher != 'none' and 'RANK' not in os.environ:
         raise UserError('--launcher pytorch needs torchrun: start with  bash dist_train.sh NUM_GPU options/X.yml')
-    else:
+    elif launcher == 'pytorch':
         names = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
         _require('pytorch', 'torchrun', names, numbers=('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'))
-    if not torch.cuda.is_available():
-        backend = 'gloo'
-    timeout = timedelta(minutes=timeout_minutes)
+
+
+def launch(
+    launcher: str,
+    *,
+    device: torch.device | None = None,
+    backend: str = 'nccl',
+    port: int = 29500,
+    timeout_minutes: float = 30.0,
+    deterministic: bool = False,
+) -> None:
+    """Join the process group that ``launcher`` started; nothing for ``none``.
+
+    Objects and flags are exchanged by gloo between the CPUs, which does not wait for the GPUs; gradients by
+    ``backend``.
+
+    Args:
+        launcher, port: see :func:`prepare`.
+        device: where this process computes; default CUDA where torch sees a GPU.
+        backend: ``nccl`` or ``gloo``, of tensors on a GPU.
+        timeout_minutes: how long a collective may wait before the run is stopped with an error.
+        deterministic: let NCCL sum in the same order every time.
+
+    Raises:
+        UserError: the launcher's environment variables are missing.
+    """
+    prepare(launcher, port)
+    if launcher == 'none':
+        return
+    kind = device.type if device is not None else 'cuda' if torch.cuda.is_available() else 'cpu'
+    arguments: dict[str, Any] = {'timeout': timedelta(minutes=timeout_minutes), 'backend': 'gloo'}
+    if kind == 'cuda' and backend == 'nccl':
+        arguments['backend'] = 'cpu:gloo,cuda:nccl'
+        if device is not None and device.index is not None:
+            arguments['device_id'] = device  # NCCL connects now, and a mistake shows here and not at the first step
+    if deterministic:
+        os.environ.setdefault('NCCL_ALGO', 'Ring')
     if not restarted():
-        dist.init_process_group(backend, timeout=timeout)
+        dist.init_process_group(**arguments)
         return
     # torchrun keeps its store over a restart, and with it the addresses of the processes that ended: look past them.
-    store, own, world = next(dist.rendezvous('env://', timeout=timeout))
+    store, own, world = next(dist.rendezvous('env://', timeout=arguments['timeout']))
     attempt = dist.PrefixStore(f'attempt_{os.environ["TORCHELASTIC_RESTART_COUNT"]}', store)
-    dist.init_process_group(backend, store=attempt, rank=own, world_size=world, timeout=timeout)
+    dist.init_process_group(store=attempt, rank=own, world_size=world, **arguments)
 
 
 def _slurm_environment(port: int) -> None:
@@ -129,13 +159,18 @@ def world_size() -> int:
     return dist.get_world_size() if active() else 1
 
 
-def local_rank() -> int:
-    return int(os.environ.get('LOCAL_RANK', '0')) if active() else 0
+def local_rank(launcher: str = 'none') -> int:
+    """Return the number of this process on its machine; with a launcher's name, also before the group is joined."""
+    return int(os.environ.get('LOCAL_RANK', '0')) if active() or launcher != 'none' else 0
 
 
-def local_world_size() -> int:
-    """Number of this run's processes on this machine, as far as the launcher says; all of them where it does not."""
-    return int(os.environ.get('LOCAL_WORLD_SIZE', world_size())) if active() else 1
+def local_world_size(launcher: str = 'none') -> int:
+    """Return how many processes of this run are on this machine, as far as the launcher says; all of them where it
+    does not.
+    """
+    if active() or launcher != 'none':
+        return int(os.environ.get('LOCAL_WORLD_SIZE') or os.environ.get('WORLD_SIZE') or world_size())
+    return 1
 
 
 def is_main() -> bool:
@@ -153,13 +188,15 @@ def mean(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return dict(zip(names, stacked / world_size(), strict=True))
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` is set on any rank; every rank gets the same answer."""
+def any_rank(flag: bool) -> bool:
+    """Return whether ``flag`` is set on any rank; every rank gets the same answer. Between CPUs: no GPU is waited
+    for.
+    """
     if not active():
         return flag
-    found = torch.tensor([float(flag)], device=device)
-    dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    return bool(found.item())
+    flags = torch.tensor([float(flag)])
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return bool(flags.item())
 
 
 def gather(item: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from iart.errors import DataError, UserError
 
 _UNFINISHED = '.unfinished'  # the ending of temporary names
 _SETTINGS = '.settings.json'
+_CONVERT = 'save it as UTF-8, for example with  iconv -f {} -t UTF-8 {} > new.txt'
 
 
 def write_atomically(path: Path, write: Callable[[str], object]) -> None:
@@ -65,6 +66,29 @@ def write_text(path: Path, text: str) -> None:
         DataError: the file cannot be written; names it and the reason.
     """
     write_bytes(path, text.encode())
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, without a byte-order mark.
+
+    Raises:
+        DataError: the file cannot be read, or is in another encoding; names the file, the place and the remedy.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error.strerror})') from error
+    if content.startswith((b'\xff\xfe', b'\xfe\xff')):
+        raise DataError(f'{path}: got UTF-16, expected UTF-8: {_CONVERT.format("UTF-16", path.name)}')
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = content.count(b'\n', 0, error.start) + 1
+        kind = 'a binary file' if b'\0' in content[:4096] else 'another encoding, such as GBK or Latin-1'
+        raise DataError(
+            f'{path}: line {line}: got byte 0x{content[error.start]:02x} ({kind}), expected UTF-8 text: '
+            f'{_CONVERT.format("GBK", path.name)}'
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,12 +1,12 @@
-"""Frames in and out: PNG and other images, video files, uint8 to tensor and back, natural order of names.
+"""Frames in and out: PNG and other images, uint8 to tensor and back, natural order of names.
 
 Frames are RGB, 8 bits, three channels everywhere inside; OpenCV's BGR order does not leave this file.
 """
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 _PNG_START, _JPEG_START = b'\x89PNG', b'\xff\xd8'
-_WANTED = 'expected 8 bits and 3 channels (RGB)'
+_CONVERT = 'convert the frames first, for example  ffmpeg -i IN.png -pix_fmt rgb24 OUT.png'
 
 
 def natural_key(name: str | os.PathLike[str]) -> tuple[list[str | int], str]:
@@ -36,8 +36,11 @@ def natural_key(name: str | os.PathLike[str]) -> tuple[list[str | int], str]:
 def read_image(path: str | os.PathLike[str]) -> Frame:
     """Read one frame as (h, w, 3) uint8 RGB.
 
+    Gray becomes RGB, opaque alpha is dropped, and 16 bits become 8 where nothing is lost.
+
     Raises:
-        DataError: the file is missing, empty, cut short, damaged, grey, with alpha, or not 8 bits deep.
+        DataError: the file is missing, empty, cut short or damaged, has transparent pixels, or is really deeper than
+            8 bits.
     """
     return decode_image(read_bytes(path), os.fspath(path))
 
@@ -57,8 +60,25 @@ def decode_image(data: bytes, name: str) -> Frame:
         data: the bytes of a PNG, JPEG, BMP or TIFF file.
         name: what to call it in messages.
 
+    Gray becomes RGB, opaque alpha is dropped, and 16 bits become 8 where nothing is lost.
+
     Raises:
-        DataError: the data are empty, cut short, damaged, grey, with alpha, or not 8 bits deep.
+        DataError: the data are empty, cut short or damaged, have transparent pixels, or are really deeper than 8 bits.
+    """
+    pixels = to_rgb(decode_pixels(data, name), name)
+    if pixels.dtype == np.uint8:
+        return pixels
+    narrow, rest = np.divmod(pixels, 257)
+    if rest.any():
+        raise DataError(f'{name}: got 16 bits per channel, expected 8: {_CONVERT}')
+    return narrow.astype(np.uint8)
+
+
+def decode_pixels(data: bytes, name: str) -> Any:
+    """Decode an image file held in memory to the array that OpenCV makes of it: (h, w) or (h, w, channels), BGR.
+
+    Raises:
+        DataError: the data are empty, cut short or damaged.
     """
     if not data:
         raise DataError(f'{name}: the file is empty, expected an image')
@@ -70,17 +90,36 @@ def decode_image(data: bytes, name: str) -> Frame:
         raise DataError(f'{name}: the image cannot be decoded ({error.err})') from error
     if image is None:
         raise DataError(f'{name}: the image cannot be decoded: damaged, or no image at all')
-    if image.dtype != np.uint8:
-        raise DataError(f'{name}: got {image.dtype.itemsize * 8} bits per channel ({image.dtype}); {_WANTED}')
+    return image
+
+
+def to_rgb(image: Any, name: str) -> Any:
+    """Convert what :func:`decode_pixels` returns to (h, w, 3) RGB of uint8 or uint16, where that loses nothing.
+
+    Gray becomes RGB; alpha that is opaque everywhere is dropped.
+
+    Raises:
+        DataError: other numbers than integers of 8 or 16 bits; or pixels that are not opaque.
+    """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f'{name}: got {image.dtype} per channel, expected integers of 8 or 16 bits: convert it first, for example  '
+            f'ffmpeg -i {os.path.basename(name)} -pix_fmt rgb48 OUT.png'
+        )
     channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels in (2, 4):
+        if (image[..., -1] != np.iinfo(image.dtype).max).any():
+            raise DataError(f'{name}: got transparent pixels (alpha), expected opaque ones: {_CONVERT}')
+        image, channels = image[..., :-1], channels - 1
+    if channels == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if channels != 3:
-        kind = {1: 'grey', 2: 'grey with alpha', 4: 'RGB with alpha'}.get(channels, 'unknown')
-        raise DataError(f'{name}: got {channels} channel{"s" if channels > 1 else ""} ({kind}); {_WANTED}')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        raise DataError(f'{name}: got {channels} channels, expected gray, RGB or RGB with alpha')
+    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2RGB)
 
 
 def _cut_short(data: bytes) -> bool:
-    """Whether a PNG or JPEG lacks its end mark; some versions of the decoder fill such an image up with grey."""
+    """Whether a PNG or JPEG lacks its end mark; some versions of the decoder fill such an image up with gray."""
     if data.startswith(_PNG_START):
         return b'IEND' not in data
     if not data.startswith(_JPEG_START):
@@ -141,23 +180,3 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         raise DataError(f'{os.fspath(path)}: got {found}, expected an image') from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'{os.fspath(path)}: the image header cannot be read ({error})') from error
-
-
-def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
-    """The frames of a video file's first video stream, one after the other, each (h, w, 3) uint8 RGB.
-
-    Raises:
-        DataError: the file is missing, holds no video stream or is damaged.
-    """
-    import av  # here, because only video files need it
-
-    name = os.fspath(path)
-    try:
-        with av.open(name) as container:
-            if not container.streams.video:
-                raise DataError(f'{name}: got no video stream, expected a video file')
-            container.streams.video[0].thread_type = 'AUTO'
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format='rgb24').astype(np.uint8, copy=False)
-    except (av.error.FFmpegError, OSError) as error:
-        raise DataError(f'{name}: cannot be read as video ({error})') from error

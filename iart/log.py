@@ -3,7 +3,9 @@
 On a terminal, long work shows a bar with rate and time left; elsewhere it writes plain lines.
 """
 
+import io
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,6 +71,9 @@ def setup(log_file: Path | None = None) -> None:
         logger.removeHandler(handler)
         handler.close()
     logger.propagate = False
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text, and a terminal need not know all letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     if not distributed.is_main():
         logger.setLevel(logging.ERROR)
         logger.addHandler(logging.NullHandler())
@@ -79,7 +84,7 @@ def setup(log_file: Path | None = None) -> None:
     logger.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = _FileHandler(log_file, maxBytes=_MOST_LOGGED, backupCount=1, encoding='utf-8')
+        file = _FileHandler(log_file, maxBytes=_MOST_LOGGED, backupCount=1, encoding='utf-8', errors='backslashreplace')
         file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         logger.addHandler(file)
         for record in earlier:

@@ -8,6 +8,17 @@ from pathlib import Path
 
 import torch
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    'not enough memory',
+    'out of memory',
+    'bad_alloc',
+    'could not create a primitive',  # oneDNN, for a convolution on a CPU
+    'could not create a memory',
+    'CUBLAS_STATUS_ALLOC_FAILED',
+    'CUDNN_STATUS_ALLOC_FAILED',
+)
+
 
 def peak_host_mb() -> float:
     """Peak of this process's host memory so far in MB."""
@@ -63,13 +74,11 @@ def lies_in_memory(folder: Path) -> bool:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on the device or on the host; torch has one exception for CUDA and only messages
-    for the rest.
+    """Whether the text of an error says that an allocation failed: torch has one exception for CUDA's allocator, and
+    only messages for the rest.
     """
-    onednn = ('could not create a primitive', 'could not create a memory')  # how a convolution on a CPU says it
-    messages = ("can't allocate memory", 'not enough memory', 'out of memory', 'bad_alloc', *onednn)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
+        isinstance(error, RuntimeError) and any(message in str(error) for message in _OUT_OF_MEMORY)
     )
 
 

@@ -18,13 +18,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from iart import memory
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
 from iart.shipped import ROOT
+from iart.yaml_words import needs_quotes, spell_type, spell_value
 
 SUFFIX = 'iart'
+SMALLEST_SIDE = 64
+"""LR pixels: BasicSR's networks with SPyNet, whose six levels halve the frame, refuse less."""
 _BASICSR_REQUIREMENT = ROOT / 'scripts' / 'requirements-basicsr.txt'
 
 
@@ -33,7 +37,8 @@ def _import_basicsr() -> Any:
     missing = 'torchvision.transforms.functional_tensor'
     if importlib.util.find_spec('torchvision.transforms._functional_tensor') and missing not in sys.modules:
         shim = types.ModuleType(missing)
-        shim.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale  # type: ignore[attr-defined]
+        colors: Any = importlib.import_module('torchvision.transforms.functional')
+        shim.rgb_to_grayscale = colors.rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
     warnings.filterwarnings(
         'ignore', 'torch.meshgrid', UserWarning
@@ -73,6 +78,40 @@ _HOMES = {
 def spynet_class() -> type:
     """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
+
+
+def compute_flow_in_float32(warp: Callable[..., Any]) -> None:
+    """Let BasicSR's networks estimate flow in float32 under any autocast, and warp by ``warp``.
+
+    Its own warp makes the sampling grid in the dtype of the feature: bfloat16 has the integers to 256 only, so that
+    wider frames come out wrong (at 320 pixels a tenth of them).
+
+    Args:
+        warp: called with (x, flow (n, 2, h, w), mode=, padding=); see :func:`iart.ops.warp.flow_warp`.
+    """
+    basicsr_warp = importlib.import_module('basicsr.archs.arch_util').flow_warp
+    if hasattr(basicsr_warp, 'replaced'):
+        return
+
+    def flow_warp(
+        x: Any, flow: Any, interp_mode: str = 'bilinear', padding_mode: str = 'zeros', align_corners: bool = True
+    ) -> Any:
+        if not align_corners:
+            return basicsr_warp(x, flow, interp_mode, padding_mode, align_corners)
+        return warp(x, flow.permute(0, 3, 1, 2), mode=interp_mode, padding=padding_mode)
+
+    flow_warp.replaced = basicsr_warp  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.startswith('basicsr.') and getattr(module, 'flow_warp', None) is basicsr_warp:
+            module.flow_warp = flow_warp  # type: ignore[attr-defined]
+    spynet: Any = spynet_class()
+    estimate = spynet.forward
+
+    def forward(self: Any, ref: Any, supp: Any) -> Any:
+        with torch.autocast(ref.device.type, enabled=False):
+            return estimate(self, ref.float(), supp.float())
+
+    spynet.forward = forward
 
 
 def residual_blocks_class() -> type:
@@ -120,7 +159,7 @@ def fit_to_signature(
             problems.append(
                 Problem(
                     f'{key}.{argument}',
-                    repr(value),
+                    spell_value(value),
                     f'an argument of {name}: {listing(allowed)}',
                     nearest(argument, allowed),
                 )
@@ -136,9 +175,7 @@ def fit_to_signature(
         try:
             fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
         except ValidationError as error:
-            problems.append(
-                Problem(f'{key}.{argument}', repr(value), f'{_spell(hints[argument])}: {error.errors()[0]["msg"]}')
-            )
+            problems.append(_misfit(f'{key}.{argument}', value, hints[argument], error))
     for argument, parameter in parameters.items():
         if parameter.default is parameter.empty and argument not in arguments and argument not in given:
             problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
@@ -168,8 +205,11 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
         return TypeAdapter(hint)
 
 
-def _spell(hint: Any) -> str:
-    return getattr(hint, '__name__', None) if inspect.isclass(hint) else str(hint).replace('typing.', '')  # type: ignore[return-value]
+def _misfit(key: str, value: Any, hint: Any, error: ValidationError) -> Problem:
+    """A value of the wrong type; what a validator of ours says about it is kept, pydantic's own words are not."""
+    said = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
+    wanted = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
+    return Problem(key, spell_value(value), wanted, needs_quotes(hint, value))
 
 
 def find(registry: Any, name: str) -> Callable[..., Any]:
@@ -222,8 +262,8 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
         given: arguments passed beside the section's; they are not checked.
 
     Raises:
-        OptionsError: no such type, arguments that do not fit its signature (all of them listed), or the component
-            refuses them; its own words are in the message.
+        OptionsError: no such type, arguments that do not fit its signature (all of them listed), or a constructor that
+            refuses them, in its own words: a missing file, no network to fetch weights, a value it does not know.
     """
     key = key or registry._name
     arguments = {k: v for k, v in section.items() if k != 'type'}
@@ -231,8 +271,26 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
     fitted, problems = fit_to_signature(component, arguments, key=key, given=frozenset(given))
     if problems:
         raise OptionsError('\n'.join(str(p) for p in problems))
-    with component_errors(key, f'{section["type"]} could not be built'):
+    try:
         return component(**fitted, **given)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # A component of ours reports values that do not go together as ValueError; anything else is a bug of ours.
+        if component.__module__.startswith('iart.') and not isinstance(error, ValueError | OSError):
+            raise
+        raise OptionsError(str(_refusal(key, section['type'], fitted, error))) from error
+
+
+def _refusal(key: str, name: str, arguments: Mapping[str, Any], error: Exception) -> Problem:
+    """What a constructor raised, in its own words, at the argument whose value it names."""
+    words = ' '.join(str(error).split()) or type(error).__name__
+    for argument, value in arguments.items():
+        if isinstance(value, str) and value and value in words:
+            if isinstance(error, FileNotFoundError):
+                return Problem(f'{key}.{argument}', spell_value(value), 'a file that exists', f'{name}: {words}')
+            return Problem(f'{key}.{argument}', spell_value(value), f'a value that {name} accepts', words)
+    return Problem(key, spell_value(dict(arguments)), f'arguments that {name} can be built with', words)
 
 
 @contextlib.contextmanager

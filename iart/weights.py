@@ -6,7 +6,6 @@ Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': 
 
 import json
 import os
-import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from iart import log
+from iart import foreign_files, log
 from iart.errors import WeightsError, listing
 from iart.files import write_atomically
 from iart.shipped import weights_root
@@ -37,8 +36,8 @@ def load_weights(
 
     Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
     network: dead weights, constant tables) are accepted, and renamed where the released code has other names
-    (``from_released_name()``). The network is changed only if everything fits, or if
-    ``strict`` is off; then each name that was skipped is listed in the log.
+    (``from_released_name()``). Modules that change nothing at the start (``starts_neutral``) may be missing. The
+    network is changed only if everything fits, or if ``strict`` is off; then each name that was skipped is logged.
 
     Args:
         network: takes the weights; stays on its device.
@@ -56,16 +55,19 @@ def load_weights(
     if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
         found = inner
     rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
-    found = {rename(name): tensor for name, tensor in found.items()}
     own = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
+    found = _named_as(found, own, rename, path)
+    optional = {*optional, *_neutral_at_start(network, found)}
     problems = []
     if missing := [n for n in own if n not in found and n not in optional]:
         problems.append(f'missing ({len(missing)}): {listing(missing)}')
     if unexpected := [n for n in found if n not in own and n not in extras]:
         problems.append(f'unexpected ({len(unexpected)}): {listing(unexpected)}')
     wanted = {**extras, **own}
-    if misshapen := [n for n in found if n in wanted and found[n].shape != wanted[n].shape]:
+    # The shapes of dead weights (on the meta device) mean nothing: they are not loaded.
+    comparable = [n for n in found if n in wanted and not (n in extras and extras[n].is_meta)]
+    if misshapen := [n for n in comparable if found[n].shape != wanted[n].shape]:
         shown = [f'{n} is {list(found[n].shape)}, expected {list(wanted[n].shape)}' for n in misshapen]
         problems.append(f'wrong shape ({len(shown)}): {listing(shown, 8)}')
     if problems:
@@ -76,6 +78,37 @@ def load_weights(
     _compare_tables(found, extras, path)
     fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
     network.load_state_dict({**own, **fitting})
+
+
+def _named_as(
+    state: dict[str, Tensor], own: Mapping[str, Tensor], rename: Callable[[str], str], path: str | Path
+) -> dict[str, Tensor]:
+    """The state dict under the network's names; a part that all its names have before them is taken off."""
+    renamed = {rename(name): tensor for name, tensor in state.items()}
+    prefixes: list[str] = []
+    while not renamed.keys() & own.keys():
+        prefix, state = without_prefix(state)
+        if not prefix:
+            break
+        prefixes.append(prefix)
+        inner = {rename(name): tensor for name, tensor in state.items()}
+        if inner.keys() & own.keys():
+            log.logger.info(f'{path}: all names begin with {".".join(prefixes)!r}, which is taken off')
+            return inner
+    return renamed
+
+
+def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
+    """Names of modules that change nothing at the start (``starts_neutral``) and of which a file has nothing: it was
+    trained without them."""
+    names: list[str] = []
+    for prefix, module in network.named_modules():
+        if getattr(module, 'starts_neutral', False):
+            own = [f'{prefix}.{name}' for name in module.state_dict()]
+            if not any(name in found for name in own):
+                log.logger.info(f'{prefix}: not in the file; it starts without effect')
+                names += own
+    return names
 
 
 def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
@@ -99,7 +132,7 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
         WeightsError: missing file, unreadable file, or no weights under ``key``.
     """
     path = _locate(path)
-    if path.suffix == '.safetensors':
+    if _is_safetensors(path):
         try:
             with safe_open(path, 'pt') as file:
                 content: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
@@ -119,6 +152,22 @@ def _locate(path: str | Path) -> Path:
     raise WeightsError(f'weights: {path} does not exist; iart weights --list shows what can be fetched')
 
 
+def _is_safetensors(path: Path) -> bool:
+    """By content, since files are renamed; a damaged file counts as what its name says."""
+    return path.suffix == '.safetensors' or foreign_files.is_safetensors(path)
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """Return the first part that all names have in common, such as ``generator``, and the state dict without it; an
+    empty part when there is none.
+    """
+    first = {name.partition('.')[0] for name in state}
+    if len(first) != 1 or not all('.' in name for name in state):
+        return '', dict(state)
+    (prefix,) = first
+    return prefix, {name.removeprefix(f'{prefix}.'): tensor for name, tensor in state.items()}
+
+
 def read_torch(path: Path) -> Any:
     """A file that ``torch.save`` wrote, on the CPU; only tensors and plain containers are accepted.
 
@@ -127,13 +176,17 @@ def read_torch(path: Path) -> Any:
     """
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split('\n')[0]
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
+        if kind := foreign_files.describe(path):
+            raise WeightsError(f'weights: {path} {kind}') from error
+        if inside := foreign_files.objects_inside(error):
+            raise WeightsError(
+                f'weights: {path} holds something other than tensors and was not opened: {inside} could run code; '
+                "where it comes from, save only the tensors:  torch.save({'params': network.state_dict()}, FILE)"
+            ) from error
         raise WeightsError(
-            f'weights: {path} holds something other than tensors and was not opened: {reason}'
+            f'weights: {path} is damaged or not a torch file ({type(error).__name__}): copy or fetch it again'
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f'weights: {path} is damaged or not a torch file: {error}') from error
 
 
 def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
@@ -148,6 +201,17 @@ def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
             if candidate != key:
                 log.logger.info(f'{path} has no {key!r}; its {candidate!r} is used')
             return inner
+    if {'optimizers', 'schedulers'} & content.keys():
+        raise WeightsError(
+            f"weights: {path} is a training state of BasicSR: it holds the optimizer's state and no weights; these are "
+            'in models/net_g_*.pth of the same run'
+        )
+    averaged = content.get('params_ema')
+    if key != 'params_ema' and isinstance(averaged, dict):
+        raise WeightsError(
+            f"weights: {path} holds only the averaged weights 'params_ema', expected {key!r}: name them with "
+            'param_key_g: params_ema, or --key params_ema'
+        )
     raise WeightsError(
         f'weights: {path} holds {listing(str(k) for k in content)}, expected {key!r} with tensors by name'
     )
@@ -155,7 +219,7 @@ def _pick(content: Any, key: str, path: Path) -> dict[str, Tensor]:
 
 def stored_options(path: str | Path) -> dict[str, Any] | None:
     """The ``network_g`` section kept inside a ``.safetensors`` file by :func:`write_weights`, if any."""
-    if Path(path).suffix != '.safetensors':
+    if not _is_safetensors(Path(path)):
         return None
     with safe_open(path, 'pt') as file:
         text = (file.metadata() or {}).get(_OPTIONS)

@@ -12,13 +12,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from iart import image, log
+from iart.data.videos import VideoStore
 from iart.errors import EXIT_USER_ERROR, DataError, UserError
 from iart.ops import degradation
 
@@ -29,6 +30,7 @@ FRAMES = ROOT / 'datasets' / 'demo' / 'frames'
 # (height, width) of the GT: the film's 720×1280 shrunk to 272×484, then cut at the sides to a multiple of 4 × 8.
 GT_SIZE = (272, 480)
 SCALE = 4
+_TO_RGB = 2  # which conversion to RGB the frames were decoded with; frames of another one are made again
 # Film frames of each clip, first and last. Held out is the strongest motion; four frames on either side of it are
 # left out, so that no training frame is the neighbour of a held-out one.
 PARTS = {
@@ -76,11 +78,22 @@ def recipe(clip: Path) -> dict[str, object]:
     """What the frames are made from and how; equal recipes give equal frames."""
     return {
         'clip': hashlib.sha256(clip.read_bytes()).hexdigest(),
+        'to_rgb': _TO_RGB,
         'gt_size': list(GT_SIZE),
         'scale': SCALE,
         'degradation': 'BI',
         'parts': {phase: [list(part) for part in parts] for phase, parts in PARTS.items()},
     }
+
+
+def film_frames(clip: Path, most: int) -> Iterator[image.Frame]:
+    """Yield at most so many frames of a film, each (h, w, 3) uint8 RGB.
+
+    Raises:
+        DataError: the clip cannot be decoded.
+    """
+    store = VideoStore(clip)
+    return (store.read(clip.stem, name) for name in store.frames(clip.stem)[:most])
 
 
 def write_frames(clip: Path, folder: Path) -> None:
@@ -92,15 +105,13 @@ def write_frames(clip: Path, folder: Path) -> None:
     total = 1 + max(last for parts in PARTS.values() for _, last in parts)
     decoded = 0
     with log.Bar('prepare the demo clip', total) as bar:
-        for index, frame in enumerate(image.video_frames(clip)):
-            if index == total:
-                break
+        for index, frame in enumerate(film_frames(clip, total)):
             if (place := clip_of(index)) is not None:
-                phase, name = place
+                phase, part = place
                 gt = shrink(frame)
-                image.write_png(folder / phase / 'GT' / name / f'{index:08d}.png', gt)
+                image.write_png(folder / phase / 'GT' / part / f'{index:08d}.png', gt)
                 lq = degradation.degrade_uint8(gt, 'BI', SCALE)
-                image.write_png(folder / phase / f'BIx{SCALE}' / name / f'{index:08d}.png', lq)
+                image.write_png(folder / phase / f'BIx{SCALE}' / part / f'{index:08d}.png', lq)
             decoded += 1
             bar.advance()
     if decoded < total:

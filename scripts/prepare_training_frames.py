@@ -27,6 +27,7 @@ import numpy as np
 from moving_camera import film, page
 
 from iart import image, log
+from iart.data.videos import VideoStore
 from iart.errors import EXIT_USER_ERROR, DataError, UserError
 from iart.ops.degradation import degrade_uint8
 
@@ -78,6 +79,12 @@ def check(data: Path, listed: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+def film_frames(path: Path) -> Iterator[image.Frame]:
+    """Yield the frames of a video file."""
+    store = VideoStore(path)
+    return (store.read(path.stem, name) for name in store.frames(path.stem))
+
+
 def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
     """Yield (train or val, clip name, frames) for everything, in a fixed order."""
     for folder in sorted((data / 'GT').iterdir()):
@@ -105,7 +112,7 @@ def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
         rng = np.random.default_rng([SEED, 1000, number])
         yield 'train', f'page_{number:02d}', film(page(rng), CAMERA_FRAMES, rng)
     for path in sorted((data / 'videos').iterdir()):
-        yield 'train', path.stem, (halve(frame) for frame in image.video_frames(path))
+        yield 'train', path.stem, (halve(frame) for frame in film_frames(path))
 
 
 def prepare(data: Path, out: Path, *, checked: bool = True) -> None:

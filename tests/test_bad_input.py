@@ -41,16 +41,12 @@ def empty(path):
     path.write_bytes(b'')
 
 
-def grey(path):
-    Image.fromarray(texture(0, 0)[..., 0]).save(path)
-
-
 def rgba(path):
     Image.fromarray(np.dstack([texture(0, 0), texture(0, 0)[..., 0]])).save(path)
 
 
 def sixteen_bits(path):
-    Image.fromarray(texture(0, 0)[..., 0].astype(np.uint16)).save(path)
+    Image.fromarray(texture(0, 0)[..., 0].astype(np.uint16) * 255).save(path)
 
 
 def jpeg_named_png(path):
@@ -75,7 +71,6 @@ SPOILERS = {
     truncate: 'cut short',
     cut_tail: 'cut short',
     empty: 'empty',
-    grey: 'grey',
     rgba: 'alpha',
     sixteen_bits: '16 bits',
     jpeg_named_png: 'JPEG',

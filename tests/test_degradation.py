@@ -42,7 +42,7 @@ def test_bicubic_frames_are_the_published_ones(shared):
         difference = np.abs(degrade_uint8(gt).astype(int) - lq)
         assert difference.max() <= 1
         assert (difference > 0).mean() < 1e-3
-        assert recognize(gt, lq) == 'BI'
+        assert recognize(gt, lq, 4)[0] == 'BI'
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,23 @@ def test_weights():
 
 def test_impostors_are_recognized():
     image = np.clip(np.cumsum(noise(96, 96, 3).astype(float) - 127.5, 1) / 3 + 128, 0, 255).astype(np.uint8)
-    assert recognize(image, degrade_uint8(image, 'BI')) == 'BI'
-    assert recognize(image, degrade_uint8(image, 'BD')) == 'BD'
-    assert recognize(image, image[::4, ::4]) is None
-    assert recognize(image, np.roll(degrade_uint8(image, 'BD'), 1, 1)) is None
-    assert recognize(image, image[:20, :20]) is None
+    assert recognize(image, degrade_uint8(image, 'BI'), 4) == ('BI', 0)
+    assert recognize(image, degrade_uint8(image, 'BD'), 4) == ('BD', 0)
+    assert recognize(image, image[::4, ::4], 4) is None
+    assert recognize(image, np.roll(degrade_uint8(image, 'BD'), 1, 1), 4) is None
+    assert recognize(image, image[:20, :20], 4) is None
+
+
+@pytest.mark.parametrize('expected', ['BI', 'BD', None])
+@pytest.mark.parametrize(('offset', 'same'), [(0, True), (1, True), ('one pixel more', False), (2, False)])
+def test_two_frames_are_the_same_up_to_one_level(expected, offset, same):
+    """RMS 1 is the limit: it still counts, a single value more does not."""
+    image = np.repeat(np.repeat(noise(24, 24, 3) // 2 + 60, 4, 0), 4, 1)
+    frame = degrade_uint8(image, 'BI')
+    frame = frame + np.uint8(offset if isinstance(offset, int) else 1)
+    if isinstance(offset, str):
+        frame[0, 0, 0] += 1
+    assert recognize(image, frame, 4, expected) == (('BI', float(offset)) if same else None)
 
 
 def test_mistakes():

@@ -10,8 +10,9 @@ from iart.archs.builder import build_network
 from iart.archs.iabasicvsr_arch import IABasicVSR
 from iart.archs.recognize import network_section, recognize
 from iart.archs.stores import stores
-from iart.errors import OptionsError
+from iart.errors import OptionsError, WeightsError
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, find, ours
+from iart.training.optimizers import freeze_all_but
 from iart.weights import load_weights, write_weights
 
 SMALL = {'num_feat': 8, 'num_block': 1, 'num_extract_block': 1, 'num_heads': 2, 'head': 'pixelshuffle4'}
@@ -122,3 +123,25 @@ def test_a_weight_file_shows_its_network(changes, tmp_path):
     assert build_network(told).load_state_dict(network.state_dict())
     write_weights(tmp_path / 'own.safetensors', network, section)
     assert network_section(tmp_path / 'own.safetensors') == section
+
+
+def test_residual_alignment_in_a_trained_network_changes_nothing_at_first_and_trains_alone(tmp_path):
+    """BasicVSR's weights load without the alignment's, the output is bit-exact, and the rest stays as it is."""
+    theirs = fill(find(ARCH_REGISTRY, 'BasicVSR')(num_feat=8, num_block=1), 'theirs')
+    torch.save({'params': theirs.state_dict()}, tmp_path / 'basicvsr.pth')
+    section = {'type': 'IABasicVSR', 'num_feat': 8, 'num_block': 1, 'num_extract_block': 0, 'num_heads': 2}
+    alignment = {'type': 'ImplicitAlignment', 'residual': 'bilinear'}
+    network = build_network({**section, 'alignment': alignment}).eval()
+    load_weights(network, tmp_path / 'basicvsr.pth')
+    clip = torch.rand(1, 3, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(network(clip), theirs(clip))
+    freeze_all_but(network, ['alignment'])
+    network(clip).square().mean().backward()
+    trained = {name for name, p in network.named_parameters() if p.grad is not None}
+    assert trained == {f'alignment.{name}' for name, _ in network.alignment.named_parameters()}
+    plain = build_network({**section, 'alignment': {'type': 'ImplicitAlignment'}})
+    with pytest.raises(WeightsError, match=r'missing \(6\): alignment'):
+        load_weights(plain, tmp_path / 'basicvsr.pth')
+    with pytest.raises(OptionsError, match=r"got 'alignmnt'.*did you mean 'alignment'"):
+        freeze_all_but(network, ['alignmnt'])

@@ -1,9 +1,10 @@
-"""Frames in and out: strict decoding, headers, natural order, tensors, video files."""
+"""Frames in and out: strict decoding, headers, natural order, tensors."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from iart.errors import DataError
 from iart.image import (
@@ -14,9 +15,9 @@ from iart.image import (
     read_image,
     to_tensor,
     to_uint8,
-    video_frames,
     write_png,
 )
+from iart.video.stills import ImageHeader, read_deep, read_header
 
 
 @pytest.fixture
@@ -55,13 +56,13 @@ def spoil(frame, how):
         'cut jpeg': (jpeg[: len(jpeg) // 2], 'cut short'),
         'damaged png': (bytes(flipped), 'cannot be decoded'),
         'text': (b'hello', 'cannot be decoded'),
-        'grey': (cv2.imencode('.png', frame[..., 0])[1].tobytes(), '1 channel '),
-        'alpha': (cv2.imencode('.png', np.dstack([frame, frame[..., :1]]))[1].tobytes(), '4 channels'),
-        '16 bits': (cv2.imencode('.png', frame.astype(np.uint16) * 257)[1].tobytes(), '16 bits'),
+        'alpha': (cv2.imencode('.png', np.dstack([frame, frame[..., :1]]))[1].tobytes(), 'transparent.*ffmpeg'),
+        '16 bits': (cv2.imencode('.png', frame.astype(np.uint16) * 256)[1].tobytes(), '16 bits.*ffmpeg'),
+        'float': (cv2.imencode('.tiff', frame.astype(np.float32))[1].tobytes(), 'float32.*ffmpeg'),
     }[how]
 
 
-@pytest.mark.parametrize('how', ['empty', 'cut png', 'cut jpeg', 'damaged png', 'text', 'grey', 'alpha', '16 bits'])
+@pytest.mark.parametrize('how', ['empty', 'cut png', 'cut jpeg', 'damaged png', 'text', 'alpha', '16 bits', 'float'])
 def test_bad_image_is_named(tmp_path, frame, how):
     data, expected = spoil(frame, how)
     (tmp_path / 'bad.png').write_bytes(data)
@@ -76,7 +77,7 @@ def test_jpeg_with_bytes_after_its_end_is_read(frame):
 
 
 def test_missing_files_are_named(tmp_path, frame):
-    for read in (read_image, image_size, lambda p: next(video_frames(p))):
+    for read in (read_image, image_size, read_header, read_deep):
         with pytest.raises(DataError, match='absent'):
             read(tmp_path / 'absent.png')
     (tmp_path / 'zero.png').touch()
@@ -114,19 +115,44 @@ def test_uint8_clamps_and_rounds_half_to_even():
     assert to_uint8(torch.ones(3, 2, 2, dtype=torch.bfloat16)).max() == 255
 
 
-def test_video_frames_are_read_in_order(tmp_path):
-    av = pytest.importorskip('av')
-    path = tmp_path / 'a.mkv'
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('ffv1', rate=10)
-        stream.width, stream.height, stream.pix_fmt = 32, 16, 'bgr0'
-        for level in (10, 100, 200):
-            picture = np.full((16, 32, 3), (level, 0, 0), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
-        container.mux(stream.encode())
-    frames = list(video_frames(path))
-    assert [f[0, 0].tolist() for f in frames] == [[10, 0, 0], [100, 0, 0], [200, 0, 0]]
-    assert frames[0].shape == (16, 32, 3)
-    path.write_bytes(b'no video')
-    with pytest.raises(DataError, match='cannot be read as video'):
-        next(video_frames(path))
+GRAY = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
+RGB = np.random.default_rng(2).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+LOSSLESS = {
+    'gray': ('L', GRAY, ImageHeader((20, 30))),
+    '1 bit': ('1', (GRAY > 127).astype(np.uint8) * 255, ImageHeader((20, 30))),
+    'gray with opaque alpha': ('LA', np.dstack([GRAY, np.full_like(GRAY, 255)]), ImageHeader((20, 30), alpha=True)),
+    'opaque alpha': ('RGBA', np.dstack([RGB, np.full_like(GRAY, 255)]), ImageHeader((20, 30), alpha=True)),
+    'palette': ('P', RGB, ImageHeader((20, 30))),
+    'rgb': ('RGB', RGB, ImageHeader((20, 30))),
+}
+
+
+@pytest.mark.parametrize('kind', LOSSLESS)
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+def test_kinds_that_become_rgb_without_loss(tmp_path, kind, suffix):
+    mode, pixels, header = LOSSLESS[kind]
+    path = tmp_path / f'a{suffix}'
+    picture = Image.fromarray(pixels)
+    picture = picture.quantize(8) if mode == 'P' else picture.convert(mode)
+    picture.save(path)
+    expected = np.asarray(picture.convert('RGB'))
+    for read in (read_image, read_deep):
+        assert np.array_equal(read(path), expected)
+    assert read_header(path) == header
+
+
+def test_sixteen_bits_keep_their_depth_or_lose_nothing(tmp_path):
+    deep = np.random.default_rng(3).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    for suffix in ('.png', '.tif'):
+        cv2.imwrite(str(tmp_path / f'deep{suffix}'), deep)
+        assert np.array_equal(read_deep(tmp_path / f'deep{suffix}'), deep[..., ::-1])
+        assert read_header(tmp_path / f'deep{suffix}') == ImageHeader((20, 30), bits=16)
+        cv2.imwrite(str(tmp_path / f'narrow{suffix}'), RGB.astype(np.uint16) * 257)
+        assert np.array_equal(read_image(tmp_path / f'narrow{suffix}'), RGB[..., ::-1])
+
+
+def test_pages_are_counted(tmp_path):
+    pictures = [Image.fromarray(RGB), Image.fromarray(RGB[::-1])]
+    for name in ('pages.tif', 'animated.png'):
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+        assert read_header(tmp_path / name).pages == 2

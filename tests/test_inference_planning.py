@@ -242,3 +242,18 @@ def test_what_counts_as_out_of_memory():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert memory.lacks_memory(caught.value)
+
+
+@pytest.mark.parametrize('scale', [1, 2, 4])
+def test_the_weight_goes_linearly_from_one_tile_to_the_next(scale):
+    """Its values at pixel centers, not only that they add up: a step or a curve would add up, too."""
+    shared = 16 * scale
+    first, middle, last = feathers([(0, 32), (16, 64), (48, 80)], scale)
+    ramp = (torch.arange(shared) + 0.5) / shared
+    torch.testing.assert_close(first, torch.cat([torch.ones(shared), 1 - ramp]))
+    torch.testing.assert_close(middle, torch.cat([ramp, torch.ones(shared), 1 - ramp]))
+    torch.testing.assert_close(last, torch.cat([ramp, torch.ones(shared)]))
+
+
+def test_tiles_without_overlap_have_weight_one():
+    assert all((weight == 1).all() for weight in feathers([(0, 16), (16, 40)], 4))

@@ -20,12 +20,12 @@ def film(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Three short clips of a tiny noisy film in place of the real one; returns what was decoded, call by call."""
     calls = []
 
-    def decode(path: Path) -> Iterator[np.ndarray]:
+    def decode(path: Path, most: int) -> Iterator[np.ndarray]:
         calls.append(path)
         random = np.random.default_rng(0)
         return (random.integers(0, 256, (36, 64, 3), dtype=np.uint8) for _ in range(8))
 
-    monkeypatch.setattr(prepare_demo.image, 'video_frames', decode)
+    monkeypatch.setattr(prepare_demo, 'film_frames', decode)
     monkeypatch.setattr(prepare_demo, 'GT_SIZE', (24, 40))
     monkeypatch.setattr(prepare_demo, 'PARTS', {'train': ((0, 1), (6, 7)), 'val': ((3, 4),)})
     return calls

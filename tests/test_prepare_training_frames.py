@@ -32,7 +32,7 @@ def material(tmp_path, monkeypatch):
     image.write_png(data / 'stills' / 'house.png', random.integers(0, 256, (300, 500, 3), dtype=np.uint8))
     (data / 'videos').mkdir()
     (data / 'videos' / '01_dog.mp4').write_bytes(b'video')
-    monkeypatch.setattr(preparing.image, 'video_frames', lambda path: iter([np.zeros((36, 64, 3), np.uint8)]))
+    monkeypatch.setattr(preparing, 'film_frames', lambda path: iter([np.zeros((36, 64, 3), np.uint8)]))
     for name, value in {'CAMERA_FRAMES': 2, 'CAMERA_CLIPS': 1, 'PAGES': 1}.items():
         monkeypatch.setattr(preparing, name, value)
     return data

@@ -191,3 +191,15 @@ def test_lmdb_and_folder_side_by_side(tmp_path, capsys):
     for source, name in ((gt, 'GT.lmdb'), (lq, 'BIx4.lmdb')):
         assert run(capsys, 'lmdb', source, tmp_path / 'sets' / name)[0] == 0
     assert run(capsys, 'check', tmp_path / 'sets')[0] == 0
+
+
+@pytest.mark.parametrize(('offset', 'how'), [(0, 'impostor'), (1, 'impostor'), (2, 'unknown')])
+def test_a_look_alike_may_differ_by_its_rounding_only(offset, how):
+    """The limit is an RMS of 1.5 gray levels."""
+    image = np.random.default_rng(0).integers(40, 200, (96, 96, 3)).astype(np.uint8)
+    frame = image[::4, ::4] + np.uint8(offset)
+    like = likeness(image, frame, 4)
+    assert like.how == how
+    if how == 'impostor':
+        assert like.label == 'every 4th pixel from 0, unfiltered'
+        assert like.rms == offset

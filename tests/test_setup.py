@@ -199,3 +199,16 @@ def test_every_lower_end_is_among_the_lowest_versions():
             requirement = Requirement(line)
             (begin,) = [s.version for s in requirement.specifier if s.operator == '>=']
             assert any(str(v).startswith(begin) for v in lowest[requirement.name]), (line, lowest[requirement.name])
+
+
+def test_the_table_of_versions_names_what_the_lists_hold():
+    """The lowest versions are those of Python 3.10's list, the highest are not below any locked one."""
+    rows = re.findall(r'\| ([\w-]+) \| ([\d.]+) \| ([\d.]+) (?=\|)', (ROOT / 'docs' / 'versions.md').read_text('utf-8'))
+    table = {name: (lowest, Version(highest)) for name, lowest, highest in rows}
+    folder = ROOT / 'scripts' / 'constraints'
+    lowest = dict(line.split('==') for line in pins(folder / 'py310-lowest.txt'))
+    locked = [dict(line.split('==') for line in pins(file)) for file in CONSTRAINTS if 'lowest' not in file.stem]
+    names = re.findall(r'^([a-z][\w-]*)>=', (ROOT / 'requirements.txt').read_text('utf-8'), re.MULTILINE)
+    assert sorted(table) == sorted(names)
+    assert {name: table[name][0] for name in names} == {name: lowest[name] for name in names}
+    assert not [name for name in names if max(Version(versions[name]) for versions in locked) > table[name][1]]

@@ -188,7 +188,7 @@ BAD = [
     (not_a_video, r'text\.mp4: cannot be read as video'),
     (unlike_frames, r'im2\.png: got 22×20 pixels, expected 22×18'),
     (lambda folder: folder / 'missing.mp4', r'missing\.mp4: does not exist'),
-    (lambda folder: folder / '*.none', r'nothing is called so'),
+    (lambda folder: folder / '*.none', r'nothing has such a name'),
 ]
 
 

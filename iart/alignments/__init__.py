@@ -15,9 +15,10 @@ An alignment that weighs taps may offer ``tap_weights(source, current, flow)`` â
 it.
 
 ``trains_flow``, an attribute, is false for an alignment that passes no gradient to the flow: its network then freezes
-the flow estimator. ``joint``, an attribute, is true for an alignment that takes both neighbours of second-order
-propagation in one call, ``forward(source, current, flow, source2, flow2)``: its result takes one place of the fusion,
-and the network fuses two frames instead of three.
+the flow estimator. ``starts_neutral`` is true for one that starts as plain bilinear warping: weights that were trained
+with the warp load without it. ``joint`` is true for an alignment that takes both neighbours of second-order propagation
+in one call, ``forward(source, current, flow, source2, flow2)``: its result takes one place of the fusion, and the
+network fuses two frames instead of three.
 
 =================================  ==========================================================  ===================
 ==============

@@ -97,6 +97,11 @@ class ImplicitAlignment(nn.Module):
         """Whether the flow gets a gradient: through the offset code or the bilinear residual; floor() has none."""
         return self.codes_offset or self.residual is not None
 
+    @property
+    def starts_neutral(self) -> bool:
+        """Whether a network that was trained with a bilinear warp gives the same with this alignment in its place."""
+        return self.residual is not None
+
     def prepare(self, source: Tensor) -> Prepared:
         """Return keys and values of every source pixel, (n·h·w, C) each, and the source where there is a residual.
 

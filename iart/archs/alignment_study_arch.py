@@ -39,6 +39,7 @@ class AlignmentStudyNet(nn.Module):
 
     Args:
         mid_channels: width of the reconstruction.
+        hr_channels: its width at the size of the output, where it takes most of the time of a small network.
         embed_dim: width C of features and backbones; a multiple of 4 and of every number of heads.
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
@@ -61,12 +62,14 @@ class AlignmentStudyNet(nn.Module):
         ValueError: a size that does not fit, naming the argument.
     """
 
+    scale = 4  # that of the options must be the same
     recurrent = False  # frames are restored from two frames each
 
     def __init__(
         self,
         *,
         mid_channels: int = 64,
+        hr_channels: int = 64,
         embed_dim: int = 60,
         depths: Sequence[int] = (3, 3, 3),
         num_heads: Sequence[int] = (6, 6, 6),
@@ -100,9 +103,9 @@ class AlignmentStudyNet(nn.Module):
         self.swin_backbone_2 = backbone(window=(2, *window_size))
         self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
         self.upconv1 = nn.Conv2d(mid_channels, mid_channels * 4, 3, padding=1)
-        self.upconv2 = nn.Conv2d(mid_channels, 64 * 4, 3, padding=1)
-        self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        self.upconv2 = nn.Conv2d(mid_channels, hr_channels * 4, 3, padding=1)
+        self.conv_hr = nn.Conv2d(hr_channels, hr_channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(hr_channels, 3, 3, padding=1)
         # Last, so that with one seed every other weight begins the same whatever the alignment.
         section = alignment or {'type': 'ImplicitAlignment'}
         align = build(

@@ -6,7 +6,17 @@ from typing import Any
 from torch import nn
 
 from iart.errors import OptionsError
-from iart.registry import ARCH_REGISTRY, add_deformable_alignment, build
+from iart.ops.warp import flow_warp
+from iart.registry import ARCH_REGISTRY, add_deformable_alignment, build, compute_flow_in_float32
+
+compute_flow_in_float32(flow_warp)
+
+
+def without_weight_files(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``network_g`` section without the files that parts of the network start from: where the weights of the
+    whole network are loaded, or do not matter, none of them is read.
+    """
+    return {key: value for key, value in section.items() if key not in ('spynet_path', 'edvr_path')}
 
 
 def build_network(options: Any) -> nn.Module:

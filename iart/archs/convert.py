@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from iart.archs.builder import build_network
+from iart.archs.builder import build_network, without_weight_files
 from iart.archs.recognize import network_section
 from iart.errors import UserError
 from iart.log import logger
@@ -39,9 +39,7 @@ def convert(
         raise UserError(f'convert: {source} and {target} are the same file, expected another name to write to')
     section: Mapping[str, Any]
     section = load(options_file).network_g if options_file else (network_section(source, key) or {'type': 'IART'})
-    section = {
-        name: value for name, value in section.items() if name != 'spynet_path'
-    }  # the flow network's weights are in the file
+    section = without_weight_files(section)
     network = build_network(section)
     load_weights(network, source, key)
     write_weights(target, network, section, half=half, about=about)

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart import log
-from iart.registry import FLOW_REGISTRY, build, spynet_class
+from iart.registry import FLOW_REGISTRY, SMALLEST_SIDE, build, spynet_class
 from iart.weights import load_weights
-
-_SMALLEST_SIDE = 64  # SPyNet's six levels have nothing left of less than 33 pixels
 
 
 def build_spynet(path: str | Path | None) -> nn.Module:
@@ -104,7 +102,7 @@ def pair_flows(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
     """
     n, pairs, _, h, w = start.shape
     with torch.autocast(start.device.type, enabled=False):
-        start, end = (pad_to(frames.float(), _SMALLEST_SIDE).flatten(0, 1) for frames in (start, end))
+        start, end = (pad_to(frames.float(), SMALLEST_SIDE).flatten(0, 1) for frames in (start, end))
         return spynet(start, end)[..., :h, :w].unflatten(0, (n, pairs))
 
 

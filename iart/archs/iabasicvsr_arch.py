@@ -55,6 +55,8 @@ class IABasicVSR(nn.Module):
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
+    scale = 4  # that of the options must be the same
+
     def __init__(
         self,
         *,

@@ -62,6 +62,8 @@ class IART(nn.Module):
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
+    scale = 4  # that of the options must be the same
+
     def __init__(
         self,
         *,

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from iart.archs.builder import without_weight_files
 from iart.errors import WeightsError
-from iart.weights import read_weights, stored_options
+from iart.weights import read_weights, stored_options, without_prefix
 
 _BLOCKS = '{}.layers.{}.residual_group.blocks'
 _IART, _PSRT, _STUDY = 'swin_backbone.backward_1', 'patch_align.backward_1', 'swin_backbone_1'
@@ -39,8 +40,12 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
         WeightsError: missing or unreadable file.
     """
     state = read_weights(path, key)
-    section = stored_options(path) or recognize(state)
-    return section and {name: value for name, value in section.items() if name != 'spynet_path'}
+    section = stored_options(path)
+    prefix = 'none yet'
+    while section is None and prefix:
+        section = recognize(state)
+        prefix, state = without_prefix(state)
+    return section and without_weight_files(section)
 
 
 def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:

@@ -38,7 +38,7 @@ def dead_parameters(network: nn.Module) -> int:
 
 
 def _extras(network: Any, backbones: Iterable[str]) -> dict[str, Tensor]:
-    c, mid = network.embed_dim, network.mid_channels
+    c, mid = network.embed_dim, 64  # the released code never passes mid_channels on to a backbone: always 64
     extras: dict[str, Tensor] = {}
     for prefix in backbones:
         for layer, (outputs, inputs) in {

@@ -89,12 +89,20 @@ def add_run_arguments(parser: argparse.ArgumentParser, without_options: str = ''
 
 
 def launch(arguments: argparse.Namespace, options: Any) -> Any:
-    """Join the process group, choose the device, start the log."""
+    """Choose the device, join the process group, start the log."""
     from iart import device, distributed, log
 
-    given = options.dist_params
+    given, launcher = options.dist_params, arguments.launcher
+    distributed.prepare(launcher, given.port)
+    ranks = distributed.local_rank(launcher), distributed.local_world_size(launcher)
+    place = device.choose(arguments.device, *ranks)
     distributed.launch(
-        arguments.launcher, backend=given.backend, port=given.port, timeout_minutes=given.timeout_minutes
+        launcher,
+        device=place,
+        backend=given.backend,
+        port=given.port,
+        timeout_minutes=given.timeout_minutes,
+        deterministic=options.train is not None and options.train.deterministic,
     )
     log.setup()
-    return device.choose(arguments.device, distributed.local_rank())
+    return place

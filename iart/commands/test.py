@@ -44,7 +44,7 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
     from iart.upscaling.networks import DEFAULT, find
 
     if (file := getattr(arguments, 'opt', None)) is not None:
-        return load(file, arguments.force_yml), arguments.weights and str(find(arguments.weights))
+        return load(file, arguments.force_yml, scoring=True), arguments.weights and str(find(arguments.weights))
     if not arguments.lq:
         raise UserError(
             'iart test: got neither -opt nor --lq, expected an options file, or LR clips (and --gt to score)'

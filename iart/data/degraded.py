@@ -1,5 +1,7 @@
 """LR frames made from ground truth when they are asked for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from iart.data.store import Box, FrameStore, Size
@@ -24,7 +26,7 @@ class DegradedStore:
     def clips(self) -> tuple[str, ...]:
         return self.gt.clips()
 
-    def frames(self, clip: str) -> tuple[str, ...]:
+    def frames(self, clip: str) -> Sequence[str]:
         return self.gt.frames(clip)
 
     def where(self, clip: str, frame: str) -> str:
@@ -71,7 +73,7 @@ class TrimmedStore:
     def clips(self) -> tuple[str, ...]:
         return self.store.clips()
 
-    def frames(self, clip: str) -> tuple[str, ...]:
+    def frames(self, clip: str) -> Sequence[str]:
         return self.store.frames(clip)
 
     def where(self, clip: str, frame: str) -> str:

@@ -11,7 +11,7 @@ from iart.data.store import Box, ByteCache, FrameStore, IoBackend, Size
 from iart.data.videos import VideoStore
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, Frame, decode_image, image_size, natural_key, read_bytes
-from iart.video.index import is_video
+from iart.video.container import is_video
 
 __all__ = [
     'FolderStore',
@@ -70,6 +70,10 @@ class FolderStore:
 
     def frames(self, clip: str) -> tuple[str, ...]:
         return tuple(self._list(clip)[1])
+
+    def folder(self, clip: str) -> Path:
+        """Return the folder that is, or would be, the clip."""
+        return self._base / clip
 
     def where(self, clip: str, frame: str) -> str:
         return str(self._path(clip, frame))

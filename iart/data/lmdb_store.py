@@ -11,6 +11,7 @@ from iart.data.names import check_name
 from iart.data.png import decode_crop
 from iart.data.store import Box, ByteCache, Size
 from iart.errors import DataError
+from iart.files import read_text
 from iart.image import Frame, decode_image, natural_key
 
 _META_LINE = re.compile(r'^(?P<key>.+?)\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\)(?:\s+\d+)?$')
@@ -48,7 +49,7 @@ class LmdbStore:
     @staticmethod
     def _read_listing(path: Path) -> dict[str, dict[str, tuple[str, tuple[int, int]]]]:
         clips: dict[str, dict[str, tuple[str, tuple[int, int]]]] = {}
-        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
             if not line.strip():
                 continue
             match = _META_LINE.match(line.strip())
@@ -66,6 +67,10 @@ class LmdbStore:
 
     def frames(self, clip: str) -> tuple[str, ...]:
         return tuple(self._clips.get(clip, ()))
+
+    def first_key(self) -> str:
+        """Return a key of the LMDB, as an example."""
+        return next(key for frames in self._clips.values() for key, _ in frames.values())
 
     def where(self, clip: str, frame: str) -> str:
         return f'{self.root}: key {self._key(clip, frame)}'

@@ -8,6 +8,7 @@ from pathlib import Path
 from iart import log
 from iart.data.names import check_name
 from iart.errors import DataError
+from iart.files import read_text
 from iart.shipped import ROOT
 
 _FULL = re.compile(r'^(?P<name>.+?)\s+(?P<count>\d+)(?:\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\))?$')
@@ -39,7 +40,7 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, MetaClip]:
     """
     path = _locate(Path(path))
     clips: dict[str, MetaClip] = {}
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         line = line.strip()
         if not line:
             continue

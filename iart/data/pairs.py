@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from iart import log
+from iart.data.absence import explain_absence
 from iart.data.frames import FrameStore
 from iart.data.meta import MetaClip
+from iart.data.store import FrameNumbers
 from iart.errors import DataError, listing, nearest
 from iart.image import natural_key
 
@@ -28,8 +30,8 @@ class ClipInfo:
     """
 
     name: str
-    frames: tuple[str, ...]
-    gt_frames: tuple[str, ...] = ()
+    frames: Sequence[str]
+    gt_frames: Sequence[str] = ()
     size: tuple[int, int] = (0, 0)
 
 
@@ -135,12 +137,14 @@ def _pair(
     sides = [(lq, low)] if gt is None else [(lq, low), (gt, gt.frames(name))]
     for store, frames in sides:
         if not frames:
-            return ClipInfo(name, ()), [f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}']
+            reason = explain_absence(store, name)
+            text = f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}'
+            return ClipInfo(name, ()), [f'{text}; {reason}' if reason else text]
     if gt is not None and centre_only and low[len(low) // 2] in gt.frames(name):
         present = set(gt.frames(name))
         return ClipInfo(name, low, tuple(f if f in present else '' for f in low)), _wrong_count(lq, name, low, meta)
     high = sides[-1][1]
-    if gt is not None and set(low) & set(high) and set(low) != set(high):
+    if gt is not None and low != high and set(low) & set(high) and set(low) != set(high):
         missing = [lq.where(name, f) for f in high if f not in set(low)] + [
             gt.where(name, f) for f in low if f not in set(high)
         ]
@@ -172,6 +176,8 @@ def missing_numbers(frames: Sequence[str]) -> list[str]:
     Regular means: names equal but for their last number, and steps that are all multiples of the most common one
     (time stamps are not regular and have no holes).
     """
+    if isinstance(frames, FrameNumbers):
+        return []
     matches = [re.match(r'^(.*?)(\d+)(\D*)$', f) for f in frames]
     if len(frames) < 3 or any(m is None for m in matches) or len({(m[1], m[3]) for m in matches if m}) > 1:
         return []

@@ -72,6 +72,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         OptionsError: the options contradict each other.
     """
 
+    phase = 'train'  # the place in the options that this class can take
     exact_flows: FlowReader | None = None
     """Of sets whose flow is known (:mod:`iart.data.exact_flow_dataset`): items then have ``gt_flows`` too."""
 

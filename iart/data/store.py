@@ -1,7 +1,9 @@
 """What a source of frames offers, whatever lies behind it: folders, LMDBs or videos."""
 
+import operator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from iart.errors import DataError
 from iart.image import Frame, Size
@@ -35,6 +37,40 @@ class Box(NamedTuple):
         return frame[self.top : self.bottom, self.left : self.right].copy()
 
 
+class FrameNumbers(Sequence[str]):
+    """The names ``00000000``, ``00000001``, ... of a video's frames, made when asked for: hours have millions of them.
+
+    Args:
+        count: number of frames.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._numbers = range(count)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(f'{number:08d}' for number in self._numbers[place])
+        return f'{self._numbers[place]:08d}'
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.isdigit() and name == f'{int(name):08d}' and int(name) in self._numbers
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FrameNumbers):
+            return len(self) == len(other)
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(len(self))
+
+
 class FrameStore(Protocol):
     """Clips of frames. A frame is called by its clip's name and its own name without extension."""
 
@@ -43,7 +79,7 @@ class FrameStore(Protocol):
     def clips(self) -> tuple[str, ...]:
         """Names of all clips, in natural order."""
 
-    def frames(self, clip: str) -> tuple[str, ...]:
+    def frames(self, clip: str) -> Sequence[str]:
         """Names of a clip's frames in natural order; empty when there is no such clip."""
 
     def where(self, clip: str, frame: str) -> str:

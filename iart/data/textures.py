@@ -67,7 +67,7 @@ def _noise(rng: np.random.Generator) -> Picture:
     """Noise whose amplitude falls with frequency, its channels alike in part."""
     f = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing='ij'))
     f[0, 0] = 1
-    falling = f ** -rng.uniform(0.8, 1.4)
+    falling = f ** -rng.uniform(1.1, 1.6)
     falling[0, 0] = 0
     planes = [np.fft.irfft2(np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * falling, (SIDE, SIDE)) for _ in range(4)]
     shared = planes[3] / planes[3].std()
@@ -76,11 +76,11 @@ def _noise(rng: np.random.Generator) -> Picture:
 
 
 def _gratings(rng: np.random.Generator) -> Picture:
-    """Stripes of slowly changing direction and width, up to the finest that the picture can show."""
+    """Stripes of slowly changing direction and width, some too fine for an LR frame."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     image = np.zeros((SIDE, SIDE, 3), np.float32) + rng.uniform(0.3, 0.7, 3).astype(np.float32)
     for _ in range(3):
-        angle, period = rng.uniform(0, np.pi), _power_law(rng, 1, 3.0, 24.0)[0]
+        angle, period = rng.uniform(0, np.pi), _power_law(rng, 1, 5.0, 24.0)[0]
         bend = rng.uniform(0, 12) * np.sin(2 * np.pi * (x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1)) / SIDE)
         wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle) + bend) / period)
         image += 0.16 * wave[..., None] * rng.uniform(0.4, 1, 3).astype(np.float32)

@@ -36,6 +36,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         DataError: LR and GT do not fit together, or files are missing.
     """
 
+    phase = 'test'  # the place in the options that this class can take
     centre_only = False
 
     def __init__(

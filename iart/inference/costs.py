@@ -14,10 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from iart import device as devices
 from iart.archs.stores import DeviceStore, Store, streams
-from iart.registry import component_errors
+from iart.registry import SMALLEST_SIDE, component_errors
 
 _SIDE = 24  # pixels of the frames that are measured on; at 64 the published network takes a sixth less per pixel
-_SIDE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,14 @@ def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
         with (
             Allocations() as allocations,
             component_errors(
-                'network_g', f'{type(network).__name__} refuses {count} frames of {_SIDE_WHOLE}x{_SIDE_WHOLE}'
+                'network_g', f'{type(network).__name__} refuses {count} frames of {SMALLEST_SIDE}x{SMALLEST_SIDE}'
             ),
         ):
-            width = network(_clip(count, _SIDE_WHOLE, device)).shape[-1]
+            width = network(_clip(count, SMALLEST_SIDE, device)).shape[-1]
         peaks.append(allocations.peak)
-    pixels = _SIDE_WHOLE**2
+    pixels = SMALLEST_SIDE**2
     kept = max(0, peaks[1] - peaks[0]) / (more - few)
-    return Costs(width // _SIDE_WHOLE, max(0.0, peaks[0] - few * kept) / pixels, kept / pixels, False)
+    return Costs(width // SMALLEST_SIDE, max(0.0, peaks[0] - few * kept) / pixels, kept / pixels, False)
 
 
 def _clip(frames: int, side: int, device: torch.device) -> Tensor:

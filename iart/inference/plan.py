@@ -16,13 +16,13 @@ from iart.errors import UserError
 from iart.inference.costs import Costs
 from iart.inference.options import EXACT, GRID, PlanOptions
 from iart.inference.tiling import spans
+from iart.registry import SMALLEST_SIDE
 
 _SHARE = 0.85  # of free memory that a plan may expect to use
 _APART = (
     256 * 2**20
 )  # bytes on the device that do not depend on the frame: libraries, workspaces, flows of a batch of small frames
 _TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
-_SMALLEST_TILE_WHOLE = 64  # for networks that take a clip as a whole; some refuse less
 _TITLES = {
     'device': 'everything on the device',
     'host': 'features in host memory',
@@ -131,11 +131,11 @@ def budget(device: torch.device, spill_to: Path | None) -> Budget:
     """
     folder = spill_to or Path(tempfile.gettempdir())
     disk = 0 if memory.lies_in_memory(folder) else shutil.disk_usage(folder).free
-    shared, ranks = devices.shares_host_memory(device), distributed.local_world_size()
-    on_device = devices.free_memory(device)
-    return Budget(
-        on_device // ranks if shared else on_device, memory.free_host_memory() // ranks, disk // ranks, shared
-    )
+    shared, ranks = devices.takes_host_memory(device), distributed.local_world_size()
+    on_device, on_host = devices.free_memory(device), memory.free_host_memory()
+    if shared:  # one memory, of which the device may allow less
+        on_device = on_host = min(on_device, on_host) // ranks
+    return Budget(on_device, on_host // ranks if not shared else on_host, disk // ranks, shared)
 
 
 def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:
@@ -208,7 +208,7 @@ def _tile_sides(size: Size, costs: Costs, options: PlanOptions) -> list[int]:
     if options.tile:
         return [options.tile]
     longest = max(size.height, size.width)
-    smallest = min(_TILES) if costs.streams else _SMALLEST_TILE_WHOLE
+    smallest = min(_TILES) if costs.streams else SMALLEST_SIDE
     sides = [side for side in _TILES if smallest <= side < longest]
     return sides or [smallest] * (options.kind == 'tiles')
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from iart import device as devices
-from iart import log, memory
+from iart import log
 from iart.archs.clip_frames import Clip
 from iart.errors import UserError
 from iart.inference import plan as planning
@@ -74,7 +74,7 @@ class PlannedRestorer:
         return self._plan(size)[0]
 
     def _plan(self, size: Size) -> tuple[Plan, list[Plan]]:
-        every = planning.plans(size, self.costs, self.options, shared=devices.shares_host_memory(self.device))
+        every = planning.plans(size, self.costs, self.options, shared=devices.takes_host_memory(self.device))
         free = planning.budget(self.device, self.options.spill_to)
         every = [
             plan for plan in every if plan not in self._failed
@@ -108,12 +108,12 @@ class PlannedRestorer:
                     spill_to=self.options.spill_to,
                 )
                 with closing(_stepwise(attempt, self.device, self.precision)) as stream:
-                    frame, failure = _next(stream)
+                    frame, failure = _next(stream, self.device)
                     while frame is not None:
                         delivered += 1
                         yield frame
                         frame = None  # not to be held while the next one is made
-                        frame, failure = _next(stream)
+                        frame, failure = _next(stream, self.device)
                 if failure is None:
                     return
                 plan = self._fall_back(every, plan, failure)
@@ -142,14 +142,14 @@ class Failure(NamedTuple):
     text: str
 
 
-def _next(stream: Generator[Tensor, None, None]) -> tuple[Tensor | None, Failure | None]:
+def _next(stream: Generator[Tensor, None, None], device: torch.device) -> tuple[Tensor | None, Failure | None]:
     """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its
     traceback holds.
     """
     try:
         return next(stream, None), None
     except (RuntimeError, MemoryError) as error:
-        if not memory.lacks_memory(error):
+        if not devices.lacks_memory(error, device):
             raise
         return None, Failure('memory', _first_line(error))
     except OSError as error:

@@ -24,13 +24,11 @@ from torch import Tensor, nn
 from iart.errors import DataError
 from iart.image import Frame, to_tensor
 from iart.ops.warp import flow_warp
-from iart.registry import spynet_class
+from iart.registry import SMALLEST_SIDE, spynet_class
 from iart.weights import load_weights
 
 Flow = Callable[[Tensor, Tensor], Tensor]
 """(1, 3, h, w), (1, 3, h, w) -> (1, 2, h, w): where each pixel of the first image is in the second, in pixels."""
-
-_SMALLEST_SIDE = 64  # SPyNet has six levels
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,9 @@ def _tensors(
             raise DataError(
                 f'temporal consistency: got {found}, expected as many restored frames as ground truth, of the same size'
             )
-        if min(a.shape[:2]) < _SMALLEST_SIDE:
+        if min(a.shape[:2]) < SMALLEST_SIDE:
             raise DataError(
-                f'temporal consistency: got {a.shape[1]}x{a.shape[0]}, expected {_SMALLEST_SIDE} pixels or more a side'
+                f'temporal consistency: got {a.shape[1]}x{a.shape[0]}, expected {SMALLEST_SIDE} pixels or more a side'
             )
         yield to_tensor(a)[None].to(device), to_tensor(b)[None].to(device)
 

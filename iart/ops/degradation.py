@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,6 +19,8 @@ import torch
 from iart.errors import DataError, UserError, listing
 
 KINDS = ('BI', 'BD')
+SAME = 1.0
+"""Root mean square difference, in gray levels, up to which two frames are the same but for rounding."""
 BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1
 _STRIP = 32  # output rows that are made at once
 _BLOCK = 16  # outputs per small matrix product along the width; any number gives the same result
@@ -128,27 +131,41 @@ def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
     return x.contiguous().to(frames.dtype)
 
 
-def recognize(gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], *, tolerance: float = 1.0) -> str | None:
-    """Which degradation made ``lq`` (h, w, 3) out of ``gt`` (s*h, s*w, 3), both uint8.
+def kinds_of(scale: int) -> tuple[str, ...]:
+    """Return the degradations that exist at this scale."""
+    return tuple(kind for kind in KINDS if kind != 'BD' or scale == BD_SCALE)
+
+
+def difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
+    """Return the root mean square difference of two frames in gray levels; infinite for frames of different sizes."""
+    return float(np.sqrt(cv2.norm(a, b, cv2.NORM_L2SQR) / a.size)) if a.shape == b.shape else math.inf
+
+
+def recognize(
+    gt: npt.NDArray[np.uint8], lq: npt.NDArray[np.uint8], scale: int, expected: str | None = None
+) -> tuple[str, float] | None:
+    """Return which degradation made ``lq`` out of ``gt``, and how far it is from that in gray levels (RMS).
+
+    A frame shifted by half a low-resolution pixel differs by several levels, a frame made with the right filter by
+    almost nothing: up to :data:`SAME`, two frames are the same but for rounding.
 
     Args:
-        tolerance: largest root mean square difference, in grey levels, that still counts as the same frame. A frame
-            shifted by
-            half a low-resolution pixel differs by several levels, a frame made with the right filter by almost nothing.
+        gt: (s*h, s*w, 3) uint8.
+        lq: (h, w, 3) uint8.
+        scale: s.
+        expected: degradation to try first; where it fits, the other one is not tried.
 
     Returns:
-        ``BI``, ``BD`` or None when it is neither.
+        ``BI`` or ``BD``, the closer one, with its difference; None when it is neither.
     """
-    scale = gt.shape[0] // max(lq.shape[0], 1)
-    errors = {}
-    for kind in KINDS:
-        if scale < 1 or (kind == 'BD' and scale != BD_SCALE):
-            continue
-        made = degrade_uint8(gt, kind, scale)
-        if made.shape == lq.shape:
-            errors[kind] = float(np.sqrt(np.mean((made.astype(np.float32) - lq) ** 2)))
-    best = min(errors, key=lambda kind: errors[kind], default=None)
-    return best if best is not None and errors[best] <= tolerance else None
+    fitting: list[tuple[str, float]] = []
+    for kind in sorted(kinds_of(scale), key=lambda kind: kind != expected):
+        rms = difference(degrade_uint8(gt, kind, scale), lq)
+        if rms <= SAME and kind == expected:
+            return kind, rms
+        if rms <= SAME:
+            fitting.append((kind, rms))
+    return min(fitting, key=lambda fit: fit[1], default=None)
 
 
 def _cubic(x: float) -> float:

@@ -56,6 +56,7 @@ Natural = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 Naturals = Annotated[tuple[Natural, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 Positives = Annotated[tuple[Positive, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Weights = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 # A section whose keys are the arguments of what its `type` names.

@@ -3,29 +3,20 @@ of what they name. Nothing is built and no file is opened."""
 
 import re
 from collections.abc import Callable, Mapping, Set
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from iart import protocols
 from iart.errors import OptionsError, Problem, listing, nearest
 from iart.optimizers import find_optimizer, optimizer_names
+from iart.options import roles
 from iart.options.messages import explain
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.options.schema import DatasetOptions, Options
-from iart.registry import (
-    ALIGNMENT_REGISTRY,
-    ARCH_REGISTRY,
-    DATASET_REGISTRY,
-    FLOW_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    find,
-    fit_to_signature,
-    names,
-)
+from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, fit_to_signature, names
+from iart.yaml_words import spell_value
 
 _FOLDER_NAME = 'the name of a folder, without slashes'
 _PHASE = re.compile(r'train|(val|test)\w*')
@@ -40,9 +31,9 @@ def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
         options = Options.model_validate(raw)
     except ValidationError as error:
         explained = explain(error, raw)
-    found = _components(raw) + _contradictions(raw)
-    places = {problem.key for problem in found}  # what a signature or registry says about a key says more
-    return options, [problem for problem in explained if problem.key not in places] + found
+    problems = _components(raw) + _contradictions(raw)
+    places = {problem.key for problem in problems}  # what a signature or registry says about a key says more
+    return options, [problem for problem in explained if problem.key not in places] + problems
 
 
 def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
@@ -63,15 +54,15 @@ def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
 def _components(raw: dict[str, Any]) -> list[Problem]:
     """Mistakes in the sections whose keys are the arguments of what they name."""
     network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
-    problems = _misfits(raw.get('network_g'), 'network_g', usable(ARCH_REGISTRY))
+    problems = _misfits(raw.get('network_g'), 'network_g', roles.networks())
     problems += _misfits(
-        network.get('alignment'), 'network_g.alignment', usable(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
+        network.get('alignment'), 'network_g.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
     )
-    problems += _misfits(network.get('flow'), 'network_g.flow', usable(FLOW_REGISTRY))
+    problems += _misfits(network.get('flow'), 'network_g.flow', _registered(FLOW_REGISTRY))
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
     for key in ('pixel_opt', 'perceptual_opt', 'teacher_opt'):
-        problems += _misfits(train.get(key), f'train.{key}', usable(LOSS_REGISTRY))
+        problems += _misfits(train.get(key), f'train.{key}', roles.losses(key)) or _unbuildable(train.get(key), key)
     problems += _optimizer(train.get('optim_g'), 'train.optim_g')
     for name, section in _mapping(val.get('metrics')).items():
         problems += _metric(section, f'val.metrics.{name}')
@@ -82,14 +73,22 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}  # anything else is reported where the models are checked
 
 
-def usable(registry: Any) -> dict[str, Callable[..., Any]]:
-    """The components of a registry that our runner can build. BasicSR's own data sets and models cannot be: they take
-    its
-    whole options object, which does not exist here."""
-    components = {name: find(registry, name) for name in names(registry)}
-    if registry in (DATASET_REGISTRY, MODEL_REGISTRY):
-        return {name: c for name, c in components.items() if not c.__module__.startswith('basicsr.')}
-    return components
+def _registered(registry: Any) -> dict[str, Callable[..., Any]]:
+    return {name: find(registry, name) for name in names(registry)}
+
+
+def _unbuildable(section: Any, key: str) -> list[Problem]:
+    """A pixel loss whose constructor refuses a value, such as ``reduction: avg``; building one takes no file."""
+    if not isinstance(section, dict) or key == 'perceptual_opt':
+        return []
+    arguments = {k: v for k, v in section.items() if k != 'type'}
+    try:
+        roles.losses(key)[section['type']](**arguments)
+    except (TypeError, ValueError) as error:
+        return [
+            Problem(f'train.{key}', spell_value(arguments), f'arguments that {section["type"]} accepts', str(error))
+        ]
+    return []
 
 
 def _misfits(
@@ -107,11 +106,13 @@ def _misfits(
         return []
     name = section.get('type')
     if not isinstance(name, str) or name not in known:
-        found = 'nothing' if name is None else repr(name)
-        return [Problem(f'{key}.type', found, f'one of: {listing(known, 100)}', nearest(str(name), known))]
+        role = 'metric' if key.startswith('val.metrics.') else key.removeprefix('train.')
+        hint = roles.reason(role, str(name)) or nearest(str(name), known)
+        got = 'nothing' if name is None else spell_value(name)
+        return [Problem(f'{key}.type', got, f'one of: {listing(known, 100)}', hint)]
     arguments = {k: v for k, v in section.items() if k != 'type'}
     taken = [
-        Problem(f'{key}.{k}', repr(arguments.pop(k)), 'no such key: the program passes it')
+        Problem(f'{key}.{k}', spell_value(arguments.pop(k)), 'no such key: the program passes it')
         for k in given & arguments.keys()
     ]
     return taken + fit_to_signature(known[name], arguments, key=key, given=frozenset(given))[1]
@@ -121,6 +122,7 @@ def _dataset(section: Any, key: str) -> list[Problem]:
     if not isinstance(section, dict):
         return []
     problems = []
+    phase = 'train' if key == 'datasets.train' else 'test'
     if not _PHASE.fullmatch(key.removeprefix('datasets.')):
         problems.append(Problem(key, 'this key', 'train, or a key that starts with val or test'))
     loader, arguments = DatasetOptions.split(section)
@@ -128,27 +130,23 @@ def _dataset(section: Any, key: str) -> list[Problem]:
     if isinstance(name, str) and not _names_a_folder(name):
         problems.append(Problem(f'{key}.name', repr(name), _FOLDER_NAME))
     protocol = loader.get('protocol')
-    if isinstance(protocol, str) and protocol not in _protocols():
-        problems.append(
-            Problem(
-                f'{key}.protocol', repr(protocol), f'one of: {listing(_protocols())}', nearest(protocol, _protocols())
-            )
-        )
-    return problems + _misfits(
-        {'type': loader.get('type'), **arguments}, key, usable(DATASET_REGISTRY), {'scale', 'seed'}
-    )
-
-
-def _protocols() -> list[str]:
-    """Benchmarks that this package knows: one file each, which is not opened here."""
-    return sorted(path.stem for path in (Path(__file__).parents[1] / 'protocols').glob('*.yml'))
+    if isinstance(protocol, str) and protocol.casefold() not in map(str.casefold, protocols.names()):
+        hint = nearest(protocol, protocols.names())
+        problems.append(Problem(f'{key}.protocol', repr(protocol), f'one of: {listing(protocols.names())}', hint))
+    kind = loader.get('type')
+    if kind in roles.datasets() and kind not in roles.datasets(phase):
+        place = 'trains; datasets.train is its place' if phase == 'test' else 'scores; val and test are its places'
+        allowed = roles.datasets(phase)
+        return [*problems, Problem(f'{key}.type', repr(kind), f'one of: {listing(allowed, 60)}', f'{kind} {place}')]
+    known = roles.datasets(phase)
+    return problems + _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
 
 
 def _metric(section: Any, key: str) -> list[Problem]:
     if not isinstance(section, dict):
         return []
     arguments = {k: v for k, v in section.items() if k != 'better'}
-    problems = _misfits(arguments, key, usable(METRIC_REGISTRY), {'img', 'img2'})
+    problems = _misfits(arguments, key, roles.metrics(), {'img', 'img2'})
     better = section.get('better', 'higher')
     if better not in ('higher', 'lower'):
         problems.append(Problem(f'{key}.better', repr(better), 'higher or lower'))
@@ -181,7 +179,7 @@ def _contradictions(raw: dict[str, Any]) -> list[Problem]:
     name, model_type, val = raw.get('name', 'x'), raw.get('model_type', 'VSRModel'), _mapping(raw.get('val'))
     if isinstance(name, str) and not _names_a_folder(name):
         problems.append(Problem('name', repr(name), _FOLDER_NAME))
-    models = sorted({'VSRModel', *usable(MODEL_REGISTRY)})
+    models = sorted({'VSRModel', *roles.models()})
     if isinstance(model_type, str) and model_type not in models:
         wanted = f'one of: {listing(models)}, or a video model of upstream'
         problems.append(Problem('model_type', repr(model_type), wanted, nearest(model_type, models)))
@@ -189,8 +187,31 @@ def _contradictions(raw: dict[str, Any]) -> list[Problem]:
     if best is not None and best not in metrics:
         wanted = f'one of val.metrics: {listing(metrics) or "none"}'
         problems.append(Problem('val.best_metric', repr(best), wanted, nearest(best, metrics)))
+    problems += _scale(raw) + _same_names(_mapping(raw.get('datasets')))
     if isinstance(raw.get('train'), dict):
         problems += _training_contradictions(raw['train'], _mapping(raw.get('datasets')).get('train'))
+    return problems
+
+
+def _scale(raw: dict[str, Any]) -> list[Problem]:
+    network, scale = _mapping(raw.get('network_g')), raw.get('scale', 4)
+    expected = roles.scale_of(network)
+    if expected is None or not isinstance(scale, int | float) or scale == expected:
+        return []
+    return [Problem('scale', spell_value(scale), f'{expected}, the scale of {network["type"]}')]
+
+
+def _same_names(datasets: dict[str, Any]) -> list[Problem]:
+    """Sets to score whose results would overwrite each other: names are those of folders, letter case aside."""
+    problems = []
+    first: dict[str, str] = {}
+    for key, section in datasets.items():
+        name = _mapping(section).get('name') or key
+        if key == 'train' or not isinstance(name, str):
+            continue
+        if (other := first.setdefault(name.casefold(), key)) != key:
+            wanted = f'a name of its own, such as {key}: datasets.{other} has this one, and results are kept by name'
+            problems.append(Problem(f'datasets.{key}.name', repr(name), wanted))
     return problems
 
 

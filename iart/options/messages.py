@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from iart.errors import Problem, listing, nearest
 from iart.options.base import Section
 from iart.options.schema import Options
+from iart.yaml_words import QUOTE, QUOTE_THEM, spell_value
 
 
 def explain(error: ValidationError, raw: dict[str, Any]) -> list[Problem]:
@@ -34,11 +35,11 @@ def _join(problems: list[Problem]) -> Problem:
 
 def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
     path, fields, models = _place(details, raw)
-    key, found, kind, context = '.'.join(path), shorten(details['input']), details['type'], details.get('ctx', {})
+    key, got, kind, context = '.'.join(path), spell_value(details['input']), details['type'], details.get('ctx', {})
     if kind == 'missing':
         return Problem(key, 'nothing', f'a value: {fields.get(path[-1]) or "it has no default"}')
     if kind == 'extra_forbidden':
-        return Problem(key, found, f'one of the keys {listing(fields, 60)}', nearest(path[-1], fields))
+        return Problem(key, got, f'one of the keys {listing(fields, 60)}', nearest(path[-1], fields))
     if kind in ('union_tag_invalid', 'union_tag_not_found'):
         tag = context.get('tag')
         known = str(context.get('expected_tags', '')) or ', '.join(
@@ -49,11 +50,13 @@ def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
     if kind == 'literal_error':
         return Problem(
             key,
-            found,
+            got,
             context['expected'],
             nearest(str(details['input']), context['expected'].replace("'", '').split(' or ')),
         )
-    return Problem(key, found, _wanted(details['msg']))
+    number = isinstance(details['input'], int | float) and not isinstance(details['input'], bool)
+    hint = (QUOTE_THEM if path[-1].isdigit() else QUOTE) if kind == 'string_type' and number else ''
+    return Problem(key, got, _wanted(details['msg']), hint)
 
 
 def _wanted(message: str) -> str:
@@ -64,15 +67,10 @@ def _wanted(message: str) -> str:
         return 'a mapping of keys to values'
     return (
         message.replace('a valid integer', 'a whole number')
+        .replace('a valid string', 'text')
         .replace('a valid ', 'a ')
         .replace('boolean', 'boolean (true or false)')
     )
-
-
-def shorten(value: Any, most: int = 100) -> str:
-    """A value for a message."""
-    text = repr(value)
-    return text if len(text) <= most else f'{text[: most - 3]}...'
 
 
 def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], list[type[Section]]]:
@@ -101,9 +99,9 @@ def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], 
 
 def _models(annotation: Any) -> list[type[Section]]:
     """Every section model inside an annotation such as ``dict[str, DatasetOptions]`` or ``A | B | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
+    if arguments := get_args(annotation):  # first: to Python 3.10, dict[str, Any] is a type as well
+        return [model for argument in arguments for model in _models(argument)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Section) else []
 
 
 def _own_tags(model: type[Section]) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
-"""``--force_yml key:sub=value`` on the command line."""
+"""Values from outside the file: ``--force_yml key:sub=value``, the home folder and environment variables."""
 
+import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from iart.errors import OptionsError, Problem
 
+_VARIABLE = re.compile(r'\$(\w+|\{\w+\})')
 _FORM = "key:sub=value, e.g. 'train:optim_g:lr=1e-4'"
 
 
@@ -49,3 +52,27 @@ def _set(raw: dict[str, Any], argument: str, parse: Callable[[str, str], tuple[A
         if not isinstance(section, dict):
             raise OptionsError(f'a section before each colon, and {key!r} holds {section!r}')
     section[keys[-1]] = value
+
+
+def expand(value: Any, key: str = '') -> tuple[Any, list[Problem]]:
+    """Replace ``~`` at the start of texts by the home folder, and ``$NAME`` and ``${NAME}`` by environment variables.
+
+    Args:
+        value: a YAML or a part of it.
+        key: where it is, for messages.
+
+    Returns:
+        The same with texts expanded, and a problem for each variable that is not set.
+    """
+    if isinstance(value, dict):
+        pairs = {k: expand(v, f'{key}.{k}'.lstrip('.')) for k, v in value.items()}
+        return {k: v for k, (v, _) in pairs.items()}, [p for _, problems in pairs.values() for p in problems]
+    if isinstance(value, list):
+        members = [expand(v, key) for v in value]
+        return [v for v, _ in members], [p for _, problems in members for p in problems]
+    if not isinstance(value, str):
+        return value, []
+    names = [match.strip('{}') for match in _VARIABLE.findall(value)]
+    unset = [name for name in names if name not in os.environ]
+    problems = [Problem(key, repr(value), f'an environment variable that is set: ${name} is not') for name in unset]
+    return os.path.expandvars(os.path.expanduser(value) if value.startswith('~') else value), problems

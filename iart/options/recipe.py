@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from iart.options.base import Component, Naturals, Positive, Positives, Section, Weights, Whole
+from iart.options.base import Component, Names, Naturals, Positive, Positives, Section, Weights, Whole
 
 
 class CosineAnnealingRestartLR(Section):
@@ -65,6 +65,9 @@ class TrainOptions(Section):
     fix_flow: Annotated[Whole, Field(ge=-1), BeforeValidator(_never_frozen)] = 0
     """Iterations at the start during which the flow network is frozen; 0: never frozen, -1: frozen for the whole run.
     """
+    train_only: Names = ()
+    """Parts of the network that are trained, by the beginnings of their parameters' names, e.g. `[alignment]`; all else
+    stays as it was loaded. Empty: everything is trained."""
     flow_lr_mul: Annotated[float, Field(ge=0)] = 1.0
     """Learning rate of the flow network as a multiple of `optim_g.lr`."""
     optim_g: Component
@@ -90,6 +93,11 @@ class TrainOptions(Section):
     skip_limit: Positive = 100
     """Iterations with a NaN or infinite loss or gradient are skipped; at this many in the whole run it ends."""
     compile: bool = False
-    """Compile the network with `torch.compile`."""
+    """Compile the fusion of the backbones, where most of the time goes, with `torch.compile`; networks without
+    backbones of ours are compiled as a whole. Results differ in the last bits."""
     deterministic: bool = False
-    """Only deterministic algorithms: the same run gives the same bits on the same machine."""
+    """Only deterministic algorithms: the same run gives the same bits on the same machine. On a GPU attention and
+    warping then take slower backward passes."""
+    tf32: Literal['off', 'conv', 'all'] = 'conv'
+    """What GPUs from compute capability 8.0 compute in TensorFloat-32 where precision is `fp32`: convolutions (torch's
+    habit), matrix products too, or nothing."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import yaml
 
-from iart.errors import OptionsError, Problem, nearest
+from iart.errors import DataError, OptionsError, Problem, nearest
+from iart.files import read_text
 from iart.options import checks as checking
 from iart.options import overrides as overriding
 from iart.options import upstream
 from iart.options.base import thaw
+from iart.options.overrides import expand
 from iart.options.schema import Options
 from iart.shipped import find_options
 
@@ -66,19 +68,20 @@ _Dumper.add_representer(
 _Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar('tag:yaml.org,2002:null', '~'))
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Options:
+def load(path: str | Path, overrides: Iterable[str] = (), *, scoring: bool = False) -> Options:
     """Read, complete and check the options of one YAML file. No other file is opened but its ``base``.
 
     Args:
         path: YAML file, or the name of a shipped one (:func:`iart.shipped.find_options`).
-        overrides: what stands after ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
+        overrides: what follows ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
+        scoring: leave out what scoring does not use: the sections ``train`` and ``datasets.train``.
 
     Raises:
         OptionsError: every mistake in the file and the overrides, one per line.
     """
     path = find_options(path)
     raw, problems = _read_with_base(path)
-    return _resolve(raw, problems, overrides, str(path))
+    return _resolve(raw, problems, overrides, str(path), scoring=scoring)
 
 
 def resolve(raw: dict[str, Any], overrides: Iterable[str] = (), *, source: str = 'options') -> Options:
@@ -95,8 +98,16 @@ def resolve(raw: dict[str, Any], overrides: Iterable[str] = (), *, source: str =
     return _resolve(merge({}, raw), [], overrides, source)
 
 
-def _resolve(raw: dict[str, Any], problems: list[Problem], overrides: Iterable[str], source: str) -> Options:
+def _resolve(
+    raw: dict[str, Any], problems: list[Problem], overrides: Iterable[str], source: str, *, scoring: bool = False
+) -> Options:
     problems = problems + overriding.apply(raw, overrides, parse)
+    if scoring:
+        raw.pop('train', None)
+        if isinstance(raw.get('datasets'), dict):
+            raw['datasets'].pop('train', None)
+    raw, unset = expand(raw)
+    problems += unset
     raw, notes, found = upstream.normalise(raw)
     problems += found
     options, found = checking.check(raw)
@@ -157,12 +168,10 @@ def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     try:
-        text = path.read_text(encoding='utf-8')
-    except OSError as error:
-        hint = nearest(path.name, [file.name for file in path.parent.glob('*.yml')])
-        raise OptionsError(f'{path}: cannot be read: {error.strerror}{f" ({hint})" if hint else ""}') from error
-    except UnicodeDecodeError as error:
-        raise OptionsError(f'{path}: not a text file: {error}') from error
+        text = read_text(path)
+    except DataError as error:
+        hint = '' if path.exists() else nearest(path.name, [file.name for file in path.parent.glob('*.yml')])
+        raise OptionsError(f'{error}{f" ({hint})" if hint else ""}') from error
     raw, problems = parse(text, path)
     if not isinstance(raw, dict):
         raise OptionsError(f'{path}: got {type(raw).__name__}, expected a mapping of keys to values')

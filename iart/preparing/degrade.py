@@ -12,7 +12,7 @@ from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import degrade_uint8, taps
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
-from iart.video.index import is_video
+from iart.video.container import is_video
 
 
 def degrade_data(

@@ -11,9 +11,9 @@ from iart.data.pairs import ClipInfo
 from iart.data.store import FrameStore
 from iart.errors import DataError
 from iart.image import Frame
-from iart.ops.degradation import degrade_uint8
+from iart.ops.degradation import SAME, degrade_uint8, difference, kinds_of
 from iart.preparing.jobs import parallel
-from iart.preparing.likeness import SAME, Likeness, difference, kinds_of, known_likeness, likeness
+from iart.preparing.likeness import Likeness, known_likeness, likeness
 
 _SEARCHES = 4  # frames of a clip whose true place is looked for before it is called in vain
 _FEWEST_PER_CLIP = 3

@@ -40,7 +40,7 @@ def describe(path: Path, *, jobs: int = 1) -> dict[str, Any]:
         store.encoded(filled[0], store.frames(filled[0])[0])  # opens the LMDB, which says so when it is cut short
         facts['bytes'] = (path / 'data.mdb').stat().st_size
     if isinstance(store, VideoStore):
-        facts['colours'] = {clip: store.colour(clip) for clip in clips}
+        facts['colors'] = {clip: store.color(clip) for clip in clips}
     return facts
 
 
@@ -56,8 +56,8 @@ def rows(facts: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
     if 'bytes' in facts:
         lines.append(('size on disk', f'{facts["bytes"] / 2**20:.1f} MiB'))
-    if 'colours' in facts:
-        lines.append(('colours', listing(dict.fromkeys(facts['colours'].values()), 5)))
+    if 'colors' in facts:
+        lines.append(('colors', listing(dict.fromkeys(facts['colors'].values()), 5)))
     if facts['empty_clips']:
         lines.append(('without frames', listing(facts['empty_clips'], 5)))
     return lines

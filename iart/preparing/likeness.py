@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from iart.image import Frame
-from iart.ops.degradation import BD_SCALE, BD_SIGMA, KINDS, degrade_uint8, taps
+from iart.ops.degradation import BD_SCALE, BD_SIGMA, degrade_uint8, difference, kinds_of, recognize, taps
 
-SAME = 1.0
-"""Root mean square difference, in grey levels, up to which two frames are the same but for rounding."""
 _LIKE = 1.5  # the same for look-alikes, whose exact rounding is anybody's guess
 _BORDER = 4  # LR pixels left out at each side where a shift is estimated
 _ALIGNED_DB = 28.0  # agreement after shifting from which on the shift explains the difference
@@ -41,35 +39,22 @@ class Likeness:
     shift: tuple[float, float] = (0.0, 0.0)
 
 
-def difference(a: Frame, b: Frame) -> float:
-    """Root mean square difference in grey levels; infinite for frames of different sizes."""
-    if a.shape != b.shape:
-        return float('inf')
-    return float(np.sqrt(cv2.norm(a, b, cv2.NORM_L2SQR) / a.size))
-
-
 def psnr(rms: float) -> float:
     """dB, peak 255."""
     return float(20 * np.log10(255 / rms)) if rms > 0 else float('inf')
 
 
-def kinds_of(scale: int) -> tuple[str, ...]:
-    """The degradations that exist at this scale."""
-    return tuple(kind for kind in KINDS if kind != 'BD' or scale == BD_SCALE)
-
-
 def known_likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None) -> Likeness | None:
-    """BI or BD, the ``expected`` one tried first; None when it is neither.
+    """Return BI or BD, the ``expected`` one tried first; None when it is neither.
 
     Args:
         gt: (s*h, s*w, 3) uint8.
         lq: (h, w, 3) uint8.
+        scale: s.
+        expected: ``BI``, ``BD`` or None.
     """
-    for kind in sorted(kinds_of(scale), key=lambda k: k != expected):
-        rms = difference(degrade_uint8(gt, kind, scale), lq)
-        if rms <= SAME:
-            return Likeness(kind, 'known', rms)
-    return None
+    known = recognize(gt, lq, scale, expected)
+    return Likeness(known[0], 'known', known[1]) if known else None
 
 
 def likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None, hint: str = '') -> Likeness:

@@ -5,7 +5,7 @@ match(protocol, {'city': 34, 'walk': 47}).label  ->  'Vid4-BI, 2 of 4 clips'
 """
 
 from iart.protocols.agreement import Match, candidates, match, metric_differences
-from iart.protocols.protocol import Clip, ManyClips, Protocol, Published, get, load, load_all
+from iart.protocols.protocol import Clip, ManyClips, Protocol, Published, get, load, load_all, names
 
 __all__ = [
     'Clip',
@@ -19,4 +19,5 @@ __all__ = [
     'load_all',
     'match',
     'metric_differences',
+    'names',
 ]

@@ -116,14 +116,19 @@ def load_all() -> dict[str, Protocol]:
     return {p.id: p for p in protocols}
 
 
+def names() -> list[str]:
+    """Return every name that :func:`get` accepts, in the usual letter case."""
+    return sorted({name for p in load_all().values() for name in (p.id, f'{p.benchmark}-{p.degradation}')})
+
+
 def get(name: str) -> Protocol:
-    """The protocol with this id, or with benchmark and degradation joined (``REDS4-BI``); letter case does not matter.
+    """Return the protocol with this id, or this benchmark and degradation (``REDS4-BI``), in any letter case.
 
     Raises:
         UserError: there is none; the message lists what there is.
     """
-    names = {key.casefold(): p for p in load_all().values() for key in (p.id, f'{p.benchmark}-{p.degradation}')}
-    if name.casefold() not in names:
-        hint = nearest(name, load_all())
-        raise UserError(f'protocol: got {name!r}, expected one of {listing(load_all())}{f" ({hint})" if hint else ""}')
-    return names[name.casefold()]
+    by_name = {key.casefold(): p for p in load_all().values() for key in (p.id, f'{p.benchmark}-{p.degradation}')}
+    if name.casefold() not in by_name:
+        hint = nearest(name, names())
+        raise UserError(f'protocol: got {name!r}, expected one of {listing(names())}{f" ({hint})" if hint else ""}')
+    return by_name[name.casefold()]

@@ -63,7 +63,7 @@ class PublishedRow:
     """Labels of the results that this is the published figure of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SetTable:
     """Everything in figures about one test set."""
 
@@ -100,22 +100,23 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
 
     clips = list(dict.fromkeys(clip.name for _, entry in given for clip in entry.clips))
     rows = [row(clip, clip, _frame_count(clip, given)) for clip in clips[:MOST_ROWS]]
-    total = row('', f'mean of {len(clips)} clip{"s" if len(clips) != 1 else ""}', None)
+    total = row('', 'mean of 1 clip' if len(clips) == 1 else f'mean of {len(clips)} clips', None)
     first = given[0][1]
+    metrics_of = [result.file.settings.metrics for result in results]
     return SetTable(
-        name,
-        first.label,
-        first.protocol,
-        _facts(*given[0]),
-        _remarks(given),
-        metrics,
-        frozenset(m for m in metrics for r in results if r.file.settings.metrics.get(m, {}).get('better') == 'lower'),
-        tuple(result.label for result in results),
-        tuple(rows),
-        len(clips) - len(rows),
-        total,
-        tuple((result.label, comparison) for result, entry in given for comparison in entry.published),
-        _published(given),
+        name=name,
+        label=first.label,
+        protocol=first.protocol,
+        facts=_facts(*given[0]),
+        remarks=_remarks(given),
+        metrics=metrics,
+        lower=frozenset(m for m in metrics for own in metrics_of if own.get(m, {}).get('better') == 'lower'),
+        labels=tuple(result.label for result in results),
+        rows=tuple(rows),
+        left_out=len(clips) - len(rows),
+        total=total,
+        comparisons=tuple((result.label, comparison) for result, entry in given for comparison in entry.published),
+        published=_published(given),
     )
 
 

@@ -120,7 +120,7 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
     """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognized.
 
-    One frame is degraded anew to see whether the LR frames are what the protocol wants.
+    One frame is degraded again to see whether the LR frames are what the protocol wants.
     """
     if not dataset.has_gt:
         return None
@@ -131,7 +131,8 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     if not fitting or fitting[0].kind == 'mismatch':
         return fitting[0] if fitting else None
     frame = dataset.scored(0)[0]
-    degradation = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame))
+    recognized = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame), scale)
+    degradation = recognized[0] if recognized else None
     found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
     wrong = metric_differences(found.protocol, settings.metrics)
     if found.protocol.degradation != degradation:

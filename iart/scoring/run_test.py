@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from iart import distributed, log
-from iart.archs.builder import build_network
+from iart.archs.builder import build_network, without_weight_files
 from iart.errors import OptionsError
 from iart.inference.baselines import bicubic_restore
 from iart.inference.options import PlanOptions
@@ -100,9 +100,7 @@ def _network(
 ) -> tuple[nn.Module, NetworkFacts]:
     if not file.name:
         raise OptionsError('path.pretrain_network_g: got nothing, expected a weight file there or with --weights')
-    section = {
-        k: v for k, v in options.network_g.items() if k != 'spynet_path'
-    }  # the weight file holds the flow network too
+    section = without_weight_files(options.network_g)
     network = build_network(section)
     load_weights(network, file, options.path.param_key_g or 'params', options.path.strict_load_g)
     count = sum(p.numel() for p in network.parameters())

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from iart import foreign_files
 from iart.errors import WeightsError
 from iart.files import sha256, write_atomically
 from iart.log import logger
@@ -41,11 +42,27 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f'training state: {path} does not exist')
     if not is_whole(path):
-        raise WeightsError(f'training state: {path} is cut short or damaged: its checksum does not match')
+        raise WeightsError(f'training state: {path} {_why_not_whole(path)}')
     state = read_torch(path)
     if not isinstance(state, dict) or not {'step', 'facts', 'params'} <= state.keys():
         raise WeightsError(f'training state: {path} is not a training state of this program')
     return state
+
+
+def _why_not_whole(path: Path) -> str:
+    """What a file without a matching checksum is."""
+    if path.stat().st_size and (kind := foreign_files.describe(path)):
+        return kind
+    try:
+        state = read_torch(path)
+    except WeightsError:
+        state = None
+    if isinstance(state, dict) and {'optimizers', 'schedulers'} & state.keys():
+        return (
+            'is a training state of BasicSR, which another program cannot resume: start from its weights with '
+            'path.pretrain_network_g: .../models/net_g_*.pth'
+        )
+    return 'is cut short or damaged: its checksum does not match'
 
 
 def is_whole(path: Path) -> bool:

@@ -9,21 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from iart import device as devices
-from iart.archs.builder import build_network
+from iart.archs.builder import build_network, without_weight_files
 from iart.archs.flow import comes_with_clip
 from iart.archs.stores import streams
 from iart.inference.costs import Allocations
 from iart.models.vsr_model import VSRModel
 from iart.ops import flops
 from iart.options import Options, TrainOptions
-from iart.registry import LOSS_REGISTRY, build
+from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
 from iart.training.optimizers import build_optimizer
 from iart.training.state import build_ema
 
-_SIDE, _SIDE_OF_OTHERS = (
-    32,
-    64,
-)  # LR pixels of the clips that memory is measured on; some of BasicSR's networks refuse less than 64
+_SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,7 @@ class DryRun:
     ):
         assert options.train is not None
         train: TrainOptions = options.train
-        section = {**options.network_g, **(changes or {})}
-        section.pop('spynet_path', None)
+        section = without_weight_files({**options.network_g, **(changes or {})})
         network = build_network(section)
         loss = build(LOSS_REGISTRY, train.pixel_opt or {'type': 'CharbonnierLoss'}, key='train.pixel_opt')
         self.model = VSRModel(network=network, losses={'l_pix': loss}, fix_flow=train.fix_flow).to(device).train()

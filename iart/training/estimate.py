@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from iart import device as devices
-from iart import log, memory
+from iart import log
 from iart.archs.stores import streams
 from iart.errors import OptionsError
 from iart.inference.plan import spell
@@ -166,7 +166,7 @@ def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) ->
             run.seconds(size)  # warms up: kernels are chosen, memory is taken
             done, taken = size, run.seconds(size, steps=3 if time.perf_counter() + 3 * expected < deadline else 1)
         except (RuntimeError, MemoryError) as error:
-            if not memory.lacks_memory(error):
+            if not devices.lacks_memory(error, run.device):
                 raise
             devices.release_reserve(run.device)
             break

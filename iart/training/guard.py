@@ -18,11 +18,10 @@ class Guard:
     Args:
         limit: number of steps kept away in the whole run at which the run ends.
         progress: counts them, so that a resumed run goes on counting.
-        device: where losses are.
     """
 
-    def __init__(self, limit: int, progress: Progress, device: torch.device) -> None:
-        self.limit, self.progress, self.device = limit, progress, device
+    def __init__(self, limit: int, progress: Progress) -> None:
+        self.limit, self.progress = limit, progress
 
     def admits(self, loss: Tensor, gradient: Tensor, loss_scale: float, batches: list[Batch]) -> bool:
         """To be called on every rank between the backward pass and the optimiser.
@@ -39,7 +38,7 @@ class Guard:
         """
         loss_is_fine = bool(loss.isfinite())
         fine = loss_is_fine and (bool(gradient.isfinite()) or loss_scale > 1)
-        if not distributed.any_rank(not fine, self.device):
+        if not distributed.any_rank(not fine):
             return True
         self.progress.skipped += 1
         self._name(loss_is_fine, loss, batches)

@@ -1,16 +1,37 @@
 """Optimizers: one group for the network, one for its flow network with a rate of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from iart.errors import OptionsError
+from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer
 from iart.options import TrainOptions
 from iart.registry import component_errors
+
+
+def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
+    """Freeze every parameter whose name begins with none of ``parts``; without parts nothing is frozen.
+
+    Raises:
+        OptionsError: a part is not there, or nothing in it can be trained.
+    """
+    parameters = dict(network.named_parameters())
+    for part in parts:
+        if not any(name == part or name.startswith(f'{part}.') for name in parameters):
+            known = [name for name, _ in network.named_children()]
+            hint = nearest(part, known)
+            raise OptionsError(
+                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(known)}'
+                + (f' ({hint})' if hint else '')
+            )
+    if parts:
+        for name, parameter in parameters.items():
+            if not any(name == part or name.startswith(f'{part}.') for part in parts):
+                parameter.requires_grad_(False)
 
 
 def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer:

@@ -14,6 +14,7 @@ from iart.errors import OptionsError
 from iart.models.vsr_model import TEACHER_LOSS, VSRModel, loss_of
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build, component_errors
+from iart.training.optimizers import freeze_all_but
 from iart.weights import load_weights
 
 _MOST_FRAMES = 15  # shown before training: as many as the recipes of BasicSR train with
@@ -37,6 +38,7 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
     assert train is not None
     if path.pretrain_network_g and not resumed:
         load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
+    freeze_all_but(network, train.train_only)
     losses = {
         name: build(LOSS_REGISTRY, section, key=f'train.{key}') for name, (key, section) in _losses(train).items()
     }

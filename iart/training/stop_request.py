@@ -4,8 +4,6 @@ import signal
 import time
 from types import FrameType
 
-import torch
-
 from iart import distributed
 from iart.log import logger
 
@@ -42,6 +40,6 @@ class StopRequest:
             'at once'
         )
 
-    def made(self, device: torch.device) -> bool:
+    def made(self) -> bool:
         """Whether any rank was asked to stop; all ranks get the same answer at the same step."""
-        return distributed.any_rank(self._caught is not None, device)
+        return distributed.any_rank(self._caught is not None)

@@ -57,7 +57,7 @@ class Trainer:
         self.experiment = Experiment(options, auto_resume=auto_resume)
         for note in options.notes:
             log.logger.info(note)
-        devices.configure(self.settings.deterministic)
+        devices.configure(self.settings.deterministic, self.settings.tf32)
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(
@@ -86,7 +86,7 @@ class Trainer:
             log.logger.info(f'resuming from {self.experiment.resume_from}, iteration {self.step:,}')
         self.replaced = ReplacedWindows(self.progress, expected=train_set.unreadable == 'skip')
         self.loader = self._build_loader()
-        self.guard = Guard(self.settings.skip_limit, self.progress, device)
+        self.guard = Guard(self.settings.skip_limit, self.progress)
         self.meter = Meter(self.step)
         self.reporter = Reporter(options, self.settings, device, self.progress)
         self.losses: dict[str, Tensor] = {}
@@ -121,7 +121,7 @@ class Trainer:
                     self.replaced.count()
                     rate, speed = self.state.optimizer.param_groups[0]['lr'], self.meter.rates(self.step)
                     self.reporter.losses(self.losses, rate, speed, self.recorder)
-                stopping = stop.made(self.device)
+                stopping = stop.made()
                 if self._due(every.save_checkpoint_freq) or stopping:
                     self.save(last=stopping or self.step == total)
                 if stopping and self.step < total:
@@ -218,7 +218,7 @@ class Trainer:
         except DataError as mistake:
             error = mistake
         self.meter.data_arrived()
-        if distributed.any_rank(error is not None, self.device):
+        if distributed.any_rank(error is not None):
             texts = [text for text in distributed.gather(None if error is None else str(error)) if text]
             if self.step:
                 self.save(last=True)

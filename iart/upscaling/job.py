@@ -1,5 +1,6 @@
 """One input after the other: what ``iart upscale`` does."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from iart import log
-from iart.errors import DataError, SettingError, UserError
+from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.upscaling import sources
 from iart.upscaling.networks import Loaded
@@ -20,10 +21,10 @@ from iart.upscaling.sources import Job
 from iart.upscaling.upscaler import Upscaler, cut
 from iart.version import __version__
 from iart.video import pyav
-from iart.video.encode import Encoding, choose_encoding
+from iart.video.encode import choose_encoding
 from iart.video.facts import HDR, Clip
-from iart.video.mux import Companions, companions
 from iart.video.pictures import Shown
+from iart.video.rehearsal import Rehearsal, rehearse
 
 _FORMAT = 1  # of what is kept beside an unfinished output
 _PLAN = 'plan.json'
@@ -54,12 +55,17 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
         for job in (job for job in jobs if job.output.exists()):
             log.logger.info(f'{job.output}: is there already and stays as it is')
         jobs = [job for job in jobs if not job.output.exists()]
-    prepared = [_prepare(job, upscaler.scale, settings) for job in jobs]
+    failed: dict[Path, DataError] = {}
+    prepared: list[tuple[Job, Clip, Rehearsal | None]] = []
+    for job in jobs:
+        with _noted(job, failed, alone=len(jobs) == 1):
+            prepared.append((job, *_prepare(job, upscaler.scale, settings)))
     log.logger.info(f'{loaded.title}, {settings.precision}')
-    for job, (clip, encoding, beside) in zip(jobs, prepared, strict=True):
-        _describe(job, clip, encoding, beside, upscaler.scale)
+    for job, clip, rehearsal in prepared:
+        _describe(job, clip, rehearsal, upscaler.scale)
         try:
-            _run(job, clip, encoding, beside, upscaler, loaded, device, settings)
+            with _noted(job, failed, alone=len(jobs) == 1):
+                _run(job, clip, rehearsal, upscaler, loaded, device, settings)
         except OSError as error:
             if isinstance(error, UserError):
                 raise
@@ -67,25 +73,42 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
             raise DataError(
                 f'{job.output}: cannot be written ({reason}); make room, then run the same command again'
             ) from error
+    if failed:
+        raise DataError(
+            f'{len(failed)} of {len(jobs)} inputs could not be upscaled, the others are done: '
+            + listing(map(str, failed), 10)
+        )
 
 
-def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Encoding | None, Companions]:
+@contextlib.contextmanager
+def _noted(job: Job, failed: dict[Path, DataError], *, alone: bool) -> Iterator[None]:
+    """Log what is wrong with one of several inputs, so that the others are upscaled all the same."""
+    try:
+        yield
+    except DataError as error:
+        if alone:
+            raise
+        log.logger.error(f'{error}')
+        failed[sources.path_of(job.source)] = error
+
+
+def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal | None]:
     check_free(job.output, overwrite=settings.overwrite)
-    clip = sources.examine(job.source, settings)
+    clip = sources.examine(job.source, settings, upright=not job.is_video)
     if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
         raise UserError(
             f'{clip.file}: is shown rotated, and this PyAV cannot write that, expected  pip install "av>=17"'
         )
     if not job.is_video:
-        return clip, None, Companions((), ())
+        return clip, None
     size = (clip.height * scale, clip.width * scale * (2 if settings.compare else 1))
     suffix = job.output.suffix.lower()
-    encoding = choose_encoding(settings.encode, clip, size, suffix)
-    return clip, encoding, companions(clip, encoding, suffix)
+    return clip, rehearse(clip, choose_encoding(settings.encode, clip, size, suffix), suffix)
 
 
-def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companions, scale: int) -> None:
-    """Say what is done, and what an input has that its output has not."""
+def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> None:
+    """Log what is done, and what an input has that its output does not have."""
+    encoding = None if rehearsal is None else rehearsal.recipe.encoding
     extent = 'full' if clip.coding.full else 'limited'
     colours = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
     what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colours}'
@@ -95,6 +118,8 @@ def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companion
         options = ' '.join(f'{k}={v}' for k, v in encoding.options.items() if k in ('crf', 'qp', 'lossless', 'preset'))
         into = f'{encoding.width}×{encoding.height}, {encoding.codec} {encoding.pix_fmt} {options}'.rstrip()
     log.logger.info(f'{clip.file}: {what} → {job.output}: {into}')
+    for note in clip.notes:
+        log.logger.warning(f'{clip.file}: {note}')
     if clip.tags.transfer in HDR:
         log.logger.info(
             f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '
@@ -105,28 +130,27 @@ def _describe(job: Job, clip: Clip, encoding: Encoding | None, beside: Companion
         log.logger.info(
             f'{clip.file}: {clip.bits} bits become {encoding.coding.bits}: {encoding.codec} has no more for such chroma'
         )
-    for text in beside.left_out:
-        log.logger.warning(f'{clip.file}: {text}; it is left out of {job.output} (.mkv takes most streams)')
+    for note in rehearsal.notes if rehearsal is not None else ():
+        log.logger.warning(f'{clip.file}: {note}')
 
 
 def _run(
     job: Job,
     clip: Clip,
-    encoding: Encoding | None,
-    beside: Companions,
+    rehearsal: Rehearsal | None,
     upscaler: Upscaler,
     loaded: Loaded,
     device: torch.device,
     settings: Settings,
 ) -> None:
     with Partial(job.output, restart=settings.restart) as partial:
-        partial.begin(_identity(job, clip, encoding, loaded, device, settings))
+        partial.begin(_identity(job, clip, rehearsal, loaded, device, settings))
         _follow_plan(partial, upscaler, clip, settings)
         output: Output
-        if encoding is None:
+        if rehearsal is None:
             output = FolderOutput(partial, sources.names(job.source, clip), deep=clip.bits > 8)
         else:
-            output = VideoOutput(partial, clip, encoding, beside)
+            output = VideoOutput(partial, rehearsal)
         _fill(job, clip, output, upscaler, settings)
         partial.remove()
 
@@ -175,7 +199,7 @@ def _follow_plan(partial: Partial, upscaler: Upscaler, clip: Clip, settings: Set
 
 
 def _identity(
-    job: Job, clip: Clip, encoding: Encoding | None, loaded: Loaded, device: torch.device, settings: Settings
+    job: Job, clip: Clip, rehearsal: Rehearsal | None, loaded: Loaded, device: torch.device, settings: Settings
 ) -> dict[str, Any]:
     """Everything that the bytes of the output depend on."""
     import av
@@ -192,7 +216,7 @@ def _identity(
         'precision': settings.precision,
         'device': device.type,
         'plan': _cutting(settings.plan),
-        'encoding': None if encoding is None else asdict(encoding),
+        'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),
         'versions': {'iart': __version__, 'torch': torch.__version__, 'av': av.__version__},
     }
 

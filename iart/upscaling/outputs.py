@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +17,14 @@ from iart.errors import DataError
 from iart.files import write_atomically, write_bytes
 from iart.image import to_uint8, write_png
 from iart.upscaling.partial import Partial
-from iart.video.encode import Encoding, add_video_stream, encode
-from iart.video.facts import Clip
-from iart.video.mux import Companions, mux
+from iart.video.copied_packets import Taken
+from iart.video.encode import add_video_stream, encode, tag_frame
+from iart.video.mux import MILLISECONDS, MuxError, mux
+from iart.video.packet_order import Order
 from iart.video.packets import read_packets, write_packets
 from iart.video.pictures import Shown, to_frame
+from iart.video.read_back import differences, read_back
+from iart.video.rehearsal import Rehearsal
 
 Restored = Iterable[tuple[Shown, Tensor]]
 """LR frames, and what they have become: (3, h, w) in [0, 1], on the CPU."""
@@ -57,13 +61,12 @@ class VideoOutput:
 
     Args:
         partial: where finished segments are kept.
-        clip: the input.
-        encoding: how.
-        beside: streams of the input that are copied.
+        rehearsal: what the video will be.
     """
 
-    def __init__(self, partial: Partial, clip: Clip, encoding: Encoding, beside: Companions) -> None:
-        self._partial, self._clip, self._encoding, self._beside = partial, clip, encoding, beside
+    def __init__(self, partial: Partial, rehearsal: Rehearsal) -> None:
+        self._partial, self._rehearsal = partial, rehearsal
+        self._clip, self._encoding = rehearsal.recipe.clip, rehearsal.recipe.encoding
 
     def _file(self, number: int) -> Path:
         return self._partial.folder / f'{number:08}.packets'
@@ -84,21 +87,49 @@ class VideoOutput:
     def _frames(self, restored: Restored) -> Iterator[Any]:
         form, unit = self._encoding, self._clip.time_base
         for shown, rgb in restored:
-            yield to_frame(rgb, form.pix_fmt, form.coding, shown.pts, shown.duration, unit)
+            frame = to_frame(rgb, form.pix_fmt, form.coding, shown.pts, shown.duration, unit)
+            tag_frame(frame, form.tags)
+            yield frame
 
     def finish(self, segments: int) -> None:
         output, whole = self._partial.output, self._partial.folder / 'whole'
-        mux(
-            whole,
-            output.suffix.lower(),
-            [self._file(n) for n in range(segments)],
-            self._clip,
-            self._encoding,
-            self._beside.kept,
-        )
+        try:
+            order, taken = mux(whole, [self._file(n) for n in range(segments)], self._rehearsal.recipe)
+        except MuxError as error:
+            raise DataError(f'{output}: {error}; its finished segments are kept, try another output') from error
+        self._check(whole, order, taken)
         with whole.open('rb') as file:
             os.fsync(file.fileno())
         os.replace(whole, output)
+
+    def _check(self, whole: Path, order: Order, taken: Taken) -> None:
+        """Read the video back, and compare it with what was promised.
+
+        Raises:
+            DataError: it is not as promised; it is removed, and the segments stay.
+        """
+        import av
+
+        start, end = order.span(self._clip.time_base)
+        kinds = self._rehearsal.promise.streams
+        promise = replace(
+            self._rehearsal.promise,
+            frames=order.frames,
+            start=start,
+            end=end,
+            sound_end=max((taken.ends[i] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
+        )
+        delay = -float(taken.earliest) if self._rehearsal.recipe.suffix in MILLISECONDS else 0.0
+        try:
+            wrong = differences(promise, read_back(whole), delay=delay)
+        except (av.error.FFmpegError, StopIteration) as error:
+            wrong = [f'a file that cannot be read ({getattr(error, "strerror", None) or error})']
+        if wrong:
+            whole.unlink()
+            raise DataError(
+                f'{self._partial.output}: what was written is not what was promised: reading it back gives '
+                f'{"; ".join(wrong)}. Its finished segments are kept; try another output, such as .mkv, or --codec'
+            )
 
 
 class FolderOutput:
@@ -136,6 +167,11 @@ class FolderOutput:
 
     def finish(self, segments: int) -> None:
         output = self._partial.output
+        there = sum(1 for path in self._frames.iterdir() if path.suffix == '.png')
+        if there != self.done():
+            raise DataError(
+                f'{output}: got {there} frames in {self._frames}, expected {self.done()}; give --restart to begin again'
+            )
         if output.is_dir():  # empty, or PNG files that may be replaced
             shutil.rmtree(output)
         os.replace(self._frames, output)

@@ -4,18 +4,19 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from iart.errors import DataError, UserError
+from iart import log
+from iart.errors import DataError, UserError, listing
 from iart.image import IMAGE_SUFFIXES, natural_key
 from iart.upscaling import folder_source as folders
 from iart.upscaling import video_source as videos
-from iart.upscaling.folder_source import Frames, frames_in
+from iart.upscaling.folder_source import Frames, is_image
 from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
+from iart.video.container import check_seekable, is_video
 from iart.video.facts import Clip
-from iart.video.index import is_video
 from iart.video.pictures import Shown
 
 Source = Path | Frames
@@ -31,18 +32,40 @@ class Job:
     is_video: bool
 
 
+@dataclass
+class _Inputs:
+    """What some arguments name.
+
+    Args:
+        sources: videos and folders of frames, in order.
+        several: more than one may be meant, even if there is one: the output is a folder with an output for each.
+        skipped: files that are neither videos nor frames.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    several: bool = False
+    skipped: list[Path] = field(default_factory=list)
+
+
 def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
     """Pair inputs and outputs.
 
     Args:
-        inputs: video files, folders of frames, folders of these, image files, or patterns of all of them.
-        output: a video file or a folder; with several inputs a folder, in which each gets an output of its own name.
+        inputs: video files, folders of frames, folders of these, image files, or patterns of all of them. Image files
+            of one folder are the frames of one clip.
+        output: a video file or a folder; with several inputs (or a folder of videos or of clips, or a pattern of
+            videos, however many there are) a folder, in which each gets an output of its own name.
 
     Raises:
         UserError: an input is not there, or the output does not fit.
     """
-    sources = _sources([path for text in inputs for path in _expand(text)])
-    if len(sources) == 1:
+    named = _named(inputs)
+    sources = named.sources
+    if named.skipped:
+        log.logger.warning(
+            f'skipped, neither videos nor frames by their endings: {listing(map(str, named.skipped), 10)}'
+        )
+    if len(sources) == 1 and (not named.several or is_video_output(output)):
         jobs = [Job(sources[0], output, is_video_output(output))]
     elif is_video_output(output):
         raise UserError(f'{output}: got {len(sources)} inputs for one video, expected a folder to write to')
@@ -57,7 +80,7 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
 
 
 def path_of(source: Source) -> Path:
-    """The video, or the folder of the frames."""
+    """Return the video, or the folder of the frames."""
     return source.folder if isinstance(source, Frames) else source
 
 
@@ -68,79 +91,128 @@ def _within(output: Path, source: Source) -> Job:
     return Job(source, output / (source.name if suffix in VIDEO_OUTPUTS else f'{source.stem}.mp4'), True)
 
 
-def _expand(text: str) -> list[Path]:
-    if os.path.lexists(text) or not glob.has_magic(text):
-        return [Path(text)]
-    found = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=natural_key)
-    if not found:
+def _named(inputs: Sequence[str]) -> _Inputs:
+    """Return what the arguments name; image files are gathered by their folders."""
+    named = _Inputs()
+    images: dict[Path, list[Path]] = {}
+    for text in inputs:
+        is_pattern = glob.has_magic(text) and not os.path.lexists(text)
+        for path in _expand(text) if is_pattern else [Path(text)]:
+            if is_image(path) and path.is_file():
+                if path.parent not in images:
+                    images[path.parent] = []
+                    named.sources.append(Frames(path.parent, images[path.parent]))
+                images[path.parent].append(path)
+            elif is_pattern and path.is_file() and not is_video(path):
+                named.skipped.append(path)
+            else:
+                _add(named, path)
+                named.several |= is_pattern
+    for files in images.values():
+        files[:] = sorted(dict.fromkeys(files), key=lambda p: natural_key(p.name))
+    if not named.sources:
         raise DataError(
-            f'{text}: nothing is called so, expected a video file, a folder of frames, or a pattern of them'
+            f'{listing(inputs, 5)}: got {listing([p.name for p in named.skipped], 5) or "nothing"}, expected video '
+            'files or frames'
         )
-    return [Path(name) for name in found]
+    return named
 
 
-def _sources(paths: Sequence[Path]) -> list[Source]:
-    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    found: list[Source] = []
-    for path in paths:
-        if path in images:
-            if path == images[0]:
-                found.append(Frames(path.parent, sorted(images, key=lambda p: natural_key(p.name))))
-        else:
-            found += _source(path)
-    return found
+def _expand(text: str) -> list[Path]:
+    names = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=natural_key)
+    if not names:
+        raise DataError(
+            f'{text}: nothing has such a name, expected a video file, a folder of frames, or a pattern of them'
+        )
+    return [Path(name) for name in names]
 
 
-def _source(path: Path) -> list[Source]:
+def _add(named: _Inputs, path: Path) -> None:
+    """Add the videos or frames that a path holds.
+
+    Raises:
+        DataError: it is not there, is a pipe, holds none, or holds both.
+    """
+    check_seekable(path)
     if path.is_file():
-        return [path]
+        named.sources.append(path)
+        return
     if not path.is_dir():
         raise DataError(f'{path}: does not exist, expected a video file, a folder of frames, or a pattern of them')
-    if files := frames_in(path):
-        return [Frames(path, files)]
-    inside = sorted(path.iterdir(), key=lambda p: natural_key(p.name))
-    if found := [p for p in inside if is_video(p)]:
-        return list(found)
-    if clips := [
-        Frames(p, files) for p in inside if p.is_dir() and not p.name.startswith('.') and (files := frames_in(p))
-    ]:
-        return list(clips)
-    raise DataError(
-        f'{path}: got no frames and no videos in it, expected images ({", ".join(IMAGE_SUFFIXES)}) or a video file'
-    )
+    inside = sorted((p for p in path.iterdir() if not p.name.startswith('.')), key=lambda p: natural_key(p.name))
+    files = [p for p in inside if p.is_file()]
+    movies, frames = [p for p in files if is_video(p)], [p for p in files if is_image(p)]
+    if movies and len(frames) > len(movies) and len(frames) > _FEW_IMAGES:
+        raise DataError(
+            f'{path}: got {len(frames)} images and {len(movies)} videos ({listing([p.name for p in movies], 3)}), '
+            f'expected one of both: give a pattern such as  "{path}/*{frames[0].suffix}"  or  '
+            f'"{path}/*{movies[0].suffix}"'
+        )
+    if movies:
+        named.sources += movies
+    elif frames:
+        named.sources.append(Frames(path, frames))
+    named.several |= bool(movies)
+    named.skipped += [p for p in files if p not in (set(movies) if movies else set(frames))]
+    if movies or frames:
+        return
+    clips = [Frames(p, content) for p in inside if p.is_dir() and (content := folders.frames_in(p))]
+    if not clips:
+        there = listing([p.name for p in inside], 5) or 'nothing'
+        raise DataError(
+            f'{path}: got no frames and no videos in it, but {there}; expected images ({", ".join(IMAGE_SUFFIXES)}) '
+            'or video files'
+        )
+    named.sources += clips
+    named.several = True
 
 
-def examine(source: Source, settings: Settings) -> Clip:
-    """The facts of an input; raises DataError where it cannot be upscaled."""
-    return folders.examine(source, settings) if isinstance(source, Frames) else videos.examine(source, settings)
+_FEW_IMAGES = 4
+"""As many images as this are covers beside videos, not frames."""
+
+
+def examine(source: Source, settings: Settings, *, upright: bool = False) -> Clip:
+    """Return the facts of an input.
+
+    Args:
+        source: the input.
+        settings: which part of it is wanted, and how.
+        upright: turn frames as the file says: the output cannot say it.
+
+    Raises:
+        DataError: it cannot be upscaled.
+    """
+    if isinstance(source, Frames):
+        return folders.examine(source, settings)
+    return videos.examine(source, settings, upright=upright)
 
 
 def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
-    """The frames of an input that are wanted, in order."""
+    """Yield the frames of an input that are wanted, in order."""
     return folders.read(source, clip) if isinstance(source, Frames) else videos.read(clip, settings)
 
 
 def names(source: Source, clip: Clip) -> list[str] | None:
-    """Names of the frames without ending, where they have some.
+    """Return the names of the frames without ending, where they have some.
 
     Raises:
         DataError: two frames differ only in their ending.
     """
     if not isinstance(source, Frames):
         return None
-    found = [file.stem for file in source.files[clip.first : clip.last + 1]]
-    if len(set(found)) < len(found):
+    stems = [file.stem for file in source.files[clip.first : clip.last + 1]]
+    if len(set(stems)) < len(stems):
         raise DataError(
             f'{source.folder}: two frames differ only in their ending, expected one of them, or a video to write to'
         )
-    return found
+    return stems
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """What tells an input from another one, or from a changed one, without reading all of it."""
+    """Return what tells an input from another one, or from a changed one, without reading all of it."""
     files = source.files if isinstance(source, Frames) else [source]
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()
-        digest.update(f'{file.name} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        digest.update(os.fsencode(f'{file.name} {status.st_size} {status.st_mtime_ns}\n'))
     return {'name': path_of(source).name, 'files': len(files), 'digest': digest.hexdigest()}

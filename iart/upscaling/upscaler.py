@@ -15,10 +15,9 @@ from iart.inference.options import EXACT, PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer, plan_restorer
 from iart.ops.degradation import upsample
+from iart.registry import SMALLEST_SIDE
 from iart.upscaling.scene_cuts import mark_shots
 from iart.upscaling.segments import Segment, segments
-
-_SMALLEST_WHOLE = 64  # pixels: networks that take a clip as a whole may refuse less
 
 T = TypeVar('T')
 
@@ -44,7 +43,7 @@ class Upscaler:
         compare: bool = False,
     ) -> None:
         self._restorer: PlannedRestorer = plan_restorer(network, device, precision, plan)
-        self._smallest = 1 if streams(network) else _SMALLEST_WHOLE
+        self._smallest = 1 if streams(network) else SMALLEST_SIDE
         self._compare = compare
 
     @property

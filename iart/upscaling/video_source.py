@@ -6,105 +6,173 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from iart import log
 from iart.errors import DataError
 from iart.upscaling.settings import Settings
 from iart.video import pyav
+from iart.video.color import coding_of
+from iart.video.container import opened, picture_stream
 from iart.video.facts import Clip, Tags
-from iart.video.index import opened
-from iart.video.pictures import Decoded, Shown, coding_of
+from iart.video.index import VideoIndex, index_of
+from iart.video.orientation import UPRIGHT, orientation_of
+from iart.video.pictures import Decoded, Shown
+from iart.video.pixel_formats import has_alpha
+from iart.video.reader import FrameReader
 
 _SECOND = 1_000_000  # FFmpeg's own unit of time
 _CUT_SHORT = 1.5  # seconds that may be missing at the end: containers round, and audio may last longer
+_ALWAYS = 1 << 62
 
 
-def examine(file: Path, settings: Settings) -> Clip:
-    """Read a video's packets and decode its first frame.
+def examine(file: Path, settings: Settings, *, upright: bool = False) -> Clip:
+    """Read a video's packets and decode the first frame of the part that is wanted.
+
+    Args:
+        file: the video.
+        settings: which part of it is wanted, and how.
+        upright: turn frames as the file says: the output cannot say it.
 
     Raises:
-        DataError: not a video, no frames, cut short, interlaced, or colours that are not understood.
+        DataError: not a video, no frames, cut short, interlaced, or colors that are not understood.
     """
-    frame = _first_frame(file, settings)
+    index = index_of(file)
     with opened(file) as container:
-        stream = container.streams.video[0]
-        part = _part(container, stream, settings)
-        count = _count(container, stream, part, settings.preview)
-        rate = pyav.fraction(stream.average_rate) or pyav.fraction(stream.guessed_rate) or Fraction(25)
-        aspect = pyav.fraction(stream.sample_aspect_ratio)
-        tags = Tags(*pyav.color_tags(stream, frame))
-    where = f'{file}: '
-    if count.packets == 0:
-        raise DataError(f'{where}found no frames, expected a video')
-    if count.missing > _CUT_SHORT and settings.end is None and settings.preview is None:
-        raise DataError(
-            f'{where}is cut short: its frames end {count.missing:.1f} s before its header says; copy or download '
-            'it again, '
-            f'or upscale what is there with  --end {count.ends:.3f}'
+        stream = picture_stream(container, file)
+        clock = _clock(container, stream, index, settings.fps)
+        chosen = _choose(file, index, clock, settings)
+        missing = _promised(container, stream) - chosen.ends
+        if missing > _CUT_SHORT and settings.end is None and settings.preview is None:
+            raise DataError(
+                f'{file}: is cut short: its frames end {missing:.1f} s before its header says; copy or download it '
+                f'again, or upscale what is there with  --end {chosen.ends:.3f}'
+            )
+        frame = _first_frame(file, index, chosen.first - clock.offset)
+        if pyav.is_interlaced(stream, frame) and not settings.progressive:
+            raise _interlaced(file)
+        matrix, orientation = pyav.display_matrix(frame), UPRIGHT
+        notes = [*_losses(container, stream, frame, chosen, index), *_unused_rate(settings, index)]
+        if upright:
+            orientation, notes_on_shape = _turned(matrix, pyav.fraction(stream.sample_aspect_ratio))
+            matrix, notes = None, [*notes, *notes_on_shape]
+        height, width = orientation.size((frame.height, frame.width))
+        return Clip(
+            file=file,
+            height=height,
+            width=width,
+            pix_fmt=frame.format.name,
+            coding=coding_of(frame, file, index.facts.siting),
+            tags=Tags(*pyav.color_tags(stream, frame)),
+            time_base=clock.unit,
+            rate=clock.rate,
+            frames=chosen.frames,
+            first=chosen.first,
+            last=chosen.last,
+            pixel_aspect=pyav.fraction(stream.sample_aspect_ratio),
+            display_matrix=matrix,
+            begin=chosen.begin,
+            stop=chosen.stop,
+            origin=clock.origin,
+            orientation=orientation,
+            notes=tuple(notes),
+            counted_from=clock.offset if index.counted else None,
         )
-    if count.wanted == 0:
-        raise DataError(f'{where}found no frames between --start and --end; the video lasts to {count.ends:.3f} s')
-    cut = settings.preview is not None and count.wanted > settings.preview
-    begin = part.begin if settings.start is not None else None
-    return Clip(
-        file=file,
-        height=frame.height,
-        width=frame.width,
-        pix_fmt=frame.format.name,
-        coding=coding_of(frame, file),
-        tags=tags,
-        time_base=part.unit,
-        rate=rate,
-        frames=settings.preview if cut and settings.preview else count.wanted,
-        first=count.first,
-        last=count.last,
-        pixel_aspect=aspect,
-        display_matrix=pyav.display_matrix(frame),
-        begin=begin,
-        stop=count.stop if cut else (part.stop if settings.end is not None else None),
-    )
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The time stamps wanted: from ``begin`` to before ``stop``, in units of ``unit`` seconds."""
+class _Clock:
+    """How the times of an index become time stamps.
 
-    begin: int
-    stop: int
+    Args:
+        unit: of time stamps, in seconds.
+        rate: frames per second.
+        start: where the input's own clock starts, in seconds.
+        origin: the time stamp that is shown at 0.
+        offset: time stamp of an index's time 0: not 0 where frames are counted.
+    """
+
     unit: Fraction
+    rate: Fraction
+    start: Fraction
+    origin: int
+    offset: int = 0
 
 
-@dataclass
-class _Count:
-    """What a look at all packets finds; times in seconds."""
-
-    packets: int = 0
-    wanted: int = 0
-    first: int = 0
-    last: int = 0
-    stop: int = 0
-    ends: float = 0.0
-    missing: float = 0.0
-
-
-def _part(container: Any, stream: Any, settings: Settings) -> _Part:
+def _clock(container: Any, stream: Any, index: VideoIndex, fps: Fraction | None) -> _Clock:
+    rate: Fraction = pyav.fraction(stream.average_rate) or pyav.fraction(stream.guessed_rate) or Fraction(25)
+    start: Fraction = _start(container)
+    if index.counted:
+        rate = fps or pyav.fraction(stream.guessed_rate) or rate
+        begin = round(stream.start_time * pyav.unit(stream) * rate) if stream.start_time else 0
+        return _Clock(1 / rate, rate, start, min(begin, round(start * rate)), begin)
     unit = pyav.unit(stream)
-    zero = Fraction(container.start_time or 0, _SECOND)
-    begin = (
-        -(1 << 62) if settings.start is None else -((-(zero + settings.start)) // unit)
-    )  # the first time stamp not before it
-    stop = (1 << 62) if settings.end is None else -((-(zero + settings.end)) // unit)
-    return _Part(int(begin), int(stop), unit)
+    first = int(index.times[0])
+    # Sound may begin before 0 (the lead-in of AAC): then 0 stays 0. Frames before 0 would be lost.
+    zero = min(first, round(start / unit))
+    origin = zero if zero > 0 else min(first, 0)
+    return _Clock(unit, rate, start, origin)
 
 
-def _first_frame(file: Path, settings: Settings) -> Any:
-    with opened(file) as container:
-        stream = container.streams.video[0]
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            raise DataError(f'{file}: got no frames, expected a video')
-        if pyav.is_interlaced(stream, frame) and not settings.progressive:
-            raise _interlaced(file)
-        return frame
+def _start(container: Any) -> Fraction:
+    """Return where the input's clock starts, in seconds: exactly, where FFmpeg rounds to microseconds."""
+    starts: list[Fraction] = [
+        Fraction(stream.start_time) * pyav.unit(stream)
+        for stream in (*container.streams.video, *container.streams.audio)
+        if stream.start_time is not None and not (stream.type == 'video' and pyav.is_attached_picture(stream))
+    ]
+    return min(starts, default=Fraction(container.start_time or 0, _SECOND))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The frames that are wanted: how many, and the time stamps of the first and the last.
+
+    ``begin`` and ``stop`` are as in :class:`Clip`; ``ends`` is when the video ends, in seconds from its start.
+    """
+
+    frames: int
+    first: int
+    last: int
+    begin: int | None
+    stop: int | None
+    ends: float
+
+
+def _choose(file: Path, index: VideoIndex, clock: _Clock, settings: Settings) -> _Chosen:
+    times, count = index.times, len(index.times)
+    begin, stop = _stamp(settings.start, clock, -_ALWAYS), _stamp(settings.end, clock, _ALWAYS)
+    low, high = (int(np.searchsorted(times, stamp - clock.offset)) for stamp in (begin, stop))
+    ends = float((index.facts.end + clock.offset) * clock.unit - clock.start)
+    if low >= high:
+        raise DataError(f'{file}: got no frames between --start and --end; the video lasts to {ends:.3f} s')
+    cut = settings.preview is not None and low + settings.preview < high
+    if cut and settings.preview is not None:
+        high = low + settings.preview
+        stop = int(times[high]) + clock.offset if high < count else _ALWAYS
+    return _Chosen(
+        frames=high - low,
+        first=int(times[low]) + clock.offset,
+        last=int(times[high - 1]) + clock.offset,
+        begin=begin if settings.start is not None else None,
+        stop=stop if cut or settings.end is not None else None,
+        ends=ends,
+    )
+
+
+def _stamp(moment: Fraction | None, clock: _Clock, always: int) -> int:
+    """Return the first time stamp that is not before a moment, in seconds from the input's start."""
+    return always if moment is None else int(-((-(clock.start + moment)) // clock.unit))
+
+
+def _first_frame(file: Path, index: VideoIndex, first: int) -> Any:
+    reader = FrameReader(file, index)
+    try:
+        for _, frame in reader.frames(first):
+            return frame
+    finally:
+        reader.close()
+    raise DataError(f'{file}: none of the frames asked for can be decoded; copy or download it again')
 
 
 def _interlaced(file: Path) -> DataError:
@@ -115,89 +183,89 @@ def _interlaced(file: Path) -> DataError:
     )
 
 
-def _count(container: Any, stream: Any, part: _Part, preview: int | None) -> _Count:
-    """Look at all packets without decoding them."""
-    import heapq
+def _losses(container: Any, stream: Any, frame: Any, chosen: _Chosen, index: VideoIndex) -> Iterator[str]:
+    """Say what of the pictures does not reach the output."""
+    if has_alpha(frame.format.name):
+        yield f'its transparency ({frame.format.name}) is left out'
+    if index.counted:
+        yield 'its frames have no times of their own, or share them: they are shown one after the other at one rate'
+    tail = float(container.duration or 0) / _SECOND - chosen.ends
+    if tail > _CUT_SHORT and container.streams.audio and chosen.stop is None:
+        yield f'its pictures end {tail:.1f} s before its sound'
+    others = [s for s in container.streams.video if s.index != stream.index and not pyav.is_attached_picture(s)]
+    if others:
+        yield f'it holds {len(others) + 1} video streams; only the first (stream {stream.index}) is upscaled'
 
-    found, newest, smallest = _Count(), -(1 << 62), list[int]()
-    for packet in container.demux(stream):
-        if not packet.size or packet.is_discard:
-            continue
-        found.packets += 1
-        if packet.pts is None:
-            raise DataError(
-                f'{container.name}: its frames have no times of their own; copy it to another container, such as .mkv'
-            )
-        newest = max(newest, packet.pts + (packet.duration or 0))
-        if not part.begin <= packet.pts < part.stop:
-            continue
-        found.first = packet.pts if not found.wanted else min(found.first, packet.pts)
-        found.last = packet.pts if not found.wanted else max(found.last, packet.pts)
-        found.wanted += 1
-        if preview is not None:  # keep the `preview + 1` smallest
-            heapq.heappush(smallest, -packet.pts)
-            if len(smallest) > preview + 1:
-                heapq.heappop(smallest)
-    if preview is not None and len(smallest) > preview:
-        found.stop = -heapq.heappop(smallest)  # the first frame that is not wanted
-        found.last = -smallest[0]
-    zero = Fraction(container.start_time or 0, _SECOND)
-    found.ends = float(newest * part.unit - zero)
-    found.missing = _promised(container, stream) - found.ends
-    return found
+
+def _unused_rate(settings: Settings, index: VideoIndex) -> Iterator[str]:
+    if settings.fps is not None and not index.counted:
+        yield '--fps is for frames without times; this video keeps the times of its own'
+
+
+def _turned(matrix: tuple[int, ...] | None, aspect: Fraction | None) -> tuple[Any, list[str]]:
+    """Return how frames are turned for an output of images, and what such an output cannot say."""
+    orientation, notes = orientation_of(matrix), []
+    if orientation is None:
+        notes.append('it is shown rotated by another angle than quarter turns; its frames are written as coded')
+        orientation = UPRIGHT
+    elif orientation != UPRIGHT:
+        notes.append('it is shown rotated; its frames are written upright')
+    if aspect is not None and aspect != 1:
+        notes.append(
+            f'its pixels are not square ({aspect.numerator}:{aspect.denominator} wide); its frames are written pixel '
+            'by pixel, and image files do not keep that'
+        )
+    return orientation, notes
 
 
 def _promised(container: Any, stream: Any) -> float:
-    """Seconds that the pictures last by the container's header; 0: it does not say."""
+    """Return how long the pictures last by the container's header, in seconds; 0: it does not say."""
     if stream.duration:
-        start = Fraction(container.start_time or 0, _SECOND)
-        return float((stream.duration + (stream.start_time or 0)) * pyav.unit(stream) - start)
+        return float((stream.duration + (stream.start_time or 0)) * pyav.unit(stream) - _start(container))
     tag = stream.metadata.get('DURATION', '')  # Matroska's
     if tag.count(':') == 2:
         hours, minutes, seconds = tag.split(':')
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - float(_start(container))
     return float(container.duration or 0) / _SECOND if len(container.streams) == 1 else 0.0
 
 
 def read(clip: Clip, settings: Settings) -> Iterator[Shown]:
-    """The frames that are wanted, as they are decoded.
+    """Yield the frames that are wanted, as they are decoded; what cannot be decoded is counted and logged.
 
     Raises:
-        DataError: the file is damaged, or a frame is interlaced or not as the first one.
+        DataError: a frame is interlaced or not as the first one.
     """
-    begin = clip.first if clip.begin is not None else None
+    offset = clip.counted_from or 0
     given, last = 0, None
-    with opened(clip.file) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = 'AUTO'
-        if begin is not None:
-            container.seek(begin, stream=stream, backward=True, any_frame=False)
-        for frame in container.decode(stream):
-            if frame.pts is None or (begin is not None and frame.pts < begin):
-                continue
-            if given == clip.frames or (clip.stop is not None and frame.pts >= clip.stop):
-                return
-            _check(frame, clip, last, settings)
-            last = frame.pts
-            given += 1
-            yield Shown(Decoded(frame, clip.coding), frame.pts - clip.shift, frame.duration or 0)
-    if given < clip.frames:
+    reader = FrameReader(clip.file, index_of(clip.file), threads=True)
+    try:
+        for time, frame in reader.frames(clip.first - offset):
+            stamp = time + offset
+            if stamp > clip.last:
+                break
+            _check(frame, stamp, clip, settings)
+            if last is not None and stamp <= last:
+                continue  # a decoder may repeat a frame in place of a damaged one
+            last, given = stamp, given + 1
+            duration = 1 if clip.counted_from is not None else frame.duration or 0
+            yield Shown(Decoded(frame, clip.coding, clip.orientation), stamp - clip.shift, duration)
+    finally:
+        reader.close()
+    if given < clip.frames or reader.damage.packets:
         log.logger.warning(
-            f'{clip.file}: {clip.frames - given} of its {clip.frames} frames could not be decoded; the ones before '
-            'them are shown longer'
+            f'{clip.file}: {clip.frames - given} of its {clip.frames} frames could not be decoded '
+            f'({reader.damage.packets} damaged packets); the ones before them are shown longer'
         )
 
 
-def _check(frame: Any, clip: Clip, last: int | None, settings: Settings) -> None:
-    seconds = float(frame.pts * clip.time_base)
+def _check(frame: Any, stamp: int, clip: Clip, settings: Settings) -> None:
+    seconds = float((stamp - clip.origin) * clip.time_base)
     if frame.interlaced_frame and not settings.progressive:
         raise _interlaced(clip.file)
-    if (frame.height, frame.width, frame.format.name) != (clip.height, clip.width, clip.pix_fmt):
+    height, width = clip.orientation.size((clip.height, clip.width))
+    if (frame.height, frame.width, frame.format.name) != (height, width, clip.pix_fmt):
         raise DataError(
             f'{clip.file}: got {frame.width}×{frame.height} {frame.format.name} at {seconds:.3f} s, expected '
-            f'{clip.width}×{clip.height} {clip.pix_fmt} as at the beginning: upscale the parts with --start and --end'
-        )
-    if last is not None and frame.pts <= last:
-        raise DataError(
-            f'{clip.file}: two frames are to be shown at {seconds:.3f} s; copy it to another container, such as .mkv'
+            f'{width}×{height} {clip.pix_fmt} as before: upscale the parts one by one, with  --end {seconds:.3f}  and '
+            f' --start {seconds:.3f}'
         )

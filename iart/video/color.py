@@ -1,14 +1,18 @@
-"""R'G'B' from Y'CbCr and back, at any depth: a pair of pure functions.
+"""R'G'B' from Y'CbCr and back, at any depth, and how a stream says which of them its numbers mean.
 
-Nothing is tone-mapped and no primaries are changed: values coded for HDR (PQ, HLG) go through the network as they are
-coded.
+Nothing is tone-mapped and no primaries are changed: values coded for HDR (PQ, HLG) go through the network as coded.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from iart.errors import DataError
+from iart.video.chroma import DEFAULT_SITING
+from iart.video.pixel_formats import depth, is_gray, is_rgb, unsupported
 
 KR_KB = {
     'BT.709': (0.2126, 0.0722),
@@ -19,26 +23,28 @@ KR_KB = {
 }
 """Weights of red and blue in luma, by matrix."""
 
-
-# Colour matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
-_MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020', 10: 'BT.2020'}
-_FULL = 2  # FFmpeg's number of the range
+# Matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
+_MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020'}
+_NO_MATRIX = (0, 2, 3)  # RGB, unspecified, reserved: on Y'CbCr frames they say nothing
+_LIMITED, _FULL = 1, 2  # FFmpeg's numbers of the range
 _HD_LINES = 720
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How numbers mean colours.
+    """How the numbers of a frame mean colors.
 
     Args:
         matrix: a key of KR_KB.
-        full: black and white are the smallest and largest number; else 16 and 235 (times 4 at 10 bits).
-        bits: depth.
+        full: black and white are the smallest and the largest number; else 16 and 235 (times 4 at 10 bits).
+        bits: depth of a component.
+        siting: a key of :data:`iart.video.chroma.SITINGS`: where subsampled chroma lies.
     """
 
     matrix: str
     full: bool
     bits: int
+    siting: str = DEFAULT_SITING
 
     @property
     def scales(self) -> tuple[float, float, float, float]:
@@ -50,7 +56,7 @@ class Coding:
 
 
 def ycbcr_to_rgb(ycbcr: Tensor, coding: Coding) -> Tensor:
-    """(3, h, w) float, in levels, to R'G'B'; values outside [0, 1] are kept."""
+    """Convert (3, h, w) float, in levels, to R'G'B'; values outside [0, 1] are kept."""
     kr, kb = KR_KB[coding.matrix]
     zero, luma, middle, chroma = coding.scales
     y, b_y, r_y = (
@@ -63,7 +69,7 @@ def ycbcr_to_rgb(ycbcr: Tensor, coding: Coding) -> Tensor:
 
 
 def rgb_to_ycbcr(rgb: Tensor, coding: Coding) -> Tensor:
-    """The inverse: (3, h, w) to levels, not rounded."""
+    """Convert (3, h, w) R'G'B' to levels, not rounded; the inverse of :func:`ycbcr_to_rgb`."""
     kr, kb = KR_KB[coding.matrix]
     zero, luma, middle, chroma = coding.scales
     red, green, blue = rgb
@@ -73,9 +79,38 @@ def rgb_to_ycbcr(rgb: Tensor, coding: Coding) -> Tensor:
     )
 
 
-def colour_of(frame: Any) -> tuple[str, str, str]:
-    """Matrix and range by which a decoded frame becomes RGB, and whether that is ``tagged`` or ``assumed``."""
-    tagged = int(frame.colorspace) in _MATRICES
-    matrix = _MATRICES.get(int(frame.colorspace), 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
-    full = int(frame.color_range) == _FULL or frame.format.name.startswith('yuvj')
-    return matrix, 'full' if full else 'limited', 'tagged' if tagged else 'assumed'
+def is_tagged(frame: Any) -> bool:
+    """Return whether a decoded frame states its matrix."""
+    return int(frame.colorspace) in _MATRICES
+
+
+def coding_of(frame: Any, file: Path, siting: str | None = None) -> Coding:
+    """Return how the numbers of a decoded frame mean colors: as tagged, else by defaults.
+
+    Defaults: BT.709 from 720 lines up and BT.601 below; limited range, full for the ``yuvj`` formats and for gray
+    (which FFmpeg itself takes to be full); chroma to the left, as MPEG-2, H.264 and HEVC.
+
+    Args:
+        frame: PyAV's.
+        file: named in messages.
+        siting: what the stream states, a key of :data:`iart.video.chroma.SITINGS`; None: nothing.
+
+    Raises:
+        DataError: a matrix that is not one of R'G'B' (such as ICtCp), or floating-point numbers.
+    """
+    name, tag = frame.format.name, int(frame.colorspace)
+    if reason := unsupported(name):
+        raise DataError(
+            f'{file}: got pixel format {name} ({reason}), expected integers of 16 bits or fewer: convert it first, '
+            f'for example  ffmpeg -i {file.name} -pix_fmt rgb48 OUT.png'
+        )
+    if tag not in (*_MATRICES, *_NO_MATRIX):
+        raise DataError(
+            f'{file}: got color matrix {tag} (ITU-T H.273), expected BT.601, BT.709, BT.2020 or another plain one: '
+            f'convert it first, for example  ffmpeg -i {file.name} -vf zscale=matrix=709 OUT.mkv'
+        )
+    matrix = _MATRICES.get(tag, 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
+    extent = int(frame.color_range)
+    by_default = name.startswith('yuvj') or is_gray(name)
+    full = extent == _FULL or (by_default and extent != _LIMITED) or is_rgb(name) or depth(name) < 8
+    return Coding(matrix, full, max(8, depth(name)), siting or DEFAULT_SITING)

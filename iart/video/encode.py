@@ -3,6 +3,7 @@
 Encoders are given a fixed number of threads: some divide the work, and so choose bits, by it.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from iart.video.color import Coding
 from iart.video.facts import UNSPECIFIED, Clip, Tags
 from iart.video.options import EncodingOptions
 from iart.video.packets import Encoded
-from iart.video.pictures import depth, is_rgb, subsampling
+from iart.video.pixel_formats import depth, is_rgb, subsampling
 
 CODECS = {
     'h264': 'libx264',
@@ -37,8 +38,10 @@ _FIXED = {
     'libvpx-vp9': {'b': '0', 'row-mt': '1'},
     'ffv1': {'level': '3', 'slices': '4', 'slicecrc': '1'},
 }
+_LIMITED_ONLY = ('prores', 'prores_ks', 'prores_aw')
 _THREADS = 4
 _LIMITED, _FULL = 1, 2
+_BT470BG = 5
 _MATRIX_TAGS = {'BT.709': 1, 'BT.601': 6, 'FCC': 4, 'SMPTE 240M': 7, 'BT.2020': 9}
 
 
@@ -87,9 +90,11 @@ def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], 
         # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger
         # frame.
         was_rgb = is_rgb(clip.pix_fmt)
-        full = clip.coding.full and not was_rgb
+        full = clip.coding.full and not was_rgb and codec not in _LIMITED_ONLY
         coding = Coding(clip.coding.matrix, full, depth(pix_fmt))
         matrix = clip.tags.matrix if clip.tags.matrix not in (0, 3, UNSPECIFIED) else _MATRIX_TAGS[clip.coding.matrix]
+    if codec in _LIMITED_ONLY and matrix == _BT470BG:
+        matrix = _MATRIX_TAGS['BT.601']  # the same numbers, and the only one of the two that ProRes can state
     tags = Tags(matrix, clip.tags.primaries, clip.tags.transfer, _FULL if full else _LIMITED)
     return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], options)
 
@@ -167,7 +172,10 @@ def add_video_stream(container: Any, encoding: Encoding, clip: Clip) -> Any:
     Raises:
         ValueError: the container does not take the codec.
     """
+    os.environ.setdefault('SVT_LOG', '1')  # errors only; SVT-AV1 prints all of its settings for every segment
     stream = container.add_stream(encoding.codec, rate=clip.rate, options=dict(encoding.options))
+    if encoding.codec == 'libx265' and container.format.name in ('mp4', 'mov'):
+        stream.codec_context.codec_tag = 'hvc1'  # the only one of its two tags that QuickTime plays
     context = stream.codec_context
     _configure(context, encoding, clip)
     stream.time_base = clip.time_base
@@ -184,24 +192,36 @@ def _configure(context: Any, encoding: Encoding, clip: Clip) -> None:
         context.sample_aspect_ratio = clip.pixel_aspect
 
 
+def tag_frame(frame: Any, tags: Tags) -> None:
+    """Tag a frame to encode; ProRes writes the tags of its frames, not those of its encoder."""
+    for name, value in (('colorspace', tags.matrix), ('color_primaries', tags.primaries), ('color_trc', tags.transfer)):
+        with contextlib.suppress(AttributeError):  # before version 17 PyAV sets the first only
+            setattr(frame, name, value)
+    frame.color_range = tags.extent
+
+
 def encode(frames: Iterable[Any], container: Any, stream: Any) -> Iterator[Encoded]:
-    """The packets of some frames, beginning with a key frame; the encoder is not used again.
+    """Yield the packets of some frames, beginning with a key frame; the encoder cannot be used again.
 
     Args:
         frames: with time stamps, in order.
         container: one that nothing is written to.
         stream: what :func:`add_video_stream` added to it.
     """
-    shown: dict[int, int] = {}
+    durations: dict[int, int] = {}
 
-    def packed(packets: Iterable[Any]) -> Iterator[Encoded]:
-        for packet in packets:
-            if packet.size:
-                yield Encoded(packet.pts, shown.pop(packet.pts, 0), packet.is_keyframe, bytes(packet))
+    def noted() -> Iterator[Any]:
+        for frame in frames:
+            durations[frame.pts] = frame.duration or 0
+            yield frame
 
-    os.environ.setdefault('SVT_LOG', '1')  # SVT-AV1 would tell its settings for every segment
     container.start_encoding()
+    for packet in encode_frames(noted(), stream):
+        yield Encoded(packet.pts, durations.pop(packet.pts, 0), packet.is_keyframe, bytes(packet))
+
+
+def encode_frames(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """Yield the packets of some frames; the encoder cannot be used again."""
     for frame in frames:
-        shown[frame.pts] = frame.duration or 0
-        yield from packed(stream.encode(frame))
-    yield from packed(stream.encode(None))
+        yield from (packet for packet in stream.encode(frame) if packet.size)
+    yield from (packet for packet in stream.encode(None) if packet.size)

@@ -1,57 +1,109 @@
 """Which frames a video file has, when each is shown, and where decoding can begin."""
 
-import bisect
 import contextlib
 import json
-import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import zipfile
+import zlib
+from array import array
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from iart import log
 from iart.errors import DataError
 from iart.files import write_atomically
 from iart.image import Size
+from iart.video import pyav
+from iart.video.container import opened, picture_stream
+from iart.video.decode import Damage, decode, first_frame, is_hidden, packets
+from iart.video.siting import stream_siting
 
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.mov', '.avi', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.y4m', '.ogv')
 _WORTH_KEEPING = 1.0  # seconds that an index must have taken to be written to a hidden file beside the video
-_FORMAT = 1  # of that file
-
-
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names a video file, going by its ending."""
-    return os.fspath(path).lower().endswith(VIDEO_SUFFIXES) and not os.path.basename(path).startswith('.')
+_FORMAT = 2  # of that file
+_IN_MEMORY = 8  # indexes that a process keeps
 
 
 @dataclass(frozen=True)
-class VideoIndex:
-    """What must be known of a video to reach every frame.
+class Facts:
+    """What is known of a video as a whole.
 
     Args:
-        times: presentation time of each frame, in the stream's units, ascending.
-        keys: the times at which decoding can begin, ascending.
-        size: (h, w).
+        size: (h, w) of its first frame, as coded.
+        counted: the file has no usable times; a frame's time is its number in the order of decoding.
+        end: when the last frame ends, in the units of the times.
+        hidden: number of packets that hold only a frame that is never shown (VP8, VP9).
+        siting: where chroma lies, a key of :data:`iart.video.chroma.SITINGS`; None: not stated.
+        display_matrix: FFmpeg's nine numbers; None: not rotated.
     """
 
-    times: tuple[int, ...]
-    keys: tuple[int, ...]
     size: Size
+    counted: bool = False
+    end: int = 0
+    hidden: int = 0
+    siting: str | None = None
+    display_matrix: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VideoIndex:
+    """What must be known of a video to reach every frame: 8 bytes a frame, so that hours of it fit into memory.
+
+    Args:
+        times: (frames,) int64: when each frame is shown, in the stream's units, ascending.
+        keys: (key frames,) int64: the times at which decoding can begin, ascending.
+        facts: what is known of the video as a whole.
+    """
+
+    times: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    facts: Facts
+
+    @property
+    def size(self) -> Size:
+        """(h, w) of the first frame, as coded."""
+        return self.facts.size
+
+    @property
+    def counted(self) -> bool:
+        """Whether times are numbers of frames."""
+        return self.facts.counted
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, VideoIndex)
+            and np.array_equal(self.times, other.times)
+            and np.array_equal(self.keys, other.keys)
+            and self.facts == other.facts
+        )
 
     def key_before(self, moment: int, back: int = 0) -> int | None:
-        """The last place at or before ``moment`` where decoding can begin, or the one ``back`` places earlier; None:
-        the beginning.
+        """Return the last time at or before ``moment`` at which decoding can begin, or the one ``back`` places earlier.
+
+        Returns:
+            None: the beginning of the file.
         """
-        at = bisect.bisect_right(self.keys, moment) - 1 - back
-        return self.keys[at] if at >= 0 else None
+        place = int(np.searchsorted(self.keys, moment, side='right')) - 1 - back
+        return int(self.keys[place]) if place >= 0 else None
 
 
 def index_of(file: Path) -> VideoIndex:
-    """A video's index: the one kept beside it, else made now, and kept beside it if that took long and can be
-    written."""
-    held = _load_index(file)
-    if held is not None:
-        return held
+    """Return a video's index: the one kept beside it, else a new one, kept beside it if making it took long."""
+    try:
+        return _index_of(file, tuple(_fingerprint(file)))
+    except OSError:
+        return _index_of(file, ())  # opening it says why it cannot be read
+
+
+@lru_cache(maxsize=_IN_MEMORY)
+def _index_of(file: Path, fingerprint: tuple[int, ...]) -> VideoIndex:
+    stored = _load_index(file)
+    if stored is not None:
+        return stored
     begin = time.monotonic()
     index = make_index(file)
     if time.monotonic() - begin > _WORTH_KEEPING:
@@ -60,32 +112,64 @@ def index_of(file: Path) -> VideoIndex:
 
 
 def make_index(file: Path) -> VideoIndex:
-    """Read a video's packets without decoding them; where they do not tell the times of frames, decode the whole file.
+    """Read a video's packets without decoding them, and decode its first frame.
+
+    Where the packets do not tell the times of frames, the whole file is decoded once to count them.
 
     Raises:
         DataError: not a video, or a video without frames.
     """
     with opened(file) as container:
-        stream = container.streams.video[0]
-        size = (stream.height, stream.width)
-        packets = [
-            (p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard and not p.is_corrupt
-        ]
-    times = [pts for pts, _ in packets]
-    if None in times or len(set(times)) < len(times):
-        with opened(file) as container:
-            times = [frame.pts for frame in container.decode(container.streams.video[0])]
-        if None in times or len(set(times)) < len(times):
-            raise DataError(
-                f'{file}: its frames have no times of their own; copy it to another container, such as .mkv'
-            )
-    if not times:
-        raise DataError(f'{file}: got no frames, expected a video')
-    return VideoIndex(tuple(sorted(times)), tuple(sorted(pts for pts, key in packets if key and pts is not None)), size)
+        stream = picture_stream(container, file)
+        siting = stream_siting(stream)
+        scan = _Scan()
+        for packet in packets(container, stream):
+            scan.add(packet, stream.codec_context.name)
+    with opened(file) as container:
+        frame = first_frame(container, picture_stream(container, file))
+    if frame is None:
+        seen = f'{len(scan.times)} packets, and none of them can be decoded' if scan.times else 'no frames'
+        raise DataError(f'{file}: got {seen}, expected a video')
+    facts = Facts((frame.height, frame.width), False, scan.end, scan.hidden, siting, pyav.display_matrix(frame))
+    times = np.unique(np.frombuffer(scan.times, np.int64))
+    if scan.untimed or len(times) < len(scan.times):
+        return _counted(file, facts)
+    return VideoIndex(times, np.unique(np.frombuffer(scan.keys, np.int64)), facts)
+
+
+class _Scan:
+    """What the packets of a stream tell, in 8 bytes for each."""
+
+    def __init__(self) -> None:
+        self.times, self.keys = array('q'), array('q')
+        self.end, self.hidden, self.untimed = -(1 << 62), 0, 0
+
+    def add(self, packet: Any, codec: str) -> None:
+        if not packet.size or packet.is_discard:
+            return
+        if is_hidden(codec, packet):
+            self.hidden += 1
+            return
+        if packet.pts is None:
+            self.untimed += 1
+            return
+        self.times.append(packet.pts)
+        self.end = max(self.end, packet.pts + (packet.duration or 0))
+        if packet.is_keyframe:
+            self.keys.append(packet.pts)
+
+
+def _counted(file: Path, facts: Facts) -> VideoIndex:
+    """Return the index of a video whose frames have no times, or share them: they are counted instead."""
+    log.once(f'{file}: its frames have no times of their own, or share them: they are counted in the order of decoding')
+    with opened(file) as container:
+        count = sum(1 for _ in decode(container, picture_stream(container, file), Damage()))
+    facts = replace(facts, counted=True, end=count)
+    return VideoIndex(np.arange(count, dtype=np.int64), np.zeros(0, np.int64), facts)
 
 
 def _index_file(file: Path) -> Path:
-    return file.with_name(f'.{file.name}.index.json')
+    return file.with_name(f'.{file.name}.index.npz')
 
 
 def _fingerprint(file: Path) -> list[int]:
@@ -94,33 +178,28 @@ def _fingerprint(file: Path) -> list[int]:
 
 
 def _load_index(file: Path) -> VideoIndex | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        held = json.loads(_index_file(file).read_text(encoding='utf-8'))
-        if held.pop('of') == _fingerprint(file):
-            return VideoIndex(tuple(held['times']), tuple(held['keys']), (held['size'][0], held['size'][1]))
+    unreadable = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+    with contextlib.suppress(*unreadable), np.load(_index_file(file), allow_pickle=False) as stored:
+        text = json.loads(bytes(stored['facts']))
+        if text.pop('of') != _fingerprint(file):
+            return None
+        matrix = text.pop('display_matrix')
+        facts = Facts(**{**text, 'size': tuple(text['size']), 'display_matrix': matrix and tuple(matrix)})
+        return VideoIndex(stored['times'].cumsum(), stored['keys'].cumsum(), facts)
     return None
 
 
 def _save_index(file: Path, index: VideoIndex) -> None:
-    text = json.dumps({'of': _fingerprint(file), **asdict(index)})
+    facts = json.dumps({'of': _fingerprint(file), **asdict(index.facts)}).encode()
+
+    def write(name: str) -> None:
+        with open(name, 'wb') as target:  # differences of times are nearly all alike, and compress to almost nothing
+            np.savez_compressed(
+                target,
+                times=np.diff(index.times, prepend=0),
+                keys=np.diff(index.keys, prepend=0),
+                facts=np.frombuffer(facts, np.uint8),
+            )
+
     with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time to make the index again
-        write_atomically(_index_file(file), lambda name: Path(name).write_text(text, encoding='utf-8'))
-
-
-@contextlib.contextmanager
-def opened(file: Path) -> Iterator[Any]:
-    """The open container; whatever goes wrong with it becomes a DataError naming the file."""
-    import av  # here, because only video files need it
-
-    try:
-        with av.open(str(file)) as container:
-            if not container.streams.video:
-                raise DataError(f'{file}: got no video stream, expected a video file')
-            yield container
-    except EOFError as error:
-        raise DataError(f'{file}: got no frames, the file ends before the first, expected a video') from error
-    except (av.error.FFmpegError, OSError) as error:
-        reason = error.strerror or error
-        raise DataError(
-            f'{file}: cannot be read as video ({reason}); it is none, or damaged: copy or download it again'
-        ) from error
+        write_atomically(_index_file(file), write)

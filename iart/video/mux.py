@@ -1,161 +1,218 @@
-"""The finished video: encoded segments, and beside them what the input had besides pictures, copied as it is."""
+"""The finished video: encoded segments, and beside them what the input had besides its video."""
 
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from iart import log
-from iart.errors import UserError
+from iart.errors import DataError
 from iart.video import pyav
+from iart.video.companions import (
+    ATTACHMENT,
+    COPY,
+    COVER,
+    FORMATS,
+    Companion,
+    add_copy,
+    attach,
+    attach_cover,
+    covers,
+    own_metadata,
+)
+from iart.video.container import opened, picture_stream
+from iart.video.copied_packets import Feed, Outlet, SoundEncoder, Taken, add_sound_encoder, copied_packets
 from iart.video.encode import Encoding, add_video_stream
 from iart.video.facts import Clip
-from iart.video.index import opened
-from iart.video.packets import Encoded, read_packets
+from iart.video.matroska import display_size, set_display_size
+from iart.video.packet_order import Order
+from iart.video.read_back import stated_aspect
+from iart.video.timecode import advanced
 
-_FORMATS = {'.mkv': 'matroska', '.mov': 'mov', '.webm': 'webm'}
-_OF_THE_CONTAINER = (
-    'major_brand',
-    'minor_version',
-    'compatible_brands',
-    'encoder',
-    'duration',
-    'number_of_frames',
-    'number_of_bytes',
-)
 _BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no random numbers and no names of versions in the file
-_MILLISECONDS = ('.mkv', '.webm')  # containers that know no finer time
+MILLISECONDS = ('.mkv', '.webm')
+"""Containers that know no finer time, and none before 0."""
+
+Pictures = Callable[[Any, Any], Iterable[Any]]
+"""Gives the packets of the video for an output container and its video stream, in the order of decoding."""
 
 
-class Companions(NamedTuple):
-    """Streams of the input beside the pictures, by number: what the output takes, and what it cannot."""
+@dataclass(frozen=True)
+class Recipe:
+    """What a video is made of beside its frames.
 
-    kept: tuple[int, ...]
-    left_out: tuple[str, ...]
-
-
-def companions(clip: Clip, encoding: Encoding, suffix: str) -> Companions:
-    """Try which streams the output can hold, and that it can be written at all: before hours of work, not after.
-
-    Raises:
-        UserError: the encoder or the container refuses the pictures.
+    Args:
+        suffix: ending of the output, which names the container.
+        clip: the input's facts.
+        encoding: of the frames.
+        companions: streams of the input that the output gets, too.
+        any_metadata: write metadata of any name (``.mp4`` and ``.mov``), which fewer players show.
     """
-    if refused := _refusal(clip, encoding, suffix):
-        what = f'{encoding.width}×{encoding.height} pixels of {encoding.pix_fmt} in {suffix}'
-        raise UserError(
-            f'{encoding.codec} refuses {what} ({refused}); try another --codec, --pix-fmt, --preset or output'
-        )
-    if not clip.file.is_file():
-        return Companions((), ())
-    kept, left_out = list[int](), list[str]()
-    with opened(clip.file) as source:
-        pictures = source.streams.video[0].index
-        for stream in source.streams:
-            if stream.index == pictures or (
-                stream.type == 'data' and source.chapters()
-            ):  # .mp4 keeps titles of chapters as a stream
-                continue
-            if reason := _why_not(stream) or _refusal(clip, encoding, suffix, stream):
-                left_out.append(f'stream {stream.index} ({stream.type}): {reason}')
-            else:
-                kept.append(stream.index)
-    return Companions(tuple(kept), tuple(left_out))
+
+    suffix: str
+    clip: Clip
+    encoding: Encoding
+    companions: tuple[Companion, ...] = ()
+    any_metadata: bool = False
 
 
-def _why_not(stream: Any) -> str:
-    if stream.type == 'video' and not pyav.is_attached_picture(stream):
-        return 'only the first stream of pictures is upscaled'
-    return '' if stream.type in ('audio', 'subtitle', 'attachment', 'video') else 'such streams cannot be copied'
+class MuxError(DataError):
+    """A packet that the output's container refuses.
+
+    Args:
+        stream: number of the input's stream; None: the video.
+        text: what to say.
+    """
+
+    def __init__(self, stream: int | None, text: str) -> None:
+        super().__init__(text)
+        self.stream = stream
 
 
-def _refusal(clip: Clip, encoding: Encoding, suffix: str, stream: Any = None) -> str:
-    """Why a container does not take the pictures, or them and one stream beside; empty: it does."""
-    import av
-
-    try:
-        with av.open(io.BytesIO(), 'w', format=_FORMATS.get(suffix, 'mp4')) as container:
-            add_video_stream(container, encoding, clip)
-            if stream is not None:
-                _add_copy(container, stream)
-            container.start_encoding()
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        return str(getattr(error, 'strerror', None) or error)
-    return ''
-
-
-def _add_copy(container: Any, stream: Any) -> Any:
-    if stream.type == 'attachment':
-        return container.add_attachment(
-            stream.name or stream.metadata.get('filename', 'attachment'), stream.mimetype or '', stream.data
-        )
-    copy = container.add_stream_from_template(stream, opaque=True)
-    copy.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
-    copy.disposition = pyav.disposition(stream)
-    return copy
-
-
-def mux(
-    target: Path, suffix: str, segments: Sequence[Path], clip: Clip, encoding: Encoding, kept: Sequence[int]
-) -> int:
+def mux(target: Path, segments: Sequence[Path], recipe: Recipe) -> tuple[Order, Taken]:
     """Write the whole video.
 
     Args:
         target: file to write, whatever its ending.
-        suffix: ending of the output, which names the container.
         segments: packet files, in order.
-        clip: the input.
-        encoding: of the segments.
-        kept: streams of the input to copy.
+        recipe: everything else.
 
     Returns:
-        Number of frames.
+        The times of the frames, and what was copied.
 
     Raises:
+        MuxError: the container refuses a packet.
         OSError: the disk is full, or the file cannot be written.
     """
-
-    order = _Order(segments)
-    if suffix in _MILLISECONDS and not order.in_milliseconds(clip.time_base):
+    order = Order(segments)
+    suffix, clip = recipe.suffix, recipe.clip
+    if suffix in MILLISECONDS and not order.in_milliseconds(clip.time_base):
         log.logger.info(
             f'{suffix} keeps time in milliseconds: time stamps are rounded to these; .mp4 and .mov keep them as '
             'they are'
         )
-    with target.open('wb') as file:
-        sink = _Sink(file)
+    with target.open('w+b') as file:
+        sink = Sink(file)
         try:
-            _write(sink, suffix, order, clip, encoding, kept)
+            taken = write(sink, recipe, lambda container, stream: order.packets(stream, clip.time_base))
+            finish_header(file, recipe)
             file.flush()
         except Exception:
             target.unlink()
             if sink.error is not None:  # PyAV may have made another one of it
                 raise sink.error from None
             raise
-    return order.frames
+    return order, taken
 
 
-def _write(sink: '_Sink', suffix: str, order: '_Order', clip: Clip, encoding: Encoding, kept: Sequence[int]) -> None:
+def finish_header(file: BinaryIO, recipe: Recipe) -> None:
+    """Write what PyAV does not let FFmpeg write: the shape of pixels in Matroska."""
+    aspect = stated_aspect(recipe.clip.pixel_aspect)
+    if recipe.suffix in MILLISECONDS and aspect is not None:
+        set_display_size(file, display_size(recipe.encoding.width, recipe.encoding.height, aspect))
+
+
+def write(sink: Any, recipe: Recipe, pictures: Pictures) -> Taken:
+    """Write a container.
+
+    Args:
+        sink: file-like object that can be written and searched.
+        recipe: what is written.
+        pictures: gives the packets of the video.
+
+    Raises:
+        MuxError: the container refuses a packet.
+    """
     import av
 
-    with av.open(sink, 'w', format=_FORMATS.get(suffix, 'mp4')) as container:
-        container.flags |= _BITEXACT
-        video = add_video_stream(container, encoding, clip)
-        if clip.display_matrix is not None:
-            video.set_display_matrix(clip.display_matrix)
-        if not clip.file.is_file():
-            for packet in order.packets(video, clip.time_base):
-                container.mux(packet)
-            return
-        with opened(clip.file) as source:
-            copies = {index: _add_copy(container, source.streams[index]) for index in kept}
-            _describe(container, video, source, clip)
-            ours = ((float(p.dts * clip.time_base), 0, p) for p in order.packets(video, clip.time_base))
-            for _, _, packet in merge(ours, _copied(source, copies, clip), key=lambda item: item[:2]):
-                container.mux(packet)
+    options = {'movflags': 'use_metadata_tags'} if recipe.any_metadata else {}
+    with contextlib.ExitStack() as stack:
+        is_file = recipe.clip.file.is_file()
+        source = stack.enter_context(opened(recipe.clip.file)) if is_file else None
+        container = av.open(sink, 'w', format=FORMATS[recipe.suffix], options=options)
+        try:
+            taken = _fill(container, source, recipe, pictures)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                container.close()
+            raise
+        container.close()
+    return taken
 
 
-class _Sink:
+def _fill(container: Any, source: Any, recipe: Recipe, pictures: Pictures) -> Taken:
+    clip, taken = recipe.clip, Taken()
+    container.flags |= _BITEXACT
+    video = add_video_stream(container, recipe.encoding, clip)
+    if clip.display_matrix is not None:
+        video.set_display_matrix(clip.display_matrix)
+    copies, feeds, loose = dict[int, Any](), dict[int, Feed](), list[tuple[Any, bytes]]()
+    if source is not None:
+        loose = _add_pictures_and_files(container, source, recipe)
+        for index, way in recipe.companions:
+            stream = source.streams[index]
+            if way == COPY:
+                copies[index] = add_copy(container, stream)
+            elif way not in (COVER, ATTACHMENT):
+                copies[index] = add_sound_encoder(container, stream, way)
+                copies[index].metadata.update(own_metadata(stream.metadata))
+                copies[index].disposition = pyav.disposition(stream)
+                feeds[index] = SoundEncoder(stream, copies[index], clip)
+        _describe(container, video, source, clip)
+    try:
+        container.start_encoding()
+    except ValueError as error:  # FFmpeg's, too
+        raise MuxError(None, f'{recipe.suffix} cannot hold these streams ({error})') from error
+    for copy, content in loose:
+        _mux(container, _loose_packet(copy, content), None, recipe)
+    ours: Iterator[tuple[float, int, Any]] = ((float(p.dts * pyav.unit(p)), -1, p) for p in pictures(container, video))
+    outlets = {index: Outlet(index, copy, recipe.suffix, taken) for index, copy in copies.items()}
+    theirs = copied_packets(source, outlets, clip, feeds) if source is not None else iter(())
+    for _, index, packet in merge(ours, theirs, key=lambda item: item[:2]):
+        _mux(container, packet, index if index >= 0 else None, recipe)
+    return taken
+
+
+def _mux(container: Any, packet: Any, stream: int | None, recipe: Recipe) -> None:
+    import av
+
+    try:
+        container.mux(packet)
+    except (av.error.FFmpegError, ValueError) as error:
+        name = 'the video' if stream is None else f'stream {stream} of {recipe.clip.file.name}'
+        reason = getattr(error, 'strerror', None) or error
+        raise MuxError(stream, f'{name} cannot be written to {recipe.suffix} ({reason})') from error
+
+
+def _add_pictures_and_files(container: Any, source: Any, recipe: Recipe) -> list[tuple[Any, bytes]]:
+    """Add covers and attachments; what the covers that are streams of their own hold."""
+    ways = dict(recipe.companions)
+    for index in (i for i, way in ways.items() if way == ATTACHMENT):
+        attach(container, source.streams[index])
+    indexes = [i for i, way in ways.items() if way == COVER]
+    if not indexes:
+        return []
+    with opened(recipe.clip.file) as second:  # packets of the first are still needed
+        contents = dict(covers(second, indexes))
+    if recipe.suffix == '.mkv':
+        for index, content in contents.items():
+            attach_cover(container, source.streams[index], content)
+        return []
+    return [(add_copy(container, source.streams[index]), content) for index, content in contents.items()]
+
+
+def _loose_packet(stream: Any, content: bytes) -> Any:
+    import av
+
+    packet = av.Packet(content)
+    packet.pts = packet.dts = 0
+    packet.time_base, packet.stream, packet.is_keyframe = pyav.unit(stream), stream, True
+    return packet
+
+
+class Sink:
     """A file that remembers why it could not be written."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -172,112 +229,32 @@ class _Sink:
 
 
 def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
-    """Metadata and chapters."""
-    container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
-    ours = source.streams.video[0]
-    video.metadata.update({k: v for k, v in ours.metadata.items() if k.lower() not in _OF_THE_CONTAINER})
+    """Metadata, moved time code and chapters."""
+    ours = picture_stream(source, clip.file)
+    container.metadata.update(_moved_metadata(source.metadata, ours, clip))
+    video.metadata.update(_moved_metadata(ours.metadata, ours, clip))
     video.disposition = pyav.disposition(ours)
-    chapters = pyav.chapters(source)
-    if clip.span is not None:
-        chapters = [moved for chapter in chapters if (moved := _cut(chapter, clip))]
+    chapters = [moved for chapter in pyav.chapters(source) if (moved := _moved_chapter(chapter, clip))]
     if chapters:
         container.set_chapters(chapters)
 
 
-def _cut(chapter: dict[str, Any], clip: Clip) -> dict[str, Any] | None:
+def _moved_metadata(metadata: dict[str, str], stream: Any, clip: Clip) -> dict[str, str]:
+    """Metadata, with the time code of the first frame that is wanted."""
+    result = own_metadata(metadata)
+    if clip.begin is not None:
+        frames = round((clip.first - (stream.start_time or 0)) * clip.time_base * clip.rate)
+        for key in (k for k in result if k.lower() == 'timecode'):
+            result[key] = advanced(result[key], frames, clip.rate) or result[key]
+    return result
+
+
+def _moved_chapter(chapter: dict[str, Any], clip: Clip) -> dict[str, Any] | None:
     """A chapter as far as the part goes; None: not in it."""
-    assert clip.span is not None
     unit = chapter['time_base']
-    begin, end = (int(moment // unit) for moment in clip.span)
-    start, stop = max(chapter['start'], begin), min(chapter['end'], end)
+    start, stop = chapter['start'], chapter['end']
+    if clip.span is not None:
+        begin, end = (int(moment // unit) for moment in clip.span)
+        start, stop = max(start, begin), min(stop, end)
     shift = round(clip.shift * clip.time_base / unit)
     return {**chapter, 'start': start - shift, 'end': stop - shift} if start < stop else None
-
-
-def _copied(source: Any, copies: dict[int, Any], clip: Clip) -> Iterator[tuple[float, int, Any]]:
-    """(seconds, 1, packet) of every stream that is copied; of those that are shown within the part, if only a part is
-    wanted.
-    """
-    streams = [source.streams[index] for index in copies if source.streams[index].type != 'attachment']
-    if not streams:
-        return
-    last = float('-inf')
-    for packet in source.demux(*streams):
-        if not packet.size or packet.pts is None:
-            continue
-        unit = pyav.unit(packet)
-        if clip.span is not None and not clip.span[0] <= packet.pts * unit < clip.span[1]:
-            continue
-        shift = round(clip.shift * clip.time_base / unit)
-        packet.pts -= shift
-        if packet.dts is not None:
-            packet.dts -= shift
-        index = packet.stream.index
-        packet.stream = copies[index]
-        last = max(
-            last, float((packet.pts if packet.dts is None else packet.dts) * unit)
-        )  # streams may be interleaved loosely
-        yield last, 1, packet
-
-
-class _Order:
-    """Decoding times for packets of segments that were encoded apart.
-
-    Each encoder began to count anew; put together, their decoding times would go back at borders when the frame rate
-    varies. So they
-    are given anew: the n-th packet is decoded when the (n − delay)-th frame is shown, where ``delay`` is as small as
-        the order of
-    the packets allows.
-    """
-
-    def __init__(self, segments: Sequence[Path]) -> None:
-        from array import array
-
-        self._files = segments
-        self._times = array('q')
-        self.delay = 0
-        for file in segments:
-            stamps = [packet.pts for packet in read_packets(file, contents=False)]
-            ranks = {pts: rank for rank, pts in enumerate(sorted(stamps))}
-            self.delay = max(self.delay, *(n - ranks[pts] for n, pts in enumerate(stamps)))
-            self._times.extend(ranks)
-        self.frames = len(self._times)
-
-    def in_milliseconds(self, time_base: Fraction) -> bool:
-        """Whether every frame is shown at a whole millisecond."""
-        return not any(pts * 1000 * time_base.numerator % time_base.denominator for pts in self._times)
-
-    def packets(self, stream: Any, time_base: Fraction) -> Iterator[Any]:
-        """All packets, ready for a container."""
-        for number, packet in enumerate(self._all()):
-            yield _packet(
-                packet, self._decoded_at(number), stream, time_base, packet.duration or self._lasts(packet.pts)
-            )
-
-    def _all(self) -> Iterable[Encoded]:
-        for file in self._files:
-            yield from read_packets(file)
-
-    def _decoded_at(self, number: int) -> int:
-        if number >= self.delay:
-            return self._times[number - self.delay]
-        step = self._times[1] - self._times[0] if self.frames > 1 else 1
-        return self._times[0] - (self.delay - number) * step
-
-    def _lasts(self, pts: int) -> int:
-        """How long a frame is shown that does not say it: until the next, or as long as the one before."""
-        from bisect import bisect_left
-
-        at = bisect_left(self._times, pts)
-        if at + 1 < self.frames:
-            return self._times[at + 1] - pts
-        return pts - self._times[at - 1] if at else 1
-
-
-def _packet(encoded: Encoded, dts: int, stream: Any, time_base: Fraction, duration: int) -> Any:
-    import av
-
-    packet = av.Packet(encoded.content)
-    packet.pts, packet.dts, packet.duration, packet.time_base = encoded.pts, dts, duration, time_base
-    packet.is_keyframe, packet.stream = encoded.is_key, stream
-    return packet

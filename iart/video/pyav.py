@@ -3,11 +3,12 @@
 Arguments are PyAV's objects. ``scripts/check_pyav.py`` runs the tests of video code against each of these versions.
 """
 
+import math
 import struct
 from fractions import Fraction
 from typing import Any
 
-_LIMITED, _FULL = 1, 2  # FFmpeg's numbers of ranges
+_LIMITED = 1  # FFmpeg's number of the range
 _INTERLACED = (2, 3, 4, 5)  # FFmpeg's field orders with two fields to a frame
 # SWS_BICUBIC | SWS_ACCURATE_RND. As numbers, which every version takes: PyAV names the second one from 18 on only.
 _BICUBIC_ACCURATE = 0x4 | 0x40000
@@ -35,11 +36,22 @@ def color_tags(stream: Any, frame: Any) -> tuple[int, int, int, int]:
 def display_matrix(frame: Any) -> tuple[int, ...] | None:
     """Return FFmpeg's nine numbers that say how to rotate a decoded frame; None where there is nothing to rotate."""
     # Not by a loop: iterating over side data gives the entries up to version 18, and their types from 19 on.
-    entry = frame.side_data.get('DISPLAYMATRIX')
+    try:
+        entry = frame.side_data.get('DISPLAYMATRIX')
+    except ValueError:  # side data that this PyAV has no name for, such as EXIF: it shows none then, but the angle
+        return _matrix_of(frame.rotation)
     if entry is None:
         return None
     numbers = struct.unpack('9i', bytes(entry)[:36])
     return None if numbers == _UPRIGHT else numbers
+
+
+def _matrix_of(angle: int) -> tuple[int, ...] | None:
+    """Return the display matrix of a rotation counterclockwise by some degrees, without mirroring; None for 0."""
+    if not angle:
+        return None
+    sine, cosine = (round(f(math.radians(angle)) * (1 << 16)) for f in (math.sin, math.cos))
+    return cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30
 
 
 def can_write_display_matrix() -> bool:
@@ -83,24 +95,17 @@ def chapters(container: Any) -> list[dict[str, Any]]:
     return [{**chapter, 'time_base': fraction(chapter['time_base'])} for chapter in container.chapters()]
 
 
-def to_rgb24(frame: Any, matrix: int, *, full: bool) -> Any:
-    """Convert a Y'CbCr frame to R'G'B' of 8 bits, with bicubic chroma and exact rounding.
+def repack(frame: Any, pix_fmt: str) -> Any:
+    """Return a frame in another pixel format of its kind: numbers are moved and shifted to another depth, never scaled.
 
-    Args:
-        frame: decoded. Before version 18 ``matrix`` 9 (BT.2020) takes effect only where the frame is tagged so.
-        matrix: swscale's number.
-        full: the numbers span the whole range.
-
-    Returns:
-        A frame of format ``rgb24``: the same pixels from every version.
+    Chroma is resampled where the new format has more or less of it.
     """
-    # RGB has no range, and swscale ignores the one of the target; but version 16 applies neither matrix nor range
-    # where source and target are called alike.
+    # Called alike on both sides, matrix and range change nothing.
     return frame.reformat(
-        format='rgb24',
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        src_color_range=_FULL if full else _LIMITED,
-        dst_color_range=_LIMITED if full else _FULL,
+        format=pix_fmt,
+        src_colorspace=1,
+        dst_colorspace=1,
+        src_color_range=_LIMITED,
+        dst_color_range=_LIMITED,
         interpolation=_BICUBIC_ACCURATE,
     )

@@ -15,7 +15,8 @@ from iart.archs.builder import build_network
 from iart.image import to_tensor
 from iart.video import pyav
 from iart.video.color import Coding
-from iart.video.pictures import depth, is_rgb, plane_array, to_frame
+from iart.video.pictures import plane_array, to_frame
+from iart.video.pixel_formats import depth, is_rgb
 from iart.weights import write_weights
 
 IRREGULAR = (0, 3, 4, 9, 30, 31, 33, 40, 60, 61, 80, 82, 100, 101, 130, 133)

@@ -104,7 +104,9 @@ def step(precision: str, policy: str, clips: int = 1, frames: int = 6, small: bo
 
 
 def attention(precisions: list[str]) -> dict[str, Any]:
-    """Which attention kernels a backbone with heads of 20 channels takes for each precision, in evaluation and training."""
+    """Which attention kernels a backbone with heads of 20 channels takes for each precision, in evaluation and
+    training.
+    """
     from iart.archs.fusion_backbone import FusionBackbone
 
     device = devices.choose()

@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,51 +13,54 @@ from typing import Any
 import numpy as np
 import torch
 
-from iart import memory
+from iart import log, memory
+from iart.device.cuda_support import choose_cuda, unusable_driver
 from iart.errors import UserError
 
 PRECISIONS = ('fp32', 'fp16', 'bf16')
+_LITTLE = 0.15  # of a GPU's memory: with less than this free, cuDNN's failures mean that a workspace did not fit
 _DTYPES = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
-def choose(name: str = 'auto', local_rank: int = 0) -> torch.device:
-    """The device to compute on.
+def choose(name: str = 'auto', local_rank: int = 0, processes: int = 1) -> torch.device:
+    """Return the device to compute on.
 
     Args:
         name: ``auto`` (CUDA if there is one, else CPU; MPS only when asked for by name) or a torch device name.
         local_rank: number of this process on its machine; picks the CUDA device of a multi-GPU run.
+        processes: number of processes of this run on this machine.
 
     Raises:
-        UserError: the name is unknown or the device is not there.
+        UserError: the name is unknown, or the device is not there or of no use to this torch.
     """
     if name == 'auto':
+        if local_rank == 0 and (unusable := unusable_driver()):
+            log.logger.warning(f'there is a GPU, but {unusable}. COMPUTING ON THE CPU, many times slower')
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f'--device: got {name!r}, expected auto, cpu, cuda, cuda:N or mps') from error
     if device.type == 'cuda':
-        if not torch.cuda.is_available():
-            raise UserError(
-                f'--device {name}: this torch ({torch.__version__}) sees no CUDA device, expected one, or --device cpu'
-            )
-        index = local_rank if device.index is None else device.index
-        if index >= torch.cuda.device_count():
-            raise UserError(f'device cuda:{index} was asked for, but there are {torch.cuda.device_count()}')
-        device = torch.device('cuda', index)
-        torch.cuda.set_device(device)
-        # Its backward pass gives NaN for masks of 64 tokens more than a multiple of 128, and a window has 192 (pytorch
-        # #196678).
-        torch.backends.cuda.enable_cudnn_sdp(False)
-    elif device.type == 'mps' and not torch.backends.mps.is_available():
+        return choose_cuda(device, local_rank, processes)
+    if device.type == 'mps' and not torch.backends.mps.is_available():
         raise UserError('--device mps: this torch sees no MPS device, expected one, or --device cpu')
     return device
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Autocast for ``fp16`` or ``bf16``; nothing at all for ``fp32``."""
+    """Return autocast for ``fp16`` or ``bf16``; a context that does nothing for ``fp32``.
+
+    Raises:
+        UserError: ``bf16`` on a GPU that emulates it.
+    """
     if precision == 'fp32':
         return contextlib.nullcontext()
+    if precision == 'bf16' and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 0):
+        name = torch.cuda.get_device_name(device)
+        raise UserError(
+            f'bf16 on {device} ({name}): emulated before compute capability 8.0, slower than fp32; take fp16'
+        )
     return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
@@ -87,6 +91,13 @@ def windows_of_attention_backward(device: torch.device) -> int:
     return 64 if device.type == 'cuda' and torch.are_deterministic_algorithms_enabled() else 0
 
 
+def gathers_samples(device: torch.device) -> bool:
+    """Whether images are sampled by gathering pixels: on CUDA in deterministic mode, where grid_sample's backward
+    pass adds in an order that changes from run to run.
+    """
+    return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
+
+
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
     return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
@@ -102,15 +113,47 @@ def ddp_ids(device: torch.device) -> list[int] | None:
     return [device.index] if device.type == 'cuda' else None
 
 
-def configure(deterministic: bool) -> None:
+def configure(deterministic: bool, tf32: str = 'conv') -> None:
     """Choose between the fastest kernels and those that give the same bits every time.
 
-    A few CUDA kernels (the backward pass of ``grid_sample``) have no deterministic form; torch warns when one is used.
+    In deterministic mode on CUDA, attention and the warp take backward passes of our own (:mod:`iart.ops`), since
+    torch's sum in an order that changes from run to run. torch warns of kernels that have no deterministic form.
+
+    Args:
+        deterministic: same bits every time, slower.
+        tf32: what is computed in TensorFloat-32 (10 bits of mantissa) where precision is fp32, on GPUs from compute
+            capability 8.0: ``off``, ``conv`` (convolutions) or ``all`` (matrix products too).
     """
     if deterministic:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = tf32 in ('conv', 'all')
+    torch.backends.cuda.matmul.allow_tf32 = tf32 == 'all'
+
+
+def tf32_in_use(device: torch.device) -> str | None:
+    """Return what is computed in TensorFloat-32 in fp32: ``off``, ``conv`` or ``all``; None where the device has
+    none.
+    """
+    if device.type != 'cuda' or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    if torch.backends.cuda.matmul.allow_tf32:
+        return 'all'
+    return 'conv' if torch.backends.cudnn.allow_tf32 else 'off'
+
+
+@contextlib.contextmanager
+def changing_sizes() -> Iterator[None]:
+    """Let cuDNN not search for the fastest algorithm: where every clip has another size, a search costs more than it
+    gains.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def seed(number: int) -> None:
@@ -161,6 +204,15 @@ def peak_memory_mb(device: torch.device) -> float:
     return memory.peak_host_mb()
 
 
+def peak_reserved_mb(device: torch.device) -> float | None:
+    """Return the peak that torch has taken from the device in MB, which is what other programs see; None where it is
+    not known.
+
+    More than :func:`peak_memory_mb`, by what is held for the next tensors.
+    """
+    return torch.cuda.max_memory_reserved(device) / 2**20 if device.type == 'cuda' else None
+
+
 def synchronize(device: torch.device) -> None:
     """Wait for the device, so that a clock read next is honest."""
     if device.type == 'cuda':
@@ -170,8 +222,22 @@ def synchronize(device: torch.device) -> None:
 
 
 def shares_host_memory(device: torch.device) -> bool:
-    """Whether tensors on the device lie in the host's memory."""
+    """Whether tensors on the device are tensors in the host's memory."""
     return device.type == 'cpu'
+
+
+def takes_host_memory(device: torch.device) -> bool:
+    """Whether what is allocated on the device is missing on the host: of a CPU, and of Apple's GPUs, which have no
+    memory of their own.
+    """
+    return device.type in ('cpu', 'mps')
+
+
+def release_pinned() -> None:
+    """Give back page-locked host memory that torch keeps for later copies; it counts as taken for everybody else."""
+    empty = getattr(torch._C, '_host_emptyCache', None)
+    if empty is not None and torch.cuda.is_initialized():
+        empty()
 
 
 def free_memory(device: torch.device) -> int:
@@ -185,8 +251,22 @@ def free_memory(device: torch.device) -> int:
 
 
 def release_reserve(device: torch.device) -> None:
-    """Give back memory that torch holds in reserve."""
+    """Give back memory that torch holds in reserve, page-locked host memory included."""
     if device.type == 'cuda':
         torch.cuda.empty_cache()
+        release_pinned()
     elif device.type == 'mps':
         torch.mps.empty_cache()
+
+
+def lacks_memory(error: BaseException, device: torch.device) -> bool:
+    """Whether an allocation failed, on the device or on the host.
+
+    cuDNN says "unable to find an engine" both where no workspace fits any more and where it does not know the GPU;
+    only with little memory left it means the former.
+    """
+    if memory.lacks_memory(error):
+        return True
+    if device.type != 'cuda' or 'unable to find an engine' not in str(error):
+        return False
+    return free_memory(device) < _LITTLE * torch.cuda.get_device_properties(device).total_memory

@@ -1,0 +1,60 @@
+"""Why a clip has no frames: what is there instead, what is read, and the nearest name."""
+
+from collections import Counter
+from pathlib import Path
+
+from iart.data.degraded import DegradedStore, TrimmedStore
+from iart.data.frames import FolderStore, FrameStore, LmdbStore
+from iart.errors import listing, nearest
+from iart.image import IMAGE_SUFFIXES
+
+_LOOKED_AT = 10_000  # directory entries
+
+
+def explain_absence(store: FrameStore, clip: str) -> str:
+    """Return what is in the place of a clip's frames, as the end of a sentence; empty when there is nothing to say.
+
+    Args:
+        store: a store that has no frames of the clip.
+        clip: name of the clip.
+    """
+    if isinstance(store, DegradedStore):
+        return explain_absence(store.gt, clip)
+    if isinstance(store, TrimmedStore):
+        return explain_absence(store.store, clip)
+    if isinstance(store, LmdbStore):
+        return _other_clips(store, clip, f'keys are like {store.first_key()}' if store.clips() else '')
+    if isinstance(store, FolderStore):
+        folder = store.folder(clip)
+        return _inside(folder) if folder.is_dir() else _other_clips(store, clip)
+    return _other_clips(store, clip)
+
+
+def _other_clips(store: FrameStore, clip: str, layout: str = '') -> str:
+    """The nearest name where the clip itself is missing."""
+    try:
+        clips = store.clips()
+    except Exception:  # its own message is raised where the store is read
+        return layout
+    suggestion = nearest(clip, clips) or f'there are {listing(clips, 5)}' if clips else ''
+    return '; '.join(filter(None, (suggestion, layout)))
+
+
+def _inside(folder: Path) -> str:
+    """What a folder without images holds: folders of images below it, or files of other kinds."""
+    entries = [entry for _, entry in zip(range(_LOOKED_AT), sorted(folder.iterdir()), strict=False)]
+    if not entries:
+        return f'{folder} is empty'
+    deeper = [entry.name for entry in entries if entry.is_dir() and any(map(_is_image, entry.iterdir()))]
+    if deeper:
+        return (
+            f'{folder} holds the folder {listing(deeper, 3)} with images, which are read from {folder.name}/ itself or '
+            f'{folder.name}/X4/: move them up'
+        )
+    kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
+    there = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4) or 'folders only'
+    return f'{folder} holds {there}; read are {listing(IMAGE_SUFFIXES)}'
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMAGE_SUFFIXES)

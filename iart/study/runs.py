@@ -1,0 +1,218 @@
+"""One training of a study: train, score, measure the cost, write it down; and many of them side by side."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from iart import device as devices
+from iart import log
+from iart.archs.builder import build_network
+from iart.archs.flow import comes_with_clip
+from iart.archs.released import dead_parameters
+from iart.data.loaders import build_dataset
+from iart.errors import DataError, UserError
+from iart.files import to_json, write_text
+from iart.inference.costs import measure
+from iart.inference.restorer import plan_restorer
+from iart.options import Options
+from iart.scoring.evaluator import build_metrics, score_set
+from iart.study.plan import Plan, Run, digest
+from iart.training.trainer import Trainer
+
+_SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one training gave.
+
+    Args:
+        run: its name.
+        row, flow, seed: which one it is.
+        digest: of its options.
+        scores: by set and metric, such as ``{'synthetic': {'psnr': 30.1}}``.
+        clips: by set, metric and clip.
+        parameters: of the network without its flow estimator.
+        alignment_parameters: of the alignment alone.
+        dead_parameters: what the released code has beyond them and never uses.
+        milliseconds: to restore a frame of 64×64 LR pixels, the fastest of five clips of three frames.
+        memory_mb: taken while doing so, beside weights.
+        iterations: optimizer steps.
+        seconds: training took in this process; a resumed one counts from there.
+        device: where.
+    """
+
+    run: str
+    row: str
+    flow: str
+    seed: int
+    digest: str
+    scores: dict[str, dict[str, float]]
+    clips: dict[str, dict[str, dict[str, float]]]
+    parameters: int
+    alignment_parameters: int
+    dead_parameters: int
+    milliseconds: float
+    memory_mb: float
+    iterations: int
+    seconds: float
+    device: str
+
+
+def read_scores(plan: Plan, run: Run) -> Scores | None:
+    """Return the scores of a training; None when it is not done, or was done with other options."""
+    path = plan.result_file(run)
+    try:
+        scores = Scores(**json.loads(path.read_text(encoding='utf-8')))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f'{path}: cannot be read ({error}); remove it, and the row is scored again') from error
+    return scores if scores.digest == digest(plan.options(run)) else None
+
+
+def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
+    """Train a row, from where a former run was stopped, score it, and write its scores.
+
+    Raises:
+        UserError: data, weights or options do not fit; the run was stopped before its last iteration.
+    """
+    options = plan.options(run)
+    assert options.train is not None
+    begin = time.monotonic()
+    training = options.model_copy(update={'datasets': {'train': options.datasets['train']}})
+    trainer = Trainer(training, device=device, auto_resume=True)
+    trainer.fit()
+    seconds = time.monotonic() - begin
+    if trainer.step < options.train.total_iter:
+        raise UserError(f'{run.name}: stopped after {trainer.step} iterations; run the study again to continue')
+    network = trainer.scored_network()
+    scores, clips = _score(network, options, device)
+    cost = _cost(network, device)
+    align = next(
+        (getattr(network, name) for name in ('align', 'alignment', 'implicit_warp') if hasattr(network, name)), None
+    )
+    result = Scores(
+        run=run.name,
+        row=run.row,
+        flow=run.flow,
+        seed=run.seed,
+        digest=digest(options),
+        scores=scores,
+        clips=clips,
+        parameters=_count(network) - _count(getattr(network, 'spynet', None)),
+        alignment_parameters=_count(align),
+        dead_parameters=dead_parameters(network),
+        milliseconds=cost[0],
+        memory_mb=cost[1],
+        iterations=trainer.step,
+        seconds=seconds,
+        device=devices.describe(device),
+    )
+    write_text(plan.result_file(run), to_json(asdict(result)))
+    return result
+
+
+def perform_all(plan: Plan, device: str, processes: int, config: Path) -> None:
+    """Train and score everything that is missing.
+
+    Args:
+        plan: of the study.
+        device: name of the device, or several with commas in between, which the processes share out.
+        processes: trainings at a time; with 1 they run in this process.
+        config: the study file, for the other processes.
+
+    Raises:
+        UserError: a training failed; the others are done all the same.
+    """
+    missing = [run for run in plan.runs() if read_scores(plan, run) is None]
+    names = device.split(',')
+    if processes == 1 and len(names) == 1:
+        for number, run in enumerate(missing, 1):
+            log.logger.info(f'training {number} of {len(missing)}: {run.name}')
+            perform(plan, run, devices.choose(names[0]))
+        return
+    failures: list[str] = []
+    with ThreadPoolExecutor(max(processes, len(names))) as pool:
+        for number, run in enumerate(missing):
+            pool.submit(_in_a_process, plan, run, names[number % len(names)], config, failures)
+    if failures:
+        raise UserError(
+            f'{len(failures)} trainings failed; run the study again to continue:\n  ' + '\n  '.join(failures)
+        )
+
+
+def _in_a_process(plan: Plan, run: Run, device: str, config: Path, failures: list[str]) -> None:
+    command = [sys.executable, '-m', 'iart.study.command', str(config), '--only', run.name, '--device', device]
+    if plan.overrides:
+        command += ['--force_yml', *plan.overrides]
+    folder = plan.folder / 'logs'
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f'{run.name}.log').open('w') as file:
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+    if code:
+        failures.append(f'{run.name}: exit code {code}, see {folder / f"{run.name}.log"}')
+    log.logger.info(f'{run.name}: {"failed" if code else "done"}')
+
+
+def _score(network: nn.Module, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """By set and metric; and by set, metric and clip."""
+    metrics = build_metrics(options.val.metrics)
+    restore = plan_restorer(network, device)
+    scores, clips = {}, {}
+    for key, section in options.datasets.items():
+        if not key.startswith('val'):
+            continue
+        name = section.name or key
+        dataset = build_dataset(section.section, key=f'datasets.{key}', scale=options.scale)
+        result = score_set(restore, dataset, metrics, device=device, title=f'scoring {name}')
+        scores[name] = result.totals()
+        clips[name] = {metric: {clip.name: clip.mean(metric) for clip in result.clips} for metric in result.metrics}
+    if not scores:
+        raise DataError('datasets: got no set to score, expected one whose key begins with val')
+    return scores, clips
+
+
+def _cost(network: nn.Module, device: torch.device) -> tuple[float, float]:
+    """Milliseconds per frame and megabytes, on frames of 64×64 LR pixels."""
+    frames = 3
+    lq = torch.rand(1, frames, 3, _SIDE, _SIDE, device=device)
+    flow = torch.rand(1, frames - 1, 2, _SIDE, _SIDE, device=device)
+    flows = (flow, flow) if comes_with_clip(getattr(network, 'spynet', None)) else None
+    training, taken = network.training, []
+    network.eval()
+    with torch.inference_mode():
+        for _ in range(_REPEATS):
+            devices.synchronize(device)
+            begin = time.perf_counter()
+            network(lq, flows) if flows else network(lq)
+            devices.synchronize(device)
+            taken.append(time.perf_counter() - begin)
+    network.train(training)
+    return 1000 * min(taken) / frames, measure(network, device).work * _SIDE**2 / 2**20
+
+
+def _count(module: nn.Module | None) -> int:
+    return sum(p.numel() for p in module.parameters()) if module is not None else 0
+
+
+def parameters(plan: Plan) -> Sequence[tuple[str, int, int, int]]:
+    """Return (row, parameters, those of the alignment, dead weights of the released code) of each row."""
+    counted = {}
+    for run in plan.runs():
+        if run.row not in counted:
+            section = {**plan.options(run).network_g, 'flow': {'type': 'zero'}}
+            network = build_network(section)
+            align = getattr(network, 'align', None)
+            counted[run.row] = (run.row, _count(network), _count(align), dead_parameters(network))
+    return list(counted.values())

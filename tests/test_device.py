@@ -1,0 +1,201 @@
+"""Choosing a device: what cannot be used is said, with what to do about it; numbers that half precision must not
+touch.
+"""
+
+import logging
+
+import pytest
+import torch
+
+import iart
+from iart import device as devices
+from iart import distributed, memory
+from iart.errors import UserError
+from iart.inference import plan as planning
+from iart.ops.warp import flow_warp, gather_warp
+
+CUDA = torch.device('cuda', 0)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with GPUs as torch would describe it; call with what differs."""
+
+    def describe(count=1, capability=(8, 0), compiled=('sm_75', 'sm_80', 'sm_90', 'compute_90'), driver=None):
+        def init():
+            if driver:
+                raise RuntimeError(driver)
+
+        for name, value in {
+            'is_available': lambda: not driver,
+            'device_count': lambda: count,
+            'get_device_capability': lambda index=None: capability,
+            'get_arch_list': lambda: list(compiled),
+            'get_device_name': lambda index=None: 'Some GPU',
+            'set_device': lambda device: None,
+            'init': init,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(torch.version, 'cuda', '13.0')
+
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    return describe
+
+
+def test_a_gpu_is_taken(gpu):
+    gpu(count=2)
+    assert devices.choose('auto', 1, 2) == torch.device('cuda', 1)
+    assert not torch.backends.cuda.cudnn_sdp_enabled(), "cuDNN's attention gives NaN for the bias of some windows"
+
+
+def test_a_driver_that_is_too_old_is_reported(gpu, caplog):
+    gpu(driver='The NVIDIA driver on your system is too old (found version 12020). Please update')
+    with caplog.at_level(logging.WARNING, 'iart'):
+        assert devices.choose('auto').type == 'cpu'
+    assert 'made for CUDA 12.2' in caplog.text
+    assert 'whl/cu126' in caplog.text
+    assert 'COMPUTING ON THE CPU' in caplog.text
+    with pytest.raises(UserError, match=r'made for CUDA 12\.2.*whl/cu126'):
+        devices.choose('cuda')
+
+
+def test_a_machine_without_a_gpu_is_not_warned_of(gpu, caplog):
+    gpu(driver='Found no NVIDIA driver on your system.')
+    assert devices.choose('auto').type == 'cpu'
+    assert 'GPU' not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('capability', 'compiled', 'fits'),
+    [
+        ((7, 0), ['sm_75', 'sm_80', 'sm_120'], False),
+        ((8, 6), ['sm_75', 'sm_80'], True),  # machine code of the same major number
+        ((8, 0), ['sm_86', 'sm_90'], False),
+        ((12, 0), ['sm_80', 'sm_90'], False),
+        ((12, 0), ['sm_80', 'compute_90'], True),  # intermediate code is compiled on the spot
+        ((9, 0), ['sm_90a', 'sm_100'], True),
+        ((8, 0), [], True),
+    ],
+)
+def test_a_card_without_kernels_is_refused(gpu, capability, compiled, fits):
+    gpu(capability=capability, compiled=compiled)
+    if fits:
+        assert devices.choose('cuda').type == 'cuda'
+        return
+    with pytest.raises(UserError, match=r'no kernels for it, only for .*--index-url'):
+        devices.choose('cuda')
+
+
+def test_bf16_on_a_card_that_emulates_it_is_refused(gpu):
+    gpu(capability=(7, 5))
+    with pytest.raises(UserError, match=r'bf16 on cuda:0.*take fp16'):
+        devices.autocast(CUDA, 'bf16')
+    devices.autocast(torch.device('cpu'), 'bf16')
+
+
+def test_slurm_may_show_each_process_its_own_gpu(gpu, monkeypatch):
+    gpu(count=1)
+    with pytest.raises(UserError, match='got 1 GPUs'):
+        devices.choose('cuda', 3, 4)
+    monkeypatch.setenv('SLURM_PROCID', '3')
+    assert devices.choose('cuda', 3, 4).index == 0
+
+
+def test_one_gpu_for_several_processes_is_refused(gpu):
+    gpu(count=2)
+    with pytest.raises(UserError, match='2 processes would share one GPU'):
+        devices.choose('cuda:0', 1, 2)
+    assert devices.choose('cuda:1', 0, 1).index == 1
+
+
+@pytest.mark.parametrize(
+    ('kind', 'backend', 'expected'),
+    [('cpu', 'nccl', 'gloo'), ('cuda', 'nccl', 'cpu:gloo,cuda:nccl'), ('cuda', 'gloo', 'gloo')],
+)
+def test_the_device_decides_how_processes_talk(monkeypatch, kind, backend, expected):
+    joined = {}
+    monkeypatch.setattr(distributed.dist, 'init_process_group', lambda **arguments: joined.update(arguments))
+    monkeypatch.setenv('RANK', '0')
+    device = torch.device(kind, 0) if kind == 'cuda' else torch.device(kind)
+    distributed.launch('pytorch', device=device, backend=backend)
+    assert joined['backend'] == expected
+    assert joined.get('device_id') == (device if 'nccl' in expected else None)
+
+
+def test_the_rank_on_the_machine_is_known_before_the_group_is_joined(monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '3')
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert (distributed.local_rank('pytorch'), distributed.local_world_size('pytorch')) == (3, 4)
+    assert (distributed.local_rank(), distributed.local_world_size()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    'text', ['CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`', 'cuDNN error: CUDNN_STATUS_ALLOC_FAILED']
+)
+def test_libraries_out_of_memory_are_understood(text):
+    assert memory.lacks_memory(RuntimeError(text))
+
+
+@pytest.mark.parametrize(('free', 'means_memory'), [(1, True), (60, False)])
+def test_a_missing_engine_means_memory_only_when_little_is_left(monkeypatch, free, means_memory):
+    monkeypatch.setattr(devices, 'free_memory', lambda device: free * 2**30)
+    properties = type('Properties', (), {'total_memory': 80 * 2**30})
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda device: properties)
+    error = RuntimeError('GET was unable to find an engine to execute this computation')
+    assert devices.lacks_memory(error, CUDA) == means_memory
+    assert not devices.lacks_memory(error, torch.device('cpu'))
+
+
+@pytest.mark.parametrize(('tf32', 'state'), [('off', (False, False)), ('conv', (True, False)), ('all', (True, True))])
+def test_tf32_is_set_and_named(gpu, monkeypatch, tf32, state):
+    gpu()
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        devices.configure(deterministic=False, tf32=tf32)
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == state
+        assert devices.tf32_in_use(CUDA) == tf32
+        assert devices.tf32_in_use(torch.device('cpu')) is None
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def test_a_search_for_algorithms_pauses_where_sizes_change():
+    torch.backends.cudnn.benchmark = True
+    with devices.changing_sizes():
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark
+
+
+def test_apples_gpus_have_no_memory_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(planning.devices, 'free_memory', lambda device: 8 * 2**30)
+    monkeypatch.setattr(planning.memory, 'free_host_memory', lambda: 12 * 2**30)
+    budget = planning.budget(torch.device('mps'), tmp_path)
+    assert budget.shared
+    assert budget.host == 8 * 2**30, 'counted once, and not more than the GPU may take'
+
+
+@pytest.mark.parametrize('padding', ['zeros', 'border'])
+def test_gathering_samples_as_grid_sample_does(padding):
+    x, flow = torch.rand(2, 3, 7, 9, requires_grad=True), (4 * torch.randn(2, 2, 7, 9)).requires_grad_()
+    y, x_grid = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing='ij')
+    place = torch.stack((x_grid, y)) + flow
+    ours, expected = gather_warp(x, place, padding), flow_warp(x, flow, padding=padding)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    weight = torch.rand_like(ours)
+    for a, b in zip(
+        torch.autograd.grad(ours, [x, flow], weight), torch.autograd.grad(expected, [x, flow], weight), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_basicsrs_networks_warp_and_estimate_flow_in_float32():
+    """Its own warp makes the grid in the dtype of the feature, and bfloat16 has no odd number above 256."""
+    network = iart.build_network({'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1})
+    warp = __import__('sys').modules['basicsr.archs.basicvsr_arch'].flow_warp
+    x = torch.arange(320.0).remainder(7).view(1, 1, 1, 320).repeat(1, 1, 4, 1)
+    with torch.autocast('cpu', torch.bfloat16):
+        still = warp(x.bfloat16(), torch.zeros(1, 4, 320, 2)).float()
+        torch.testing.assert_close(still, x, atol=0.02, rtol=0)
+        assert network.spynet(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)).dtype == torch.float32
+    flow = torch.rand(1, 4, 320, 2)
+    torch.testing.assert_close(warp(x, flow), warp.replaced(x, flow), atol=1e-6, rtol=0)

@@ -1,0 +1,139 @@
+"""The alignment study: plans, trainings that continue, tables beside the paper's figures, charts."""
+
+import pytest
+import torch
+import yaml
+from helpers.tiny import options
+
+from iart.errors import UserError
+from iart.study.command import main
+from iart.study.page import write_results
+from iart.study.plan import Plan
+from iart.study.rows import PAPER_PARAMETERS, ROWS, TABLES, published
+from iart.study.runs import perform, read_scores
+from iart.study.table import Results
+
+CPU = torch.device('cpu')
+STUDY = {'name': 'tiny', 'options': 'shared.yml', 'tables': ['alignments'], 'flows': ['gt'], 'seeds': [0, 1]}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of two rows and two seeds on rendered clips."""
+    rendered = {'folder': str(tmp_path / 'rendered'), 'clips_rendered': 2, 'frames': 2, 'height': 64, 'width': 64}
+    shared = options(tmp_path, train__total_iter=2)
+    loader = {'num_worker_per_gpu': 0, 'batch_size_per_gpu': 1}
+    shared['datasets'] = {
+        'train': {'type': 'SyntheticFlowDataset', **rendered, 'num_frame': 2, 'gt_size': 64, **loader},
+        'val': {'name': 'held', 'type': 'SyntheticFlowTestDataset', **rendered, 'scene_seed': 1},
+    }
+    sizes = {'mid_channels': 4, 'hr_channels': 4, 'embed_dim': 12, 'depths': [1], 'num_heads': [3]}
+    shared['network_g'] = {'type': 'AlignmentStudyNet', **sizes, 'window_size': [4, 4]}
+    (tmp_path / 'shared.yml').write_text(yaml.safe_dump(shared))
+    path = tmp_path / 'study.yml'
+    rows = ['bilinear', 'implicit']
+    path.write_text(yaml.safe_dump({**STUDY, 'rows': rows, 'root': str(tmp_path / 'studies')}))
+    return path
+
+
+def test_rows_of_tables_exist_and_have_the_papers_figures():
+    assert {row for _, rows in TABLES.values() for row in rows} == set(ROWS)
+    assert published('alignments', 'implicit', 'gt').psnr == 32.14
+    assert published('codes', 'code_offset', 'gt').ssim == 0.8184
+    assert published('alignments', 'nearest', 'spynet') is None
+    assert set(PAPER_PARAMETERS) < set(ROWS)
+
+
+def test_trainings_differ_in_alignment_flow_and_seed_only(study):
+    plan = Plan(study)
+    assert [run.name for run in plan.runs()] == [
+        f'{row}_gt_s{seed}' for seed in (0, 1) for row in ('bilinear', 'implicit')
+    ]
+    one, other = (plan.options(plan.run(name)) for name in ('bilinear_gt_s0', 'implicit_gt_s1'))
+    assert one.network_g['alignment'] == {'type': 'FlowWarpAlignment', 'resampling': 'bilinear'}
+    assert one.network_g['flow'] == {'type': 'gt'}
+    assert (one.manual_seed, other.manual_seed) == (0, 1)
+    assert one.train == other.train
+    assert one.datasets == other.datasets
+
+
+def test_a_study_continues_where_it_was_stopped(study, monkeypatch):
+    plan = Plan(study)
+    assert main([str(study), '--only', 'bilinear_gt_s0']) == 0
+    first = read_scores(plan, plan.run('bilinear_gt_s0'))
+    assert first is not None
+    assert first.scores['held'].keys() == {'psnr'}
+    assert main([str(study)]) == 0
+    assert read_scores(plan, plan.run('bilinear_gt_s0')) == first, 'it was not trained again'
+    results = Results(plan)
+    lines = list(results.lines('alignments', 'held'))
+    assert [line.row for line in lines] == ['bilinear', 'implicit']
+    assert lines[0].gain.mean == 0
+    assert lines[1].gain.count == 2
+    assert lines[1].paper_gain == pytest.approx(0.22)
+    folder = plan.folder
+    assert (folder / 'results.csv').read_text().count('\n') == 5
+    assert '| implicit | gt |' in (folder / 'table.md').read_text()
+    assert '32.14' in (folder / 'index.html').read_text()
+    assert {path.suffix for path in (folder / 'figures').iterdir()} == {'.png', '.svg', '.pdf'}
+    monkeypatch.setattr('iart.study.runs.perform', lambda *_: pytest.fail('trained again'))
+    assert main([str(study)]) == 0
+
+
+def test_results_of_other_options_are_not_taken(study):
+    plan = Plan(study)
+    perform(plan, plan.run('implicit_gt_s0'), CPU)
+    assert read_scores(plan, plan.run('implicit_gt_s0')) is not None
+    assert read_scores(Plan(study, ['train:optim_g:lr=5e-4']), plan.run('implicit_gt_s0')) is None
+
+
+def test_one_seed_has_a_table_too(study):
+    plan = Plan(study)
+    perform(plan, plan.run('implicit_gt_s0'), CPU)
+    text = write_results(Results(plan)).with_name('table.md').read_text()
+    assert '1 of 4 trainings done' in text
+    assert 'n/a' in text
+
+
+def test_rows_side_by_side_in_processes(study):
+    plan = Plan(study, ['train:total_iter=1'])
+    arguments = [str(study), '--processes', '2', '--device', 'cpu', '--force_yml', 'train:total_iter=1']
+    assert main(arguments) == 0
+    assert len(Results(plan).scores) == 4
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'tabels': []}, "did you mean 'tables'"),
+        ({'tables': ['alignment']}, 'study.tables: .*alignments'),
+        ({'rows': ['implict']}, "rows: got 'implict'.*did you mean 'implicit'"),
+        ({'seeds': []}, 'expected one of each at least'),
+        ({'flows': ['spynet']}, 'spynet_path: got nothing'),
+        ({'options': 'nowhere.yml'}, r'nowhere\.yml: no such file'),
+    ],
+)
+def test_mistakes_in_a_study_file_are_named(study, changes, message):
+    content = {**yaml.safe_load(study.read_text()), **changes}
+    study.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=message):
+        Plan(study)
+    assert main([str(study)]) == 2
+
+
+def test_unknown_training_is_answered_with_the_nearest_name(study):
+    with pytest.raises(UserError, match="did you mean 'implicit_gt_s1'"):
+        Plan(study).run('implicit_gt_1')
+
+
+@pytest.mark.parametrize('name', ['synthetic_small', 'clips_small', 'sintel'])
+def test_shipped_studies_are_complete(repository, name, capsys):
+    path = repository / 'options' / 'study' / f'{name}.yml'
+    assert len({run.name for run in Plan(path).runs()}) >= 24
+    assert main([str(path), '--parameters']) == 0
+    assert 'implicit' in capsys.readouterr().out
+
+
+def test_estimates_need_no_data(study, capsys):
+    assert main([str(study), '--estimate']) == 0
+    assert 'all 4 trainings' in capsys.readouterr().out
