@@ -4,7 +4,6 @@ Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` fir
 means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
 """
 
-import contextlib
 import dataclasses
 import functools
 import importlib
@@ -15,13 +14,12 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from iart import memory
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
 from iart.shipped import ROOT
 from iart.yaml_words import needs_quotes, spell_type, spell_value
@@ -291,54 +289,3 @@ def _refusal(key: str, name: str, arguments: Mapping[str, Any], error: Exception
                 return Problem(f'{key}.{argument}', spell_value(value), 'a file that exists', f'{name}: {words}')
             return Problem(f'{key}.{argument}', spell_value(value), f'a value that {name} accepts', words)
     return Problem(key, spell_value(dict(arguments)), f'arguments that {name} can be built with', words)
-
-
-@contextlib.contextmanager
-def component_errors(key: str, what: str) -> Iterator[None]:
-    """Turn whatever a component raises into a user's error; our own user errors and lack of memory pass.
-
-    Args:
-        key: path of the component's section in the YAML.
-        what: the component and what it was asked to do, e.g. ``BasicVSR could not be built``.
-
-    Raises:
-        OptionsError: names the key and repeats the component's own words.
-    """
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        if memory.lacks_memory(error):
-            raise
-        words = str(error).strip()
-        if not words or isinstance(error, LookupError | TypeError | AttributeError):
-            words = f'{type(error).__name__}: {words}'
-        raise OptionsError(f'{key}: {what}: {words}') from error
-
-
-def add_deformable_alignment(network: Any, max_residue_magnitude: float = 10) -> None:
-    """Add the deformable alignment that BasicSR's BasicVSRPlusPlus leaves out where torch sees no GPU.
-
-    BasicSR then builds another network under the same name, with a warning: it has fewer parameters, so that weights
-    trained on a GPU do not fit. The layers themselves call torchvision's ``deform_conv2d``, which runs on a CPU.
-
-    Args:
-        network: any network; only an incomplete BasicVSRPlusPlus is changed.
-        max_residue_magnitude: the argument of that name that the network was built with, in pixels.
-    """
-    module = importlib.import_module('basicsr.archs.basicvsrpp_arch')
-    if not isinstance(network, module.BasicVSRPlusPlus) or network.is_with_alignment:
-        return
-    channels = network.mid_channels
-    for name in network.backbone:
-        network.deform_align[name] = module.SecondOrderDeformableAlignment(
-            2 * channels,
-            channels,
-            3,
-            padding=1,
-            deformable_groups=16,
-            max_residue_magnitude=max_residue_magnitude,
-        )
-    network.is_with_alignment = True
-    network.cpu_cache_length = sys.maxsize  # it would move features to a GPU

@@ -31,6 +31,7 @@ LAYERS = (
         'memory',
         'processes',
         'optimizers',
+        'component_errors',
         'distributed',
         'image',
         'log',

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from iart import device as devices
 from iart.archs.flow import comes_with_clip
 from iart.archs.stores import streams
+from iart.component_errors import component_errors
 from iart.errors import OptionsError
-from iart.registry import component_errors
 
 _MOST_FRAMES = 7  # of a probe of a clip; the networks of BasicSR that take a clip need at most 5
 _FRAMES_OF_OURS = 3

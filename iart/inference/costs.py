@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from iart import device as devices
 from iart.archs.stores import DeviceStore, Store, streams
-from iart.registry import SMALLEST_SIDE, component_errors
+from iart.component_errors import component_errors
+from iart.registry import SMALLEST_SIDE
 
 _SIDE = 24  # pixels of the frames that are measured on; at 64 the published network takes a sixth less per pixel
 

@@ -14,11 +14,12 @@ import torch
 
 from iart import device as devices
 from iart import distributed, log
+from iart.component_errors import component_errors
 from iart.errors import DataError, OptionsError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
-from iart.registry import METRIC_REGISTRY, component_errors, find, fit_to_signature
+from iart.registry import METRIC_REGISTRY, find, fit_to_signature
 from iart.scoring.restored_clip import RestoredClip
 
 _MOST_TRIED = 256  # pixels

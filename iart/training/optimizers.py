@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from iart.component_errors import component_errors
 from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer
 from iart.options import TrainOptions
-from iart.registry import component_errors
 
 
 def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:

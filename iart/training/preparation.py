@@ -10,10 +10,11 @@ from torch import nn
 from iart import distributed, log
 from iart.archs.builder import build_network
 from iart.archs.probe import show_clip
+from iart.component_errors import component_errors
 from iart.errors import OptionsError
 from iart.models.vsr_model import TEACHER_LOSS, VSRModel, loss_of
 from iart.options import Options, TrainOptions
-from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build, component_errors
+from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
 from iart.training.optimizers import freeze_all_but
 from iart.weights import load_weights
 
