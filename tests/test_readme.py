@@ -56,6 +56,8 @@ def test_commands_are_understood(page, command):
     script = next((w for w in arguments if w.endswith('.py')), '')
     if command[0] == 'iart':
         cli._parser().parse_args(arguments)
+    elif command[0] == 'torchrun' and 'iart' in arguments:
+        cli._parser().parse_args(arguments[arguments.index('iart') + 1 :])
     elif script == 'train.py':
         cli._parser().parse_args(['train', *arguments[arguments.index(script) + 1 :]])
     elif script.startswith('test_IART'):

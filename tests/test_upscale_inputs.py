@@ -103,7 +103,7 @@ def test_several_inputs(tmp_path, enlarge, capsys):
     before = (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns
     capsys.readouterr()
     main(arguments)
-    assert 'a.mp4: is there already and stays as it is' in capsys.readouterr().out
+    assert 'a.mp4: exists already and stays as it is' in capsys.readouterr().out
     assert (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns == before
 
 

@@ -367,15 +367,7 @@ def test_time_codes(code, frames, rate, expected):
 
 @pytest.mark.parametrize('ending', ['.mov', '.mp4', '.mkv'])
 def test_a_time_code_is_moved_with_the_beginning(tmp_path, caplog, ending):
-    source = tmp_path / 'in.mov'
-    video = write(tmp_path / 'video.mp4', FRAMES)
-    with av.open(str(video)) as one, av.open(str(source), 'w') as target:
-        stream = target.add_stream_from_template(one.streams[0], opaque=True)
-        stream.metadata['timecode'] = '01:00:00:00'
-        for packet in one.demux(one.streams[0]):
-            if packet.size:
-                packet.stream = stream
-                target.mux(packet)
+    source = write(tmp_path / 'in.mov', FRAMES, timecode='01:00:00:00')
     for start, expected in ((None, '01:00:00:00'), (Fraction(1, 5), '01:00:00:05')):
         output = upscale(source, tmp_path / f'{bool(start)}{ending}', start=start)
         with av.open(str(output)) as container:

@@ -1,6 +1,7 @@
 """The command ``iart upscale``. Heavy imports happen inside it."""
 
 import argparse
+import os
 import signal
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,12 @@ def add_commands(commands: Any) -> None:
     parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
     parser.add_argument(
         '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='who started the processes that share the work (torchrun is recognized)',
     )
     parser.add_argument('--scale', type=int, metavar='N', help='check that the network enlarges by so much')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
@@ -67,13 +74,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _upscale(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # like Ctrl-C: logs how to continue
-    from iart import device, log
+    from iart import device, distributed, log
     from iart.upscaling.job import run
-    from iart.upscaling.networks import load
+    from iart.upscaling.networks import find, load
     from iart.upscaling.sources import find_jobs
+    from iart.upscaling.team import DAYS, on_main, one_voice
 
+    launcher = arguments.launcher
+    if launcher == 'none' and 'TORCHELASTIC_RUN_ID' in os.environ:
+        launcher = 'pytorch'
+    distributed.prepare(launcher)
+    place = device.choose(arguments.device, distributed.local_rank(launcher), distributed.local_world_size(launcher))
+    # Only files and a few words are exchanged: gloo, and a long time to wait for the slowest segment.
+    distributed.launch(launcher, device=place, backend='gloo', timeout_minutes=DAYS * 24 * 60)
     log.setup()
-    jobs = find_jobs(arguments.input, arguments.output)
-    place = device.choose(arguments.device)
-    with command_line_words(EncodingOptions):
-        run(jobs, load(arguments.weights, place, arguments.key), place, settings, arguments.scale)
+    with one_voice(), command_line_words(EncodingOptions):
+        jobs = on_main(lambda: find_jobs(arguments.input, arguments.output))
+        weights = arguments.weights
+        if distributed.active():
+            weights = on_main(lambda: find(arguments.weights))  # fetched once
+        run(jobs, load(weights, place, arguments.key), place, settings, arguments.scale)

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from iart.files import named_errors, write_atomically
+from iart.analysis.figures import save
 from iart.study.rows import BASELINE, ROWS, TABLES
 from iart.study.table import Line, Results
 
-FORMATS = ('png', 'svg', 'pdf')
 _OURS, _PAPER, _SEED = '#2f6fdb', '#9aa3ad', '#0b2a5b'
 
 
@@ -57,13 +55,3 @@ def _gains(lines: Sequence[Line], title: str) -> Figure:
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(axis='x', alpha=0.25)
     return figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, SVG and PDF under one name; return the PNG."""
-    FigureCanvasAgg(figure)
-    for kind in FORMATS:
-        target = path.with_name(f'{path.name}.{kind}')
-        with named_errors(target):
-            write_atomically(target, lambda name, kind=kind: figure.savefig(name, format=kind, dpi=200))  # type: ignore[misc]
-    return path.with_name(f'{path.name}.png')

@@ -1,18 +1,19 @@
-"""One input after the other: what ``iart upscale`` does."""
+"""One input after the other: what ``iart upscale`` does, in one process or in several."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from iart import log
+from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
-from iart.upscaling import sources
+from iart.upscaling import sources, team
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free
 from iart.upscaling.partial import Partial
@@ -52,36 +53,37 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
             f'got {scale}, but this network enlarges by {upscaler.scale}, expected {upscaler.scale} or other weights',
         )
     if len(jobs) > 1 and not settings.overwrite:
-        for job in (job for job in jobs if job.output.exists()):
-            log.logger.info(f'{job.output}: is there already and stays as it is')
-        jobs = [job for job in jobs if not job.output.exists()]
-    failed: dict[Path, DataError] = {}
+        existing = team.on_main(lambda: [job.output.exists() for job in jobs])
+        for job in (job for job, exists in zip(jobs, existing, strict=True) if exists):
+            log.logger.info(f'{job.output}: exists already and stays as it is')
+        jobs = [job for job, exists in zip(jobs, existing, strict=True) if not exists]
+    # With fewer inputs than processes all of them work on each input, else each has inputs of its own.
+    together = len(jobs) < distributed.world_size() and distributed.active()
+    failed: dict[str, DataError] = {}
     prepared: list[tuple[Job, Clip, Rehearsal | None]] = []
-    for job in jobs:
+    for job in jobs if together else team.mine(jobs):
         with _noted(job, failed, alone=len(jobs) == 1):
-            prepared.append((job, *_prepare(job, upscaler.scale, settings)))
+            facts = team.agreed(partial(_prepare, job, upscaler.scale, settings), together=together)
+            prepared.append((job, *facts))
     log.logger.info(f'{loaded.title}, {settings.precision}')
     for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
-        try:
-            with _noted(job, failed, alone=len(jobs) == 1):
-                _run(job, clip, rehearsal, upscaler, loaded, device, settings)
-        except OSError as error:
-            if isinstance(error, UserError):
-                raise
-            reason = error.strerror or error
-            raise DataError(
-                f'{job.output}: cannot be written ({reason}); make room, then run the same command again'
-            ) from error
-    if failed:
+        task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
+        with _noted(job, failed, alone=len(jobs) == 1):
+            _run_together(task, upscaler) if together else _run(task, upscaler)
+    reports = team.gathered({file: str(error) for file, error in failed.items()}, together=together)
+    for text in (text for report in reports[1:] for text in report.values()):
+        log.logger.error(text)  # rank 0 is the only one that is heard
+    failures = [file for report in reports for file in report]
+    if failures:
         raise DataError(
-            f'{len(failed)} of {len(jobs)} inputs could not be upscaled, the others are done: '
-            + listing(map(str, failed), 10)
+            f'{len(failures)} of {len(jobs)} inputs could not be upscaled, the others are done: '
+            + listing(failures, 10)
         )
 
 
 @contextlib.contextmanager
-def _noted(job: Job, failed: dict[Path, DataError], *, alone: bool) -> Iterator[None]:
+def _noted(job: Job, failed: dict[str, DataError], *, alone: bool) -> Iterator[None]:
     """Log what is wrong with one of several inputs, so that the others are upscaled all the same."""
     try:
         yield
@@ -89,7 +91,29 @@ def _noted(job: Job, failed: dict[Path, DataError], *, alone: bool) -> Iterator[
         if alone:
             raise
         log.logger.error(f'{error}')
-        failed[sources.path_of(job.source)] = error
+        failed[str(sources.path_of(job.source))] = error
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One input and what is known of it."""
+
+    job: Job
+    clip: Clip
+    rehearsal: Rehearsal | None
+    identity: dict[str, Any]
+    settings: Settings
+
+
+@contextlib.contextmanager
+def _named_errors(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f'{output}: cannot be written ({reason}); make room, then run the same command again'
+        ) from error
 
 
 def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal | None]:
@@ -134,35 +158,66 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
         log.logger.warning(f'{clip.file}: {note}')
 
 
-def _run(
-    job: Job,
-    clip: Clip,
-    rehearsal: Rehearsal | None,
-    upscaler: Upscaler,
-    loaded: Loaded,
-    device: torch.device,
-    settings: Settings,
-) -> None:
-    with Partial(job.output, restart=settings.restart) as partial:
-        partial.begin(_identity(job, clip, rehearsal, loaded, device, settings))
-        _follow_plan(partial, upscaler, clip, settings)
-        output: Output
-        if rehearsal is None:
-            output = FolderOutput(partial, sources.names(job.source, clip), deep=clip.bits > 8)
-        else:
-            output = VideoOutput(partial, rehearsal)
-        _fill(job, clip, output, upscaler, settings)
-        partial.remove()
+def _run(task: _Task, upscaler: Upscaler) -> None:
+    """Upscale one input in one process."""
+    with _named_errors(task.job.output), Partial(task.job.output, restart=task.settings.restart) as unfinished:
+        unfinished.begin(task.identity)
+        upscaler.follow(_plan(unfinished, upscaler, task))
+        output = _output(unfinished, task)
+        segments, frames = _fill(task, output, upscaler, output.finished(), lambda turn: True)
+        _finish(task, unfinished, output, segments, frames)
 
 
-def _fill(job: Job, clip: Clip, output: Output, upscaler: Upscaler, settings: Settings) -> None:
-    """Restore every segment that is not there, and let the output appear."""
-    frames = sources.read(job.source, clip, settings)
+def _run_together(task: _Task, upscaler: Upscaler) -> None:
+    """Upscale one input in all processes: each does the segments whose turn is its own."""
+    team.check_same(task.identity)
+
+    def fill() -> tuple[int, int]:
+        with _named_errors(task.job.output):
+            return _fill(task, output, upscaler, finished, team.is_mine)
+
+    def finish() -> None:
+        with _named_errors(task.job.output):
+            _finish(task, unfinished, output, segments, frames)
+
+    follows = not distributed.is_main()
+    with Partial(task.job.output, restart=task.settings.restart, follows=follows) as unfinished:
+        team.on_main(lambda: unfinished.begin(task.identity))
+        upscaler.follow(team.on_main(lambda: _plan(unfinished, upscaler, task)))
+        output = _output(unfinished, task)
+        finished = team.on_main(output.finished)
+        segments, frames = team.agreed(fill)
+        team.on_main(finish)
+
+
+def _output(unfinished: Partial, task: _Task) -> Output:
+    if task.rehearsal is not None:
+        return VideoOutput(unfinished, task.rehearsal)
+    return FolderOutput(unfinished, sources.names(task.job.source, task.clip), deep=task.clip.bits > 8)
+
+
+def _fill(
+    task: _Task, output: Output, upscaler: Upscaler, finished: dict[int, int], is_mine: Callable[[int], bool]
+) -> tuple[int, int]:
+    """Restore the segments that are missing.
+
+    Args:
+        task: what is upscaled.
+        output: takes the segments.
+        upscaler: restores them.
+        finished: number of frames of the segments that exist, by their number.
+        is_mine: whether this process restores the n-th of the missing segments.
+
+    Returns:
+        Number of segments, and number of frames.
+    """
+    clip, settings = task.clip, task.settings
+    frames = sources.read(task.job.source, clip, settings)
     pieces = cut(frames, _rgb, scene_cuts=settings.scene_cuts, length=settings.segment, overlap=settings.overlap)
-    count = first = 0
-    done = output.done()
+    count = first = turn = 0
+    done = sum(finished.values())
     if done:
-        log.logger.info(f'{job.output}: going on; {done} of {clip.frames} frames were finished before')
+        log.logger.info(f'{task.job.output}: continuing; {done} of {clip.frames} frames were finished before')
     with log.Bar(clip.file.name, clip.frames, start=done) as bar:
 
         def counted(restored: Iterator[tuple[Shown, Tensor]]) -> Iterator[tuple[Shown, Tensor]]:
@@ -171,31 +226,38 @@ def _fill(job: Job, clip: Clip, output: Output, upscaler: Upscaler, settings: Se
                 bar.advance()
 
         for segment in pieces:
-            if not output.has(segment.number):
-                output.put(segment.number, first, counted(upscaler.restore(segment, _rgb)))
+            if segment.number not in finished:
+                if is_mine(turn):
+                    output.put(segment.number, first, counted(upscaler.restore(segment, _rgb)))
+                else:
+                    bar.advance(len(segment.own))  # by another process, meanwhile
+                turn += 1
             count, first = count + 1, first + len(segment.own)
-    if not first:
-        raise DataError(f'{clip.file}: no frame could be decoded; copy or download it again')
-    output.finish(count)
-    log.logger.info(f'written: {job.output}, {first} frames')
+    return count, first
+
+
+def _finish(task: _Task, unfinished: Partial, output: Output, segments: int, frames: int) -> None:
+    """Let the output appear."""
+    if not frames:
+        raise DataError(f'{task.clip.file}: no frame could be decoded; copy or download it again')
+    output.finish(segments)
+    unfinished.remove()
+    log.logger.info(f'written: {task.job.output}, {frames} frames')
 
 
 def _rgb(shown: Shown) -> Tensor:
     return shown.picture.rgb()
 
 
-def _follow_plan(partial: Partial, upscaler: Upscaler, clip: Clip, settings: Settings) -> None:
-    """One memory plan for the whole output, kept with it: which bits come out must not depend on the memory that was
-    free.
-    """
-    held = partial.noted(_PLAN)
-    if held is not None and not (held['kind'] in EXACT and settings.plan.kind in EXACT):
-        options = replace(settings.plan, **held)
-    else:
-        longest = min(clip.frames, settings.segment + 2 * settings.overlap)
-        options = upscaler.decide(longest, clip.height, clip.width)
-        partial.note(_PLAN, {k: getattr(options, k) for k in ('kind', 'chunk', 'tile', 'tile_overlap')})
-    upscaler.follow(options)
+def _plan(unfinished: Partial, upscaler: Upscaler, task: _Task) -> PlanOptions:
+    """Return one memory plan for the whole output, kept with it: bits must not depend on the memory that was free."""
+    stored, settings, clip = unfinished.noted(_PLAN), task.settings, task.clip
+    if stored is not None and not (stored['kind'] in EXACT and settings.plan.kind in EXACT):
+        return replace(settings.plan, **stored)
+    longest = min(clip.frames, settings.segment + 2 * settings.overlap)
+    options = upscaler.decide(longest, clip.height, clip.width)
+    unfinished.note(_PLAN, {k: getattr(options, k) for k in ('kind', 'chunk', 'tile', 'tile_overlap')})
+    return options
 
 
 def _identity(

@@ -33,12 +33,8 @@ Restored = Iterable[tuple[Shown, Tensor]]
 class Output(Protocol):
     """Takes the segments of a clip."""
 
-    def has(self, number: int) -> bool:
-        """Whether a segment was finished by a former run."""
-        ...
-
-    def done(self) -> int:
-        """Number of frames in such segments."""
+    def finished(self) -> dict[int, int]:
+        """Return the number of frames of every finished segment, by its number."""
         ...
 
     def put(self, number: int, first: int, restored: Restored) -> None:
@@ -71,11 +67,9 @@ class VideoOutput:
     def _file(self, number: int) -> Path:
         return self._partial.folder / f'{number:08}.packets'
 
-    def has(self, number: int) -> bool:
-        return self._file(number).is_file()
-
-    def done(self) -> int:
-        return sum(1 for file in self._partial.folder.glob('*.packets') for _ in read_packets(file, contents=False))
+    def finished(self) -> dict[int, int]:
+        files = self._partial.folder.glob('*.packets')
+        return {int(file.stem): sum(1 for _ in read_packets(file, contents=False)) for file in files}
 
     def put(self, number: int, first: int, restored: Restored) -> None:
         import av
@@ -148,11 +142,8 @@ class FolderOutput:
     def _mark(self, number: int) -> Path:
         return self._partial.folder / f'{number:08}.done'
 
-    def has(self, number: int) -> bool:
-        return self._mark(number).is_file()
-
-    def done(self) -> int:
-        return sum(int(mark.read_text(encoding='utf-8')) for mark in self._partial.folder.glob('*.done'))
+    def finished(self) -> dict[int, int]:
+        return {int(mark.stem): int(mark.read_text(encoding='utf-8')) for mark in self._partial.folder.glob('*.done')}
 
     def put(self, number: int, first: int, restored: Restored) -> None:
         count = 0
@@ -168,9 +159,10 @@ class FolderOutput:
     def finish(self, segments: int) -> None:
         output = self._partial.output
         there = sum(1 for path in self._frames.iterdir() if path.suffix == '.png')
-        if there != self.done():
+        expected = sum(self.finished().values())
+        if there != expected:
             raise DataError(
-                f'{output}: got {there} frames in {self._frames}, expected {self.done()}; give --restart to begin again'
+                f'{output}: got {there} frames in {self._frames}, expected {expected}; give --restart to begin again'
             )
         if output.is_dir():  # empty, or PNG files that may be replaced
             shutil.rmtree(output)

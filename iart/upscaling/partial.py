@@ -21,19 +21,22 @@ class Partial:
 
     Args:
         output: what appears when everything is finished.
-        restart: throw away what a former run left.
+        restart: discard what an earlier run left.
+        follows: another process of this run has the lock and begins; this one only adds segments.
 
     Raises:
         DataError: the folder cannot be written, or another run is at work in it.
     """
 
-    def __init__(self, output: Path, *, restart: bool = False) -> None:
-        self.output, self._restart = output, restart
+    def __init__(self, output: Path, *, restart: bool = False, follows: bool = False) -> None:
+        self.output, self._restart, self._follows = output, restart, follows
         self.folder = output.with_name(f'.{output.name}.partial')
         self._lock: Lock | None = None
         self._began = False
 
     def __enter__(self) -> 'Partial':
+        if self._follows:
+            return self
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.folder / 'lock')
@@ -97,6 +100,8 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._follows:
+            return
         if self._lock is not None:
             self._lock.release()
         if error is not None and not self._segments():

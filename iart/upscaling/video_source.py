@@ -52,7 +52,7 @@ def examine(file: Path, settings: Settings, *, upright: bool = False) -> Clip:
         if pyav.is_interlaced(stream, frame) and not settings.progressive:
             raise _interlaced(file)
         matrix, orientation = pyav.display_matrix(frame), UPRIGHT
-        notes = [*_losses(container, stream, frame, chosen, index), *_unused_rate(settings, index)]
+        notes = [*_losses(container, stream, frame, chosen, index, upright=upright), *_unused_rate(settings, index)]
         if upright:
             orientation, notes_on_shape = _turned(matrix, pyav.fraction(stream.sample_aspect_ratio))
             matrix, notes = None, [*notes, *notes_on_shape]
@@ -183,9 +183,11 @@ def _interlaced(file: Path) -> DataError:
     )
 
 
-def _losses(container: Any, stream: Any, frame: Any, chosen: _Chosen, index: VideoIndex) -> Iterator[str]:
-    """Say what of the pictures does not reach the output."""
-    if has_alpha(frame.format.name):
+def _losses(
+    container: Any, stream: Any, frame: Any, chosen: _Chosen, index: VideoIndex, *, upright: bool
+) -> Iterator[str]:
+    """Say what is unusual about the pictures, and what of them folders of frames lose (of videos, writing says it)."""
+    if upright and has_alpha(frame.format.name):
         yield f'its transparency ({frame.format.name}) is left out'
     if index.counted:
         yield 'its frames have no times of their own, or share them: they are shown one after the other at one rate'
@@ -193,7 +195,7 @@ def _losses(container: Any, stream: Any, frame: Any, chosen: _Chosen, index: Vid
     if tail > _CUT_SHORT and container.streams.audio and chosen.stop is None:
         yield f'its pictures end {tail:.1f} s before its sound'
     others = [s for s in container.streams.video if s.index != stream.index and not pyav.is_attached_picture(s)]
-    if others:
+    if upright and others:
         yield f'it holds {len(others) + 1} video streams; only the first (stream {stream.index}) is upscaled'
 
 

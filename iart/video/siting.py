@@ -1,7 +1,8 @@
 """Where a stream states that its chroma samples lie.
 
 PyAV does not show FFmpeg's field for it. FFmpeg's Matroska writer does: the header it writes for a copy of the stream
-holds the two numbers (Matroska's elements ChromaSitingHorz and ChromaSitingVert).
+holds the two numbers (Matroska's elements ChromaSitingHorz and ChromaSitingVert) for the sitings that occur: left,
+center and top left. It leaves out the other three of H.264, which are then taken for not stated.
 """
 
 import io
@@ -12,7 +13,7 @@ from typing import Any
 _PATH = (0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x55B0)  # Segment, Tracks, TrackEntry, Video, Colour
 _ACROSS, _DOWN = 0x55B7, 0x55B8
 _ACROSS_NAMES = {1: ' left', 2: ''}
-_DOWN_NAMES = {1: 'top', 2: '', 3: 'bottom'}
+_DOWN_NAMES = {1: 'top', 2: ''}
 
 
 def stream_siting(stream: Any) -> str | None:

@@ -68,6 +68,7 @@ def write(
     audio: bool = False,
     subtitles: bool = False,
     chapters: bool = False,
+    timecode: str = '',
 ) -> Path:
     """Write a video; ``tags`` are matrix, primaries, transfer, range. PyAV 16 leaves out the rotation and the
     subtitles.
@@ -89,6 +90,8 @@ def write(
             }
         if aspect:
             context.sample_aspect_ratio = aspect
+        if timecode:
+            stream.metadata['timecode'] = timecode
         if rotated and pyav.can_write_display_matrix():
             stream.set_display_matrix(DISPLAY_MATRIX)
         matrix = {5: 'BT.601', 9: 'BT.2020'}.get(tags[0], 'BT.709')

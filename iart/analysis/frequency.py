@@ -1,0 +1,131 @@
+"""What resampling does to each frequency (paper, section 3.3): exact for the fixed kernels, measured for others.
+
+``f`` is in cycles per pixel, ``d`` the sub-pixel part of a shift. An ideal resampler multiplies by e^{2πifd}.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Array = NDArray[np.float64]
+KERNELS = ('nearest', 'bilinear', 'bicubic')
+_A = -0.75  # of torch's bicubic kernel
+
+
+class Curves(NamedTuple):
+    """Response of a resampler, averaged over shifts; an array over frequencies each."""
+
+    gain: Array
+    """Mean of the response relative to the ideal one: the Fourier transform of the kernel (the paper's F)."""
+    energy: Array
+    """Mean squared magnitude of the response."""
+    error: Array
+    """Mean squared error relative to the ideal shift: energy + 1 − 2·gain."""
+
+
+def response(resampling: str, f: Array, d: float) -> NDArray[np.complex128]:
+    """Return the exact response H(f; d) = Σ_k w_k(d)·e^{2πifk} of a fixed kernel to a shift by ``d`` in [0, 1).
+
+    Args:
+        resampling: ``nearest``, ``bilinear`` or ``bicubic``.
+        f: frequencies, any shape.
+        d: shift in pixels.
+    """
+    if resampling == 'nearest':
+        taps = {round(d): 1.0}
+    elif resampling == 'bilinear':
+        taps = {0: 1 - d, 1: d}
+    else:
+        taps = {
+            -1: _A * (d - 2 * d**2 + d**3),
+            0: 1 - (_A + 3) * d**2 + (_A + 2) * d**3,
+            1: -_A * d + (2 * _A + 3) * d**2 - (_A + 2) * d**3,
+            2: _A * (d**2 - d**3),
+        }
+    return sum((weight * np.exp(2j * np.pi * f * k) for k, weight in taps.items()), np.zeros_like(f, np.complex128))
+
+
+def exact(resampling: str, f: Array) -> Curves:
+    """Return the curves of a fixed kernel in closed form, averaged over d in [0, 1)."""
+    f = np.asarray(f, np.float64)
+    if resampling == 'nearest':
+        gain, energy = np.sinc(f), np.ones_like(f)
+    elif resampling == 'bilinear':
+        gain, energy = np.sinc(f) ** 2, 1 - 2 / 3 * np.sin(np.pi * f) ** 2
+    else:
+        safe = np.where(np.abs(f) < 1e-3, 1e-3, f)  # the closed form is 0/0 at 0, where the gain is 1
+        first = 3 / (np.pi * safe) ** 2 * (np.sinc(safe) ** 2 - np.sinc(2 * safe))
+        second = 2 * _A / (np.pi * safe) ** 2 * (3 * np.sinc(2 * safe) ** 2 - 2 * np.sinc(2 * safe) - np.sinc(4 * safe))
+        gain = first + second
+        waves = [c * np.cos(2 * np.pi * k * f) for k, c in ((1, 279 / 2240), (2, -2 / 35), (3, 9 / 2240))]
+        energy = 6 / 7 + 2 * sum(waves, np.zeros_like(f))
+    return Curves(gain, energy, energy + 1 - 2 * gain)
+
+
+def ideal_shift(feature: Tensor, d: float) -> Tensor:
+    """Return (n, c, h, w) with out(x) = feature(x + d) along the width, by the phase of its Fourier transform."""
+    width = feature.shape[-1]
+    angle = 2 * torch.pi * d * torch.fft.rfftfreq(width, dtype=torch.float64)
+    phase = torch.polar(torch.ones_like(angle), angle)
+    if width % 2 == 0:
+        phase[-1] = angle[-1].cos()  # the highest frequency of a real signal has no phase
+    return torch.fft.irfft(torch.fft.rfft(feature.double(), dim=-1) * phase, n=width, dim=-1)
+
+
+class Measured(NamedTuple):
+    """Curves measured on features."""
+
+    f: Array
+    """Frequencies."""
+    energy: Array
+    """Mean over shifts of P(f; d) / P(f; 0), P the power spectrum of the result: the values' projection divides out."""
+    error: Array
+    """Mean squared error against the result without shift, shifted ideally, relative to its power."""
+
+
+@torch.no_grad()
+def measure(
+    align: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor], feature: Tensor, *, shifts: int = 16, bins: int = 24
+) -> Measured:
+    """Measure the response of an alignment along the width, by shifting a feature map ideally.
+
+    The source is the feature, the current feature is the ideally shifted one, the flow is the shift. An untrained
+    alignment with weights gives curves without a meaning.
+
+    Args:
+        align: an alignment, called with (source, current, flow).
+        feature: (n, c, h, w), as the alignment meets them; wider is finer.
+        shifts: number of shifts in [0, 1), in the middles of equal steps.
+        bins: number of frequencies up to 0.5.
+
+    Returns:
+        Curves averaged over shifts, rows and channels.
+    """
+    still = _result(align, feature, 0.0)
+    window = torch.hann_window(feature.shape[-1], dtype=torch.float64)
+    frequencies = torch.fft.rfftfreq(feature.shape[-1]).numpy()
+    edges = np.linspace(0, 0.5, bins + 1)
+    place = np.clip(np.digitize(frequencies, edges) - 1, 0, bins - 1)
+
+    def power(x: Tensor) -> Array:
+        spectrum = (torch.fft.rfft((x - x.mean(-1, keepdim=True)) * window, dim=-1).abs() ** 2).mean((0, 1, 2)).numpy()
+        return np.bincount(place, spectrum, bins) / np.maximum(np.bincount(place, minlength=bins), 1)
+
+    base = power(still)
+    energies, errors = [], []
+    for step in range(shifts):
+        d = (step + 0.5) / shifts
+        out = _result(align, feature, d)
+        energies.append(power(out) / base)
+        errors.append(power(out - ideal_shift(still, d)) / base)
+    return Measured((edges[:-1] + edges[1:]) / 2, np.mean(energies, 0), np.mean(errors, 0))
+
+
+def _result(align: Callable[[Tensor, Tensor, Tensor], Tensor], feature: Tensor, d: float) -> Tensor:
+    flow = torch.zeros(feature.shape[0], 2, *feature.shape[-2:])
+    flow[:, 0] = d
+    return align(feature, ideal_shift(feature, d).float(), flow).double()

@@ -1,0 +1,150 @@
+"""The command ``iart analyze``."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iart.commands.arguments import add_command
+
+if TYPE_CHECKING:
+    import torch
+
+    from iart.analysis.known_flow import Pair
+    from iart.archs.alignment_study_arch import AlignmentStudyNet
+
+_ROWS = (
+    'none',
+    'nearest',
+    'bilinear',
+    'bicubic',
+    'patch',
+    'nearest4',
+    'fgdc',
+    'fgda',
+    'implicit',
+    'window_3',
+    'window_4',
+)
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``analyze`` to the subparsers of ``iart``."""
+    analyze = add_command(
+        commands, 'analyze', _analyze, 'frequency response, error on known flow, taps and cost of alignments'
+    )
+    analyze.add_argument(
+        '--output', type=Path, default=Path('results/analysis'), help='folder for figures and analysis.json'
+    )
+    analyze.add_argument(
+        '--weights',
+        type=Path,
+        nargs='*',
+        default=[],
+        help='trained networks of the study (AlignmentStudyNet), to measure',
+    )
+    analyze.add_argument('--clips', type=int, default=4, help='rendered clips to measure on')
+    analyze.add_argument('--stills', help='folder of photographs for them; default: drawn textures')
+    analyze.add_argument('--folder', default='datasets/synthetic', help='where rendered clips are kept')
+    analyze.add_argument('--device', default='auto', help='where the cost is measured')
+
+
+def _analyze(arguments: argparse.Namespace) -> None:
+    from iart import device, log
+    from iart.analysis import figures
+    from iart.analysis.cost import costs
+    from iart.analysis.frequency import measure
+    from iart.analysis.known_flow import alignment_error
+    from iart.analysis.taps import tap_curves
+    from iart.data.exact_flow_dataset import SyntheticFlowTestDataset
+    from iart.files import to_json, write_text
+    from iart.registry import ALIGNMENT_REGISTRY, build
+    from iart.study.rows import ROWS
+
+    log.setup()
+    out: Path = arguments.output
+    dataset = SyntheticFlowTestDataset(
+        clips_rendered=arguments.clips, frames=3, stills=arguments.stills, folder=arguments.folder, scene_seed=2
+    )
+    images = list(pairs_of(dataset))
+    fixed = {
+        f'{name}, image': build(ALIGNMENT_REGISTRY, ROWS[name].alignment, channels=3, num_heads=1)
+        for name in ('none', 'nearest', 'bilinear', 'bicubic', 'patch')
+    }
+    error = {name: alignment_error(align, images) for name, align in fixed.items()}
+    response = {}
+    for path in arguments.weights:
+        network, label = _network(path), path.parent.parent.name if path.parent.name == 'models' else path.stem
+        pairs = list(pairs_of(dataset, network))
+        error[label] = alignment_error(network.align, pairs)
+        response[label] = measure(network.align, pairs[0].current)
+        if hasattr(network.align, 'tap_weights'):
+            figures.save(
+                figures.taps(tap_curves(network.align, pairs[0].source, pairs[0].current)), out / f'taps_{label}'
+            )
+    cost = costs([(ROWS[name].label, ROWS[name].alignment) for name in _ROWS], device.choose(arguments.device))
+    figures.save(figures.frequency(response), out / 'frequency')
+    figures.save(figures.single_shifts(), out / 'shifts')
+    figures.save(figures.errors(error), out / 'known_flow')
+    figures.save(figures.cost(cost), out / 'cost')
+    facts = {
+        'known_flow': {name: {k: _plain(v) for k, v in e._asdict().items()} for name, e in error.items()},
+        'frequency': {name: {k: _plain(v) for k, v in m._asdict().items()} for name, m in response.items()},
+        'cost': [c._asdict() for c in cost],
+    }
+    write_text(out / 'analysis.json', to_json(facts))
+    for name, e in error.items():
+        log.logger.info(f'{name:32} error where visible {e.visible:.4f}, hidden {e.hidden:.4f}')
+    for c in cost:
+        log.logger.info(
+            f'{c.label:32} {c.parameters:9,} parameters, {c.milliseconds:7.2f} ms, {c.training_milliseconds:7.2f} ms '
+            f'with backward, {c.megabytes:6.1f} MB'
+        )
+    log.logger.info(f'written to {out}: figures as PNG, SVG and PDF, analysis.json')
+
+
+def pairs_of(dataset: Any, network: 'AlignmentStudyNet | None' = None) -> 'Iterator[Pair]':
+    """Yield neighboring frames of a rendered set with their exact flow: images, or what a network's alignment gets."""
+    import numpy as np
+    import torch
+
+    from iart.analysis.known_flow import Pair
+
+    for number, clip in enumerate(dataset.clips):
+        lq = dataset[number]['lq']
+        shown = lq if network is None else _features(network, lq)
+        flows, hidden = dataset.read_flows(number)[0], np.array(dataset.store.array(clip.name, 'hidden')[0])
+        for i in range(len(lq) - 1):
+            yield Pair(shown[i + 1 : i + 2], shown[i : i + 1], torch.from_numpy(flows[i : i + 1].copy()), hidden[i])
+
+
+def _features(network: 'AlignmentStudyNet', lq: 'torch.Tensor') -> 'torch.Tensor':
+    """(t, 3, h, w) frames → (t, C, h, w) features of the first backbone."""
+    import torch
+
+    with torch.no_grad():
+        return network.swin_backbone_1(network.conv_first(lq).unsqueeze(1))
+
+
+def _network(path: Path) -> 'AlignmentStudyNet':
+    from iart.archs.alignment_study_arch import AlignmentStudyNet
+    from iart.archs.builder import build_network
+    from iart.archs.recognize import network_section
+    from iart.errors import WeightsError
+    from iart.options import load
+    from iart.weights import load_weights
+
+    run = path.parent.parent / 'options.yml'  # a training run knows more than the shapes of its weights tell
+    section = load(run).network_g if run.is_file() else network_section(path)
+    if section is None or section.get('type') != 'AlignmentStudyNet':
+        raise WeightsError(
+            f'--weights: {path}: got {section and section["type"]}, expected weights of AlignmentStudyNet'
+        )
+    network = build_network(section)
+    assert isinstance(network, AlignmentStudyNet)
+    load_weights(network, path)
+    return network.eval()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, 'tolist') else value

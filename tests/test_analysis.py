@@ -1,0 +1,124 @@
+"""Frequency response, errors on known flow, attention over taps: against closed forms and by construction."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers.rebuilt import fill
+
+from iart.analysis import figures
+from iart.analysis.cost import costs
+from iart.analysis.frequency import KERNELS, exact, ideal_shift, measure, response
+from iart.analysis.known_flow import Pair, alignment_error
+from iart.analysis.taps import tap_curves
+from iart.cli import main
+from iart.registry import ALIGNMENT_REGISTRY, build
+
+
+def align(name, **arguments):
+    return build(ALIGNMENT_REGISTRY, {'type': name, **arguments}, channels=12, num_heads=3)
+
+
+@pytest.mark.parametrize('name', KERNELS)
+def test_closed_forms_are_the_mean_over_shifts(name):
+    f = np.linspace(0.01, 0.5, 7)
+    shifts = (np.arange(4000) + 0.5) / 4000
+    relative = [response(name, f, d) * np.exp(-2j * np.pi * f * d) for d in shifts]
+    curves = exact(name, f)
+    np.testing.assert_allclose(np.mean(relative, 0).real, curves.gain, atol=1e-4)
+    np.testing.assert_allclose(np.mean(np.abs(relative) ** 2, 0), curves.energy, atol=1e-4)
+    np.testing.assert_allclose(np.mean(np.abs(np.array(relative) - 1) ** 2, 0), curves.error, atol=2e-4)
+
+
+def test_published_values():
+    assert [round(float(exact(name, np.array(0.5)).gain), 3) for name in KERNELS] == [0.637, 0.405, 0.493]
+    assert [round(float(exact(name, np.array(0.5)).energy), 3) for name in KERNELS] == [1.0, 0.333, 0.486]
+    quarter = [float(exact(name, np.array(0.25)).error) for name in KERNELS]
+    np.testing.assert_allclose(quarter, [0.199, 0.046, 0.0004], atol=6e-4)
+    assert exact('bicubic', np.zeros(1)).gain == pytest.approx(1, abs=1e-3)
+
+
+def test_ideal_shift_by_whole_pixels_rolls():
+    feature = torch.rand(1, 2, 3, 16, dtype=torch.float64)
+    torch.testing.assert_close(ideal_shift(feature, 3.0), feature.roll(-3, -1))
+
+
+@pytest.mark.parametrize('name', KERNELS)
+def test_measured_curves_of_fixed_kernels_are_the_exact_ones(name):
+    torch.manual_seed(0)
+    measured = measure(
+        align('FlowWarpAlignment', resampling=name, padding='border'), torch.randn(1, 12, 24, 256), shifts=8
+    )
+    curves = exact(name, measured.f)
+    assert np.abs(measured.energy - curves.energy)[:-2].max() < 0.06
+    assert np.abs(measured.error - curves.error)[:-2].max() < 0.12
+
+
+def test_errors_are_sorted_by_phase_and_distance():
+    """Offsets of 0 and ½, a hidden column, and an error planted beside it."""
+    current = torch.randn(1, 3, 8, 32, generator=torch.Generator().manual_seed(0))
+    source, flow = current.clone(), torch.zeros(1, 2, 8, 32)
+    flow[..., 16:] = 0.5
+    hidden = np.zeros((8, 32), bool)
+    hidden[:, 0] = True
+    source[..., 1] += 10
+    error = alignment_error(align('NoAlignment'), [Pair(source, current, flow, hidden)])
+    assert error.visible > 1
+    assert error.hidden == 0
+    assert error.by_distance[0] > 10
+    assert error.by_distance[1:].max() == 0
+    assert error.by_phase[-1] == 0
+    assert np.isnan(error.by_phase[1:-1]).all()
+
+
+def test_taps_follow_the_offset():
+    torch.manual_seed(0)
+    implicit = fill(align('ImplicitAlignment', window=3), 'taps')
+    curves = tap_curves(implicit, torch.rand(1, 12, 10, 10), torch.rand(1, 12, 10, 10))
+    assert curves.attention.shape == (len(curves.offsets), 3, 9)
+    np.testing.assert_allclose(curves.attention.sum(2), 1, atol=1e-5)
+    np.testing.assert_allclose(curves.bilinear.sum(1), 1, atol=1e-6)
+    assert figures.taps(curves).axes[4].lines
+
+
+def test_costs_count_parameters_and_memory():
+    measured = costs(
+        [('warp', {'type': 'FlowWarpAlignment'}), ('fgda', {'type': 'DeformableAttentionAlignment'})],
+        torch.device('cpu'),
+        channels=12,
+        num_heads=3,
+        size=(12, 12),
+        repeats=1,
+    )
+    assert measured[0].parameters == 0
+    assert measured[1].megabytes > 2 * measured[0].megabytes
+
+
+def test_the_command_writes_figures_and_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr('iart.commands.analyze._ROWS', ('bilinear', 'implicit'))
+    main(['analyze', '--output', str(tmp_path / 'out'), '--clips', '1', '--folder', str(tmp_path / 'rendered')])
+    facts = json.loads((tmp_path / 'out' / 'analysis.json').read_text())
+    visible = {name: error['visible'] for name, error in facts['known_flow'].items()}
+    assert visible['bicubic, image'] < visible['none, image']
+    names = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert names >= {
+        f'{name}.{kind}' for name in ('frequency', 'shifts', 'known_flow', 'cost') for kind in figures.FORMATS
+    }
+
+
+def test_weights_of_another_network_are_refused(tmp_path, capsys):
+    torch.save({'params': {'a': torch.zeros(1)}}, tmp_path / 'a.pth')
+    arguments = [
+        'analyze',
+        '--weights',
+        str(tmp_path / 'a.pth'),
+        '--clips',
+        '1',
+        '--folder',
+        str(tmp_path / 'rendered'),
+    ]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert 'expected weights of AlignmentStudyNet' in capsys.readouterr().err
