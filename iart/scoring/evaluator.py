@@ -15,7 +15,7 @@ import torch
 from iart import device as devices
 from iart import distributed, log
 from iart.component_errors import component_errors
-from iart.errors import DataError, OptionsError
+from iart.errors import DataError, OptionsError, UserError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
@@ -147,8 +147,12 @@ def _build_metric(section: Mapping[str, Any], key: str) -> Metric:
             np.ascontiguousarray(image[..., ::-1]) for image in (restored, gt)
         ]  # the border to BasicSR, which thinks in BGR
         height, width = gt.shape[:2]
-        with component_errors(key, f'{section["type"]} fails on frames of {width}x{height}'):
-            return float(function(img=bgr[0], img2=bgr[1], **fitted))
+        try:
+            with component_errors(key, f'{section["type"]} fails on frames of {width}x{height}'):
+                return float(function(img=bgr[0], img2=bgr[1], **fitted))
+        except UserError as error:  # a metric of ours does not know which key asked for it
+            text = str(error)
+            raise OptionsError(text if text.startswith(key) else f'{key}: {text}') from error
 
     return measure
 
