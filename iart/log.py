@@ -27,6 +27,7 @@ console = Console(highlight=False, soft_wrap=True)
 logger = logging.getLogger('iart')
 _seen: set[str] = set()
 _MOST_LOGGED = 32 * 2**20  # bytes of a log file; one of the same size before it is kept
+_UNLIMITED = 100_000  # columns, more than any table has
 _MOST_HELD = 1000  # lines before a log file is there
 _MOST_SEEN = 10_000  # different messages that are remembered as reported
 
@@ -114,7 +115,8 @@ def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer:
     lines = [[*map(str, row)] for row in rows]
     last = None if footer is None else [*map(str, footer)]
     grid = _grid(title, columns, lines, last)
-    if console.measure(grid).minimum > console.width:
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    if console.measure(grid, options=unlimited).minimum > console.width:  # else rich limits it to the width there is
         turned = [
             [row[0] if number == 1 else '', columns[number], row[number]]
             for row in (*lines, *([last] if last is not None else []))
