@@ -208,7 +208,7 @@ from iart.training.trainer import Trainer
 if __name__ == '__main__':
     root = Path(sys.argv[1])
     write_clips(root)
-    changes = dict(train__total_iter=100000, datasets__val=None, datasets__train__num_worker_per_gpu=2)
+    changes = dict(train__scheduler__periods=[100000], train__total_iter=100000, datasets__val=None, datasets__train__num_worker_per_gpu=2)
     Trainer(load(write_options(root, **changes)), device=torch.device('cpu')).fit()
 """
 
