@@ -9,6 +9,7 @@ from setuptools.command.build_py import build_py
 # Relative to the repository and, in the wheel, to iart/_shipped: see iart/shipped.py.
 SHIPPED = (
     'options/*.yml',
+    'options/small/*.yml',
     'options/test/*.yml',
     'options/study/*.yml',
     'datasets/meta_info/*.txt',

@@ -59,8 +59,21 @@ def _parser() -> Parser:
     parser.add_argument('--version', action='version', version=f'iart {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    from iart.commands import analyze, check, convert, data, estimate, report, setup, test, train, upscale, weights
+    from iart.commands import (
+        analyze,
+        check,
+        convert,
+        data,
+        doctor,
+        estimate,
+        report,
+        setup,
+        test,
+        train,
+        upscale,
+        weights,
+    )
 
-    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup):
+    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup, doctor):
         command.add_commands(commands)
     return parser

@@ -10,8 +10,9 @@ from iart.errors import OptionsError, listing, nearest
 
 PREFIX = 'timm/'
 _TORCH = ('Adam', 'AdamW')
-# The first needs the graph of the backward pass, the others packages beside timm.
-_UNUSABLE = ('adahessian', 'bnb', 'fused')
+# adahessian needs the graph of the backward pass, bnb* and fused* packages beside timm, and kron* a compiler at run time
+# (more than a minute at the first step).
+_UNUSABLE = ('adahessian', 'bnb', 'fused', 'kron')
 
 
 def optimizer_names() -> list[str]:

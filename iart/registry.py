@@ -168,7 +168,10 @@ def fit_to_signature(
             inner, mistakes = fit_to_signature(nested, value, key=f'{key}.{argument}')
             problems += mistakes
             if not mistakes:
-                fitted[argument] = nested(**inner)
+                try:
+                    fitted[argument] = nested(**inner)
+                except ValueError as error:
+                    problems.append(Problem(f'{key}.{argument}', spell_value(value), f'values that fit ({error})'))
             continue
         try:
             fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value

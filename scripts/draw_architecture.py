@@ -42,7 +42,7 @@ LAYERS = (
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
     ('training', 'reporting'),
-    ('study',),
+    ('study', 'doctor'),
     ('commands',),
     ('cli', '__main__'),
 )

@@ -23,7 +23,7 @@ OPTIONS = {
     'DeformableConvAlignment': [{'groups': 2, 'max_offset': 3.0}],
     'DeformableAttentionAlignment': [{'keys': 'source'}, {'heads': 4, 'groups': 6, 'hidden': 8}],
     'ImplicitAlignment': [
-        *({'window': w, 'origin': o} for w, o in itertools.product((2, 3, 4), ('released', 'paper', 'centred'))),
+        *({'window': w, 'origin': o} for w, o in itertools.product((2, 3, 4), ('released', 'paper', 'centered'))),
         *({'codes': c} for c in ('window', 'offset', 'none')),
         {'edges': 'zero', 'window': 3},
         {'heads': 2, 'temperature': 1.0},
@@ -226,7 +226,7 @@ def test_prepared_sources_give_the_same(edges):
 )
 def test_values_out_of_range_are_named(name, wrong):
     key = 'channels' if wrong == {'heads': 5} and name == 'ImplicitAlignment' else next(iter(wrong))
-    with pytest.raises(ValueError, match=rf'{key}: got .*, expected'):
+    with pytest.raises(UserError, match=rf'{key}: got .*, expected'):
         aligner({'type': name, **wrong})
 
 

@@ -31,7 +31,7 @@ def indexes(item):
 
 
 def corresponds(item):
-    """Whether every LR pixel has the colour of its 4x4 block of GT."""
+    """Whether every LR pixel has the color of its 4x4 block of GT."""
     return torch.equal(item['lq'].repeat_interleave(SCALE, -1).repeat_interleave(SCALE, -2), item['gt'])
 
 
@@ -178,7 +178,7 @@ def test_vimeo_mirrors_seven_frames_to_fourteen(vimeo):
         ({'interval_list': [0]}, 'interval_list'),
         ({'test_mode': True}, 'val_partition'),
         ({'gt_sizes': 16}, "did you mean 'gt_size'"),
-        ({'io_backend': {'type': 'memcached'}}, "'disk' or 'lmdb'"),
+        ({'io_backend': {'type': 'memcached'}}, 'disk or lmdb'),
         ({'scale': 2}, 'scale: got 2'),
         ({'type': 'Vimeo90KDataset', 'opt': {}}, "BasicSR's own"),
         ({'type': 'REDSRecurrent'}, 'REDSRecurrentDataset'),

@@ -65,7 +65,7 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
     for checkpoint in (False, True):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
         memory, work = run.on_paper()
-        run.step(run.batch(Load(1, 1, 16)))  # the optimiser's state comes to be
+        run.step(run.batch(Load(1, 1, 16)))  # the optimizer's state comes to be
         run.optimizer.zero_grad(set_to_none=True)
         batch = run.batch(size)
         with Allocations() as allocations:
@@ -117,3 +117,12 @@ def test_mistakes(tmp_path):
     content = load(write_options(tmp_path, datasets__train__num_frame=-1))
     with pytest.raises(OptionsError, match=r'datasets\.train\.num_frame'):
         estimate(content, CPU)
+
+
+def test_flows_kept_on_disk_cost_no_step(tmp_path):
+    cache = {'folder': 'flows', 'spynet_path': 'spynet.pth'}
+    work = [
+        dry_run(tmp_path, **changes).on_paper()[1].at(Load(1, 4, 16))
+        for changes in ({}, {'datasets__train__flow_cache': cache, 'train__fix_flow': -1})
+    ]
+    assert work[1] < work[0]

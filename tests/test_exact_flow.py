@@ -47,7 +47,7 @@ def test_set(folder):
 
 
 def test_flow_leads_to_the_same_point_of_the_scene(test_set):
-    """Where the target is visible, the warped neighbour is the frame, up to interpolation and rounding."""
+    """Where the target is visible, the warped neighbor is the frame, up to interpolation and rounding."""
     gained = []
     for number, clip in enumerate(test_set.clips):
         lq = to_tensor(test_set.read_lq(number))
@@ -89,7 +89,7 @@ def test_rendered_clips_are_read_again(folder, test_set, monkeypatch):
 
 
 def test_flow_is_turned_with_the_frames(train_set):
-    """Over all turns and directions the flow of a crop warps its neighbours onto it, and no other flow does."""
+    """Over all turns and directions the flow of a crop warps its neighbors onto it, and no other flow does."""
     errors = np.zeros(3)
     for epoch in range(16):
         item = train_set[epoch, epoch]

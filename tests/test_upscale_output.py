@@ -180,6 +180,14 @@ def test_full_range(tmp_path, codec):
     assert np.abs(luma - before.planes[0][0].repeat(4, 0).repeat(4, 1)).mean() < 1.5
 
 
+def test_an_unknown_codec_is_refused(tmp_path):
+    source = write(tmp_path / 'in.mp4', FRAMES[:2])
+    source.write_bytes(source.read_bytes().replace(b'avc1', b'zzzz').replace(b'avcC', b'zzzC'))
+    with pytest.raises(DataError, match=r'in\.mp4: got video of a codec that this FFmpeg does not know'):
+        upscale(source, tmp_path / 'out.mp4')
+    assert [p.name for p in tmp_path.iterdir()] == ['in.mp4']
+
+
 def test_hevc_in_mp4_is_tagged_for_quicktime(tmp_path):
     source = write(tmp_path / 'in.mp4', FRAMES[:2])
     for ending in ('.mp4', '.mov', '.m4v'):

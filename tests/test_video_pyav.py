@@ -67,6 +67,23 @@ def opened(tmp_path):
         container.close()
 
 
+def test_metadata_that_is_not_utf8(tmp_path):
+    path = tmp_path / 'in.mkv'
+    with av.open(str(path), 'w') as container:
+        container.metadata['title'] = 'caf3 au lait'
+        stream = container.add_stream('ffv1', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        container.mux(stream.encode(noise('yuv420p', width=64, height=48)))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b'caf3 au lait' in content
+    path.write_bytes(content.replace(b'caf3', b'caf\xe9'))
+    with pyav.open_input(str(path)) as container:
+        title = dict(container.metadata)['title']
+        assert (title[:3], title[-8:]) == ('caf', ' au lait')
+        assert next(container.decode(video=0)).width == 64
+
+
 @pytest.mark.parametrize('interlaced', [False, True])
 def test_is_interlaced(opened, interlaced):
     _, stream, frame = opened(interlaced=interlaced)

@@ -51,7 +51,8 @@ def run(installed: Path, folder: Path, *command: str) -> subprocess.CompletedPro
 def test_every_option_and_meta_file_is_inside(installed: Path) -> None:
     shipped = installed / 'iart' / '_shipped'
     inside = {file.relative_to(shipped).as_posix(): file.read_bytes() for file in shipped.rglob('*') if file.is_file()}
-    expected = [file for place in ('options', 'options/test', 'options/study') for file in (ROOT / place).glob('*.yml')]
+    places = ('options', 'options/small', 'options/test', 'options/study')
+    expected = [file for place in places for file in (ROOT / place).glob('*.yml')]
     expected += [*(ROOT / 'datasets' / 'meta_info').glob('*.txt'), ROOT / 'scripts' / 'requirements-basicsr.txt']
     assert inside == {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in expected}
 

@@ -1,4 +1,4 @@
-"""Alignments: how a neighbouring frame's feature is brought to where the current frame needs it.
+"""Alignments: how a neighboring frame's feature is brought to where the current frame needs it.
 
 One file per alignment, named ``*_alignment.py`` and registered with ``ALIGNMENT_REGISTRY.register(suffix=SUFFIX)``;
 the YAML names it under ``network_g.alignment.type``. The contract::
@@ -16,7 +16,7 @@ it.
 
 ``trains_flow``, an attribute, is false for an alignment that passes no gradient to the flow: its network then freezes
 the flow estimator. ``starts_neutral`` is true for one that starts as plain bilinear warping: weights that were trained
-with the warp load without it. ``joint`` is true for an alignment that takes both neighbours of second-order propagation
+with the warp load without it. ``joint`` is true for an alignment that takes both neighbors of second-order propagation
 in one call, ``forward(source, current, flow, source2, flow2)``: its result takes one place of the fusion, and the
 network fuses two frames instead of three.
 

@@ -24,7 +24,7 @@ class DeformableConvAlignment(nn.Module):
 
     Parameters: 250,962 at C = 60, 6 groups, first order.
 
-    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbours in one convolution of 2C channels, the
+    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbors in one convolution of 2C channels, the
     first
     half of the offsets at one flow and the second half at the other: it is called once, with both, and its result takes
     one
@@ -33,7 +33,7 @@ class DeformableConvAlignment(nn.Module):
     Args:
         channels: width C of the features.
         num_heads: the network's attention heads; decides the default of ``groups``.
-        order: 1: one neighbour; 2: both at once, for a network with second-order propagation.
+        order: 1: one neighbor; 2: both at once, for a network with second-order propagation.
         groups: deformable groups, which divide ``channels · order`` (and 2 divides them for order 2); default
             ``num_heads · order``.
         max_offset: farthest that a tap leaves the flow, in pixels.
@@ -81,10 +81,10 @@ class DeformableConvAlignment(nn.Module):
     def forward(
         self, source: Tensor, current: Tensor, flow: Tensor, source2: Tensor | None = None, flow2: Tensor | None = None
     ) -> Tensor:
-        """Align one neighbour, or with ``order`` 2 both.
+        """Align one neighbor, or with ``order`` 2 both.
 
         Args:
-            source, source2: (n, C, h, w), the nearer and the farther neighbour.
+            source, source2: (n, C, h, w), the nearer and the farther neighbor.
             current: (n, C, h, w).
             flow, flow2: (n, 2, h, w) pixels, to ``source`` and to ``source2``.
 

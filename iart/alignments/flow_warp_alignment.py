@@ -18,11 +18,9 @@ class FlowWarpAlignment(nn.Module):
     Args:
         channels, num_heads: every alignment gets them; no effect here.
         resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). Through ``nearest`` the
-            flow gets no
-            gradient.
+            flow gets no gradient.
         padding: what is outside the image: ``zeros``, as in all published runs (a pixel half outside is darkened), or
-            ``border``,
-            the nearest pixel of the edge.
+            ``border``, the nearest pixel of the edge.
     """
 
     def __init__(

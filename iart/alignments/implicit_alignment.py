@@ -37,21 +37,18 @@ class ImplicitAlignment(nn.Module):
     and Wv, bv start at zero: at the start this is bilinear warping, exactly, so it can replace the warping of a trained
         network
     without changing its output. Wv = 1 without codes would be the implicit alignment; what is between the two is
-    learned. The
-    attention sees differences to b, so that a correction of a flat source is zero but for the codes.
+    learned. The attention sees differences to b, so that a correction of a flat source is zero but for the codes.
 
     Args:
         channels: width C of the features; a multiple of 4 (sine codes of two coordinates) and of the number of heads.
         num_heads: attention heads, where ``heads`` does not say otherwise: the network's.
-        window: side of the tap neighbourhood: 2 in the released weights; 3 and 4 in the paper's table 4.
-        origin: where the neighbourhood lies: see :func:`iart.ops.taps.first_tap`. All agree on 0..1 for a window of 2
+        window: side of the tap neighborhood: 2 in the released weights; 3 and 4 in the paper's table 4.
+        origin: where the neighborhood lies: see :func:`iart.ops.taps.first_tap`. All agree on 0..1 for a window of 2
             but ``paper``.
         codes: which sine codes there are (paper, table 3): ``both``, ``window`` (of the taps), ``offset`` (of the
-            query) or ``none``.
-            Without the offset's code nothing depends on the sub-pixel part of the flow.
+            query) or ``none``. Without the offset's code nothing depends on the sub-pixel part of the flow.
         edges: what a tap outside the image reads: the pixel at the edge (``duplicate``), or the zero vector (``zero``),
-            to which its
-            code is still added.
+            to which its code is still added.
         heads: attention heads; default ``num_heads``.
         temperature: T of the sine codes, above 0.
         residual: ``bilinear`` or none; see above.
@@ -66,7 +63,7 @@ class ImplicitAlignment(nn.Module):
         channels: int,
         num_heads: int,
         window: int = 2,
-        origin: Origin = 'centred',
+        origin: Origin = 'centered',
         codes: Literal['both', 'window', 'offset', 'none'] = 'both',
         edges: Literal['duplicate', 'zero'] = 'duplicate',
         heads: int | None = None,

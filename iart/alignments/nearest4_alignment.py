@@ -15,10 +15,8 @@ class Nearest4Alignment(nn.Module):
     Parameters: 4·C² + C; 14,460 at C = 60. In the released study code, but not in the paper. How the pixels are stacked
         was not
     released; the order and the edges here are ours: those of the implicit alignment with a window of 2 (row by row,
-    channels of the
-    first tap first, a tap outside reads the pixel at the edge). The mix is the same everywhere: the sub-pixel part of
-    the flow
-    has no effect, and the flow gets no gradient.
+    channels of the first tap first, a tap outside reads the pixel at the edge). The mix is the same everywhere: the
+    sub-pixel part of the flow has no effect, and the flow gets no gradient.
 
     Args:
         channels: width C of the features.

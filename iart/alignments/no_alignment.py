@@ -1,4 +1,4 @@
-"""No alignment: the neighbour's feature as it is."""
+"""No alignment: the neighbor's feature as it is."""
 
 from torch import Tensor, nn
 

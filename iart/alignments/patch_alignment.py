@@ -14,9 +14,8 @@ class PatchAlignment(nn.Module):
     """Move each patch by its rounded mean flow: ``aligned(p) = source(round(p + mean of flow over the patch of p))``.
 
     No parameters. Shi et al., "Rethinking Alignment in Video Super-Resolution Transformers" (PSRT), NeurIPS 2022; the
-    paper's table 1.
-    With it IART is PSRT-recurrent. Patches begin at the top left corner; the flow is reflected to whole patches at the
-    bottom and right.
+    paper's table 1. With it IART is PSRT-recurrent. Patches begin at the top left corner; the flow is reflected to
+    whole patches at the bottom and right.
 
     Args:
         channels, num_heads: every alignment gets them; no effect here.

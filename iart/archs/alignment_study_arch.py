@@ -1,4 +1,4 @@
-"""The network of the paper's comparison of alignments: two backbones, one alignment between neighbouring frames, no
+"""The network of the paper's comparison of alignments: two backbones, one alignment between neighboring frames, no
 recurrence.
 """
 
@@ -34,8 +34,7 @@ class AlignmentStudyNet(nn.Module):
         sr_i = reconstruct(z_i) + bilinear ×4 of lq_i
 
     With defaults and no weights in the alignment 1,209,427 parameters. The released code has 141,848 more that never
-    run (the
-    paper's 1.35 M); released checkpoints load nevertheless.
+    run (the paper's 1.35 M); released checkpoints load nevertheless.
 
     Args:
         mid_channels: width of the reconstruction.
@@ -48,11 +47,9 @@ class AlignmentStudyNet(nn.Module):
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
         domain: align the ``feature``, as the paper recommends and the released code does, or the ``image``, before any
-            feature is
-            made of it (ours); the latter only for alignments without parameters.
+            feature is made of it (ours); the latter only for alignments without parameters.
         readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours),
-            which makes the
-            network far less sensitive to the alignment.
+            which makes the network far less sensitive to the alignment.
         use_neighbour: false puts the current frame in the place of the aligned one: super-resolution of single images.
         flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never
             trained here.
@@ -126,8 +123,7 @@ class AlignmentStudyNet(nn.Module):
         Args:
             lq: the clip.
             flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's. Only backward ones
-                count:
-                entry i leads from frame i to i+1.
+                count: entry i leads from frame i to i+1.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
@@ -210,7 +206,7 @@ class AlignmentStudyNet(nn.Module):
 def _check(align: nn.Module, domain: str, use_neighbour: bool) -> None:
     name = type(align).__name__
     if getattr(align, 'joint', False):
-        raise ValueError(f'alignment: got {name} with order 2, expected order 1: this network has one neighbour')
+        raise ValueError(f'alignment: got {name} with order 2, expected order 1: this network has one neighbor')
     weights = sum(p.numel() for p in align.parameters())
     if domain == 'image' and weights:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from iart.archs.fusion_backbone import FusionBackbone
 from iart.errors import OptionsError
 from iart.ops.warp import flow_warp
 from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
@@ -67,3 +68,16 @@ def _add_deformable_alignment(network: Any, max_residue_magnitude: float = 10) -
         )
     network.is_with_alignment = True
     network.cpu_cache_length = sys.maxsize  # it would move features to a GPU
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compile what takes most of the time: the fusion of each backbone, in one graph. Other networks are compiled as
+    a whole.
+
+    Around the fusion, frames come one by one and features may go to host memory, which graphs cannot hold.
+    """
+    backbones = [module for module in network.modules() if isinstance(module, FusionBackbone)]
+    for backbone in backbones:
+        backbone.compile_fusion()
+    if not backbones:
+        network.compile()

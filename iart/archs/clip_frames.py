@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from iart.archs.flow import comes_with_clip, neighbour_flows, pad_to, pair_flows
+from iart.archs.flow import comes_with_clip, neighbor_flows, pad_to, pair_flows
 from iart.archs.stores import Store, StoreFactory
 
 Clip = Tensor | Sequence[Tensor]
@@ -106,16 +106,14 @@ def clip_flows(
     """Flows to the next and to the previous frame, in float32 under any autocast.
 
     Without gradients they are computed in batches whose size depends on the frame's size alone, so that they have the
-    same bits
-    wherever they are kept.
+    same bits wherever they are kept.
 
     Args:
         spynet: the flow network.
         clip: the frames.
         store: makes the place where flows wait.
         given: take these flows; the flow network is not asked. Without, flows that come with the clip are taken where
-            the
-            options say so (``flow: {type: gt}``).
+            the options say so (``flow: {type: gt}``).
 
     Returns:
         backward: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1;
@@ -138,7 +136,7 @@ def clip_flows(
     if not pairs:
         return (), ()
     if torch.is_grad_enabled():
-        backward, forward = neighbour_flows(spynet, torch.stack(list(clip), dim=1))
+        backward, forward = neighbor_flows(spynet, torch.stack(list(clip), dim=1))
         return backward.unbind(1), forward.unbind(1)
     kept, kept_forward = store(pairs), None if clip.is_mirrored() else store(pairs)
     n, _, h, w = clip[0].shape

@@ -1,4 +1,4 @@
-"""Optical flow between neighbouring frames: SPyNet from BasicSR, its weights, other estimators, and the mirror short
+"""Optical flow between neighboring frames: SPyNet from BasicSR, its weights, other estimators, and the mirror short
 cut.
 """
 
@@ -67,8 +67,7 @@ def freeze_unreached(flow: nn.Module, align: nn.Module) -> None:
     Args:
         flow: the estimator.
         align: the network's alignment, or several in one module; whether one passes a gradient to the flow is its
-            ``trains_flow``,
-            which is true where an alignment does not say.
+            ``trains_flow``, which is true where an alignment does not say.
     """
     aligns = align.values() if isinstance(align, nn.ModuleDict) else [align]
     if not any(getattr(module, 'trains_flow', True) for module in aligns):
@@ -81,7 +80,7 @@ def is_mirrored(lq: Tensor) -> bool:
     return t % 2 == 0 and torch.equal(lq[:, : t // 2], lq[:, t // 2 :].flip(1))
 
 
-def neighbour_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
+def neighbor_flows(spynet: nn.Module, lq: Tensor) -> tuple[Tensor, Tensor]:
     """Flows to the next and to the previous frame, in float32 under any autocast.
 
     Args:

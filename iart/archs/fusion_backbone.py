@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ class _PatchEmbed(nn.Module):
 
 
 class FusionBackbone(nn.Module):
-    """Fuse aligned neighbours and the current frame (network specification: "Fusion backbone").
+    """Fuse aligned neighbors and the current frame (network specification: "Fusion backbone").
 
     Args:
         channels: width C.
@@ -163,7 +164,7 @@ class FusionBackbone(nn.Module):
             self.layers.append(ResidualGroup(blocks, channels=channels))
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def layouts(self, size: tuple[int, int, int], device: torch.device) -> WindowLayouts:
         """Return the window layouts of features of one ``size`` (n, h, w); they do not depend on the weights."""
@@ -199,6 +200,10 @@ class FusionBackbone(nn.Module):
         prepared = prepared or self.prepare(self.layouts((n, h, w), x.device))
         return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
 
+    def compile_fusion(self, **arguments: Any) -> None:
+        """Compile what :meth:`forward` does for one input; arguments as for :func:`torch.compile`."""
+        self._fuse = torch.compile(self._fuse, **arguments)  # type: ignore[method-assign]
+
     def _fuse(self, x: Tensor, prepared: Prepared) -> Tensor:
         y = self.patch_embed.norm(x.permute(0, 1, 3, 4, 2))
         last = len(self.layers) - 1
@@ -213,7 +218,7 @@ class FusionBackbone(nn.Module):
             yield group
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -24,12 +24,9 @@ class IABasicVSR(nn.Module):
     4h, 4w).
 
     A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the
-    neighbour.
-    BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature extractor
-    makes one:
-    with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
-    the
-    neighbour's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
+    neighbor. BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature
+    extractor makes one: with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an
+    extractor (0 blocks) the neighbor's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
 
     With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR, to the bit and by name.
 
@@ -39,8 +36,7 @@ class IABasicVSR(nn.Module):
         num_extract_block: residual blocks of the feature extractor; 0: no extractor.
         trunk_input: what of the current frame a trunk gets: the ``image`` itself, or the extracted ``feature``.
         head: ``basicvsr``: two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle4``: all
-            convolutions at
-            the input's size, then one PixelShuffle by 4, which takes a fraction of the time.
+            convolutions at the input's size, then one PixelShuffle by 4, which takes a fraction of the time.
         alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2
             taps.
         num_heads: attention heads of the alignment.
@@ -88,7 +84,7 @@ class IABasicVSR(nn.Module):
         )
         if getattr(self.alignment, 'joint', False):
             raise ValueError(
-                'alignment: got one that aligns two neighbours jointly, expected one that aligns a single neighbour'
+                'alignment: got one that aligns two neighbors jointly, expected one that aligns a single neighbor'
             )
         freeze_unreached(self.spynet, self.alignment)
         inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
@@ -159,7 +155,7 @@ class IABasicVSR(nn.Module):
     def _propagate(
         self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None
     ) -> Tensor:
-        """The neighbour's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
+        """The neighbor's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
         n, _, h, w = frame.shape
         if feature is None:
             aligned = frame.new_zeros(n, self.num_feat, h, w)

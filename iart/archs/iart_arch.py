@@ -14,7 +14,7 @@ from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached, pad_to, upsample
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import Propagation, propagate
-from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, recompute, recomputes_rest
+from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, next_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
 from iart.ops.windows import WindowLayouts
@@ -37,24 +37,21 @@ class IART(nn.Module):
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
         window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
-        num_frames: frames a backbone fuses: first-order neighbour, current, second-order neighbour: 3; with first-order
-            propagation, or
-            an alignment that takes both neighbours at once, 2.
+        num_frames: frames a backbone fuses: first-order neighbor, current, second-order neighbor: 3; with first-order
+            propagation, or an alignment that takes both neighbors at once, 2.
         img_size, patch_size: upstream's names; without effect, any frame size is taken.
         mlp_ratio, qkv_bias: of the Swin blocks.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         is_low_res_input: upstream's name; only true has a meaning at ×4.
         use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each
-            block),
-            ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that fits
-            into the free memory.
+            block), ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that
+            fits into the free memory.
         spynet_path: weights of the flow network; None starts with zero flow.
         alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
         shared_alignment: use one alignment in all passes, as published; false gives each pass its own.
         flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by
-            the data set) or
-            ``raft``: see :mod:`iart.archs.optical_flow`.
+            the data set) or ``raft``: see :mod:`iart.archs.optical_flow`.
         propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
 
     Raises:
@@ -95,6 +92,8 @@ class IART(nn.Module):
             log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
+        self._automatic = use_checkpoint == 'auto'
+        self._chosen: Policy = 'none'
         self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
         # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the
         # passes.
@@ -185,13 +184,13 @@ class IART(nn.Module):
         passes, shared = self.propagation.passes, self.implicit_warp
         layouts: WindowLayouts | None = None
         for name in passes:
-            towards_next = name.startswith('backward')
-            flows, backbone = backward if towards_next else forward, self.swin_backbone[name]
+            toward_next = name.startswith('backward')
+            flows, backbone = backward if toward_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
             layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
             fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
             align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
-            for i, feature in propagate(features, flows, align, fuse, towards_next, again, self.propagation.order):
+            for i, feature in propagate(features, flows, align, fuse, toward_next, again, self.propagation.order):
                 if name != passes[-1]:
                     features[i] = feature
                     continue
@@ -200,7 +199,7 @@ class IART(nn.Module):
 
     def _policy(self, size: tuple[int, int, int], frames: int) -> Policy:
         """What the backward pass of a clip of so many frames, (n, h, w) each, computes again."""
-        return choose_policy(
+        self._chosen = choose_policy(
             self.use_checkpoint if torch.is_grad_enabled() else 'none',
             self.conv_first.weight.device,
             tokens=3 * math.prod(size),
@@ -209,6 +208,18 @@ class IART(nn.Module):
             blocks=self.blocks,
             mlp_ratio=self.mlp_ratio,
         )
+        return self._chosen
+
+    def recompute_more(self) -> str | None:
+        """Take the next policy after one that ran out of memory, where the options leave the choice (``auto``).
+
+        Returns:
+            The policy, for a message; None where there is no choice.
+        """
+        policy = next_policy(self._chosen) if self._automatic else None
+        if policy is not None:
+            self.use_checkpoint = policy
+        return policy
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
         """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""
@@ -239,14 +250,14 @@ def _check(in_channels: int, is_low_res_input: bool) -> None:
 def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
     if joint and order == 1:
         raise ValueError(
-            'alignment: got one that takes both neighbours (order 2), expected order 1 with propagation.order 1'
+            'alignment: got one that takes both neighbors (order 2), expected order 1 with propagation.order 1'
         )
     frames = 2 if joint or order == 1 else 3
     if num_frames not in (None, frames):
         fused = (
-            'aligned neighbour, current frame'
+            'aligned neighbor, current frame'
             if frames == 2
-            else 'first-order neighbour, current frame, second-order neighbour'
+            else 'first-order neighbor, current frame, second-order neighbor'
         )
         raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
     if len(window_size) != 3 or window_size[0] != frames:

@@ -18,10 +18,9 @@ class Propagation:
     """Which passes there are, and how far back each looks.
 
     Args:
-        order: neighbours that a frame is fused with: 1, or 2 as published.
+        order: neighbors that a frame is fused with: 1, or 2 as published.
         passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and
-            reads what the pass
-            before wrote.
+            reads what the pass before wrote.
 
     Raises:
         ValueError: a name is of neither kind, or appears twice.
@@ -62,11 +61,10 @@ def propagate(
             a forward pass.
         align: see :mod:`iart.alignments`.
         fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1,
-            and with an
-            alignment that takes both neighbours at once (``joint``), (n, 2, C, h, w) of aligned, current.
+            and with an alignment that takes both neighbors at once (``joint``), (n, 2, C, h, w) of aligned, current.
         backward: from the last frame to the first.
         recompute_align: keep nothing of an alignment for the backward pass of training.
-        order: neighbours that a frame is fused with, 1 or 2.
+        order: neighbors that a frame is fused with, 1 or 2.
 
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.

@@ -52,7 +52,7 @@ def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:
     """Return what :func:`network_section` does.
 
     Raises:
-        WeightsError: missing or unreadable file, or not recognised.
+        WeightsError: missing or unreadable file, or not recognized.
     """
     section = network_section(path, key)
     if section is None:

@@ -17,7 +17,7 @@ The last two also compute alignments and reconstruction again, which costs littl
 
 UseCheckpoint = bool | Literal['auto', 'none', 'mlp', 'blocks', 'backbones']
 
-_SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of weights and the optimiser
+_SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of weights and the optimizer
 
 
 def recomputes_rest(policy: Policy) -> bool:
@@ -34,7 +34,7 @@ def recompute(wanted: bool, function: Callable[..., Tensor], *args: Any, **kwarg
     return function(*args, **kwargs)
 
 
-def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) -> float:
+def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float, half: bool = False) -> float:
     """Numbers per token and channel that are alive at the peak of a training step; from counting what layers keep.
 
     Args:
@@ -42,12 +42,13 @@ def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float) ->
         calls: of a backbone: frames times passes.
         blocks: of a backbone.
         mlp_ratio: of the blocks.
+        half: whether the step is computed in fp16 or bf16.
     """
-    attention, mlp = (
-        8.0,
-        1 + 2 * mlp_ratio,
-    )  # input, normed, q k v, two of the attention's output, sum; normed and twice the hidden layer
-    block, rest = attention + mlp, 11.0  # alignments of a call, and the quarter of a reconstruction that falls to it
+    # Attention: input, normed, q, k, v, two of its output, sum. MLP: normed and twice the hidden layer. In half
+    # precision the residual stream stays float32, and heads are padded (20 channels to 24).
+    attention, mlp = (5.9, 0.5 + mlp_ratio) if half else (8.0, 1 + 2 * mlp_ratio)
+    # Alignments of a call, and the quarter of a reconstruction that falls to it.
+    block, rest = attention + mlp, 5.5 if half else 11.0
     return {
         'none': calls * (blocks * block + rest),
         'mlp': calls * (blocks * attention + rest) + mlp,
@@ -79,11 +80,18 @@ def choose_policy(
         return 'blocks' if use_checkpoint else 'none'
     if use_checkpoint != 'auto':
         return use_checkpoint
+    half = devices.compute_dtype(device, torch.float32) != torch.float32
     needs: dict[Policy, float] = {
-        policy: 4 * tokens * channels * kept_values(policy, calls=calls, blocks=blocks, mlp_ratio=mlp_ratio)
+        policy: 4 * tokens * channels * kept_values(policy, calls=calls, blocks=blocks, mlp_ratio=mlp_ratio, half=half)
         for policy in get_args(Policy)
     }
     free = _SHARE * devices.free_memory(device)
     quicker: tuple[Policy, ...] = ('none', 'mlp')
     slower: tuple[Policy, ...] = ('blocks', 'backbones')  # equally fast
     return next((policy for policy in quicker if needs[policy] <= free), min(slower, key=lambda policy: needs[policy]))
+
+
+def next_policy(policy: Policy) -> Policy | None:
+    """Return the policy that takes less memory than this one, and more time; None where there is none."""
+    order: tuple[Policy, ...] = get_args(Policy)
+    return order[order.index(policy) + 1] if policy != order[-1] else None

@@ -214,3 +214,5 @@ def stores(
     finally:
         for store in made:
             store.close()
+        if place == 'host':
+            devices.release_pinned()  # the next clip's plan is to see it as free

@@ -68,7 +68,7 @@ def pair_clips(
     *,
     scale: int,
     every_size: bool = False,
-    centre_only: bool = False,
+    center_only: bool = False,
 ) -> list[ClipInfo]:
     """Hold LR and GT frames against each other and against the meta file.
 
@@ -80,7 +80,7 @@ def pair_clips(
         clips: the clips to check, in the order of the result.
         scale: GT size divided by LR size.
         every_size: read the header of every frame instead of every clip's first.
-        centre_only: only the middle frame of a clip needs ground truth.
+        center_only: only the middle frame of a clip needs ground truth.
 
     Raises:
         DataError: something is missing or does not fit; all problems (the first twenty) in one message.
@@ -92,7 +92,7 @@ def pair_clips(
         names = log.track(clips, f'checking the clips of {lq.root}', len(clips), 'clip')
     for name in names:
         try:
-            pair, found = _pair(lq, gt, name, clips[name], centre_only)
+            pair, found = _pair(lq, gt, name, clips[name], center_only)
             found = found or _wrong_sizes(lq, gt, pair, clips[name], scale, every_size)
             if pair.frames and not found:
                 size = lq.size(name, pair.frames[0])
@@ -130,7 +130,7 @@ def check_teacher(teacher: FrameStore, clips: Sequence[ClipInfo], scale: int) ->
 
 
 def _pair(
-    lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, centre_only: bool
+    lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, center_only: bool
 ) -> tuple[ClipInfo, list[str]]:
     """Names that belong together, and the problems found in them."""
     low = lq.frames(name)
@@ -140,7 +140,7 @@ def _pair(
             reason = explain_absence(store, name)
             text = f'clip {name}: no frames in {store.root}, expected {meta.frames or "some"}'
             return ClipInfo(name, ()), [f'{text}; {reason}' if reason else text]
-    if gt is not None and centre_only and low[len(low) // 2] in gt.frames(name):
+    if gt is not None and center_only and low[len(low) // 2] in gt.frames(name):
         present = set(gt.frames(name))
         return ClipInfo(name, low, tuple(f if f in present else '' for f in low)), _wrong_count(lq, name, low, meta)
     high = sides[-1][1]

@@ -1,12 +1,10 @@
 """Parts of PNG files, without decoding the rest.
 
-A PNG is one compressed stream of rows, each row stored as differences to its left and upper neighbours. So everything
-above
-and to the left of a crop is needed and everything below and to the right of it is not. The stream is inflated up to the
-crop's last row; of the rows the part up to the crop's last column is wrapped, uncompressed, into a small PNG, for which
-the
-decoder only has the differences to undo. Whatever is unusual about a file goes to the ordinary decoder and its
-messages.
+A PNG is one compressed stream of rows, each row stored as differences to its left and upper neighbors. So everything
+above and to the left of a crop is needed and everything below and to the right of it is not. The stream is inflated up
+to the crop's last row; of the rows the part up to the crop's last column is wrapped, uncompressed, into a small PNG,
+for which the decoder only has the differences to undo. Whatever is unusual about a file goes to the ordinary decoder
+and its messages.
 """
 
 import contextlib

@@ -77,8 +77,8 @@ class Layer:
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         self.matrix = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
         picture_size = np.array([picture.shape[1], picture.shape[0]])
-        self.centre = rng.uniform(0.35, 0.65, 2) * picture_size
-        self.offset = self.centre - np.einsum('tij,tj->ti', self.matrix, path)
+        self.center = rng.uniform(0.35, 0.65, 2) * picture_size
+        self.offset = self.center - np.einsum('tij,tj->ti', self.matrix, path)
         self.radius: float | None = rng.uniform(0.1, 0.28) * min(size) if foreground else None
         self._amplitude = rng.uniform(-1, 1, (2, _HARMONICS)) * 0.35 / np.arange(1, _HARMONICS + 1)
 
@@ -94,7 +94,7 @@ class Layer:
         """Return how far (..., 2) points are inside the outline, 0 to 1, over an edge ``blur`` frame pixels wide."""
         if self.radius is None:
             return np.ones(points.shape[:-1])
-        apart = self.locate(points, frame) - self.centre
+        apart = self.locate(points, frame) - self.center
         distance = np.hypot(apart[..., 0], apart[..., 1])
         near = distance < self.radius * (1 + np.abs(self._amplitude).sum()) + blur  # the rest is outside for certain
         angle = np.arctan2(apart[near, 1], apart[near, 0])
@@ -106,7 +106,7 @@ class Layer:
         return cover
 
     def sample(self, points: Points, frame: int) -> torch.Tensor:
-        """Return the (3, h, w) colours at (h, w, 2) points, bicubically."""
+        """Return the (3, h, w) colors at (h, w, 2) points, bicubically."""
         h, w = self.picture.shape[-2:]
         grid = torch.from_numpy((2 * self.locate(points, frame) / [w - 1, h - 1] - 1).astype(np.float32))[None]
         return F.grid_sample(self.picture, grid, mode='bicubic', padding_mode='reflection', align_corners=True)[0]
@@ -140,7 +140,7 @@ class Scene:
         return (small.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
     def flow(self, start: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the (2, h, w) flow at the centres of LR pixels, in LR pixels, and where its target is hidden.
+        """Return the (2, h, w) flow at the centers of LR pixels, in LR pixels, and where its target is hidden.
 
         Hidden is what another layer covers in frame ``end``, or what lies outside it.
         """
@@ -164,7 +164,7 @@ class Scene:
 
 
 def _grid(height: int, width: int, step: float) -> Points:
-    """(h, w, 2) centres (x, y) of pixels ``step`` wide, in a grid with the same top left corner."""
+    """(h, w, 2) centers (x, y) of pixels ``step`` wide, in a grid with the same top left corner."""
     y, x = np.mgrid[:height, :width]
     return (np.stack([x, y], axis=-1) + 0.5) * step - 0.5
 

@@ -57,9 +57,9 @@ def _leaves(rng: np.random.Generator) -> Picture:
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     radii = np.concatenate([rng.uniform(60, 120, 80), np.sort(_power_law(rng, 1400, 5.0, 90.0))[::-1]])
     for radius in radii:
-        centre = rng.integers(-20, SIDE + 20, 2).tolist()
+        center = rng.integers(-20, SIDE + 20, 2).tolist()
         axes = (max(1, round(radius)), max(1, round(radius * rng.uniform(0.4, 1.0))))
-        cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, _colour(rng), -1, cv2.LINE_AA)
+        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, _color(rng), -1, cv2.LINE_AA)
     return np.clip(_unit(image) + 0.06 * (_noise(rng) - 0.5), 0, 1)
 
 
@@ -88,16 +88,16 @@ def _gratings(rng: np.random.Generator) -> Picture:
 
 
 def _bricks(rng: np.random.Generator) -> Picture:
-    """A wall of bricks with thin joints, each of a colour of its own, rough."""
-    image = np.full((SIDE, SIDE, 3), _colour(rng), np.uint8)
+    """A wall of bricks with thin joints, each of a color of its own, rough."""
+    image = np.full((SIDE, SIDE, 3), _color(rng), np.uint8)
     height, width, joint = int(rng.integers(12, 40)), int(rng.integers(24, 90)), int(rng.integers(1, 4))
-    base = np.array(_colour(rng))
+    base = np.array(_color(rng))
     for row in range(SIDE // height + 1):
         for column in range(-1, SIDE // width + 2):
             left = column * width + (row % 2) * width // 2
-            colour = np.clip(base + rng.normal(0, 18, 3), 0, 255).tolist()
+            color = np.clip(base + rng.normal(0, 18, 3), 0, 255).tolist()
             corner = (left + width - 1 - joint, (row + 1) * height - 1 - joint)
-            cv2.rectangle(image, (left, row * height), corner, colour, -1)
+            cv2.rectangle(image, (left, row * height), corner, color, -1)
     return np.clip(_unit(image) + 0.15 * (_noise(rng) - 0.5), 0, 1)
 
 
@@ -107,7 +107,7 @@ def _power_law(rng: np.random.Generator, count: int, least: float, most: float) 
     return (least**-2 - share * (least**-2 - most**-2)) ** -0.5
 
 
-def _colour(rng: np.random.Generator) -> list[int]:
+def _color(rng: np.random.Generator) -> list[int]:
     return rng.integers(0, 256, 3).tolist()
 
 

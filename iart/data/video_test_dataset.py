@@ -37,7 +37,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
     """
 
     phase = 'test'  # the place in the options that this class can take
-    centre_only = False
+    center_only = False
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         self.scale = scale
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = choose_clips(self.lq, self.gt, meta, clips)
-        centre = self.centre_only
-        pairs = pair_clips(self.lq, self.gt, chosen, scale=scale, every_size=not centre, centre_only=centre)
+        center = self.center_only
+        pairs = pair_clips(self.lq, self.gt, chosen, scale=scale, every_size=not center, center_only=center)
         self.clips = self._shown(pairs, num_frame)
 
     def _open(self, root: str, io_backend: IoBackend | None, cache: bool, side: Literal['lq', 'gt']) -> FrameStore:
@@ -136,7 +136,7 @@ class VideoTestVimeo90KDataset(ClipTestDataset):
     dataroot_gt/00001/0266/im4.png      dataroot_lq/00001/0266/im1.png ... im7.png
     """
 
-    centre_only = True
+    center_only = True
 
     def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
         """Narrow every clip to ``num_frame`` frames around its middle one."""

@@ -56,7 +56,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     """
     if precision == 'fp32':
         return contextlib.nullcontext()
-    if precision == 'bf16' and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 0):
+    if precision == 'bf16' and not computes_bf16(device):
         name = torch.cuda.get_device_name(device)
         raise UserError(
             f'bf16 on {device} ({name}): emulated before compute capability 8.0, slower than fp32; take fp16'
@@ -96,6 +96,11 @@ def gathers_samples(device: torch.device) -> bool:
     pass adds in an order that changes from run to run.
     """
     return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
+
+
+def fuses_optimizer(device: torch.device) -> bool:
+    """Whether the optimizer is to update all weights in a few launches."""
+    return device.type == 'cuda'
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
@@ -270,3 +275,8 @@ def lacks_memory(error: BaseException, device: torch.device) -> bool:
     if device.type != 'cuda' or 'unable to find an engine' not in str(error):
         return False
     return free_memory(device) < _LITTLE * torch.cuda.get_device_properties(device).total_memory
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the hardware of a GPU rather than emulated."""
+    return device.type != 'cuda' or torch.cuda.get_device_capability(device) >= (8, 0)

@@ -14,8 +14,7 @@ def bicubic_restore(scale: int = 4) -> Restore:
 
     Returns:
         ``restore(lq)``, see :data:`iart.inference.restorer.Restore`: frames are neither clamped nor rounded, on the
-        device of
-        ``lq``, and do not see each other.
+        device of ``lq``, and do not see each other.
     """
 
     def restore(lq: Clip) -> Iterator[Tensor]:

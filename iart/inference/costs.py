@@ -17,7 +17,7 @@ from iart.archs.stores import DeviceStore, Store, streams
 from iart.component_errors import component_errors
 from iart.registry import SMALLEST_SIDE
 
-_SIDE = 24  # pixels of the frames that are measured on; at 64 the published network takes a sixth less per pixel
+_SIDES = (24, 40)  # of the frames that are measured on; two, since position biases do not grow with the frame
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,16 @@ class Costs:
         work: bytes per LR pixel that computing one frame takes, its output included.
         kept: bytes per LR pixel and frame that stay until the clip is done.
         streams: whether the network has ``frames(lq, store)``, so that what is kept need not be on the device.
+        fixed: bytes that computing a frame takes whatever its size: biases, masks, weights in half precision.
+        items: bytes per LR pixel of each tensor that stays for a frame; together they are ``kept``.
     """
 
     scale: int
     work: float
     kept: float
     streams: bool
+    fixed: float = 0.0
+    items: tuple[float, ...] = ()
 
 
 def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Costs:
@@ -42,13 +46,25 @@ def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -
     training = network.training
     network.eval()
     try:
-        with torch.inference_mode(), devices.autocast(device, precision):
+        # Not in inference mode, in which the parts of composite operators are not seen.
+        with torch.no_grad(), devices.autocast(device, precision):
             return _of_frames(network, device) if streams(network) else _of_whole_clips(network, device)
     finally:
         network.train(training)
 
 
 def _of_frames(network: nn.Module, device: torch.device) -> Costs:
+    (small, scale, items), (large, _, _) = (_peak_of_frames(network, device, side) for side in _SIDES)
+    pixels, more = (side**2 for side in _SIDES)
+    work = max(0.0, (large - small) / (more - pixels))
+    per_pixel = tuple(count / pixels for count in items)
+    return Costs(scale, work, sum(per_pixel), True, max(0.0, small - work * pixels), per_pixel)
+
+
+def _peak_of_frames(network: nn.Module, device: torch.device, side: int) -> tuple[int, int, list[int]]:
+    """Return the peak of bytes beside what is kept, the scale, and the bytes of each tensor that is kept for a
+    frame.
+    """
     made: list[_Counting] = []
 
     def store(count: int) -> Store:
@@ -57,14 +73,11 @@ def _of_frames(network: nn.Module, device: torch.device) -> Costs:
 
     width = 0
     with Allocations() as allocations:
-        frames: Iterator[Tensor] = network.frames(_Still(_clip(3, _SIDE, device).unbind(1)), store)  # type: ignore[operator]
+        frames: Iterator[Tensor] = network.frames(_Still(_clip(3, side, device).unbind(1)), store)  # type: ignore[operator]
         for frame in frames:
             width = frame.shape[-1]
     kept = sum(len(s) * s.item_bytes for s in made)
-    pixels = _SIDE**2
-    return Costs(
-        width // _SIDE, max(0, allocations.peak - kept) / pixels, sum(s.item_bytes for s in made) / pixels, True
-    )
+    return max(0, allocations.peak - kept), width // side, [s.item_bytes for s in made]
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:

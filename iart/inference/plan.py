@@ -64,7 +64,7 @@ class Plan:
         chunk: frames that a chunk delivers; 0: the clip is not cut.
         chunk_overlap: frames that it sees beyond these on each side.
         tile: side of a tile in LR pixels; 0: frames are not cut.
-        tile_overlap: LR pixels that neighbouring tiles share.
+        tile_overlap: LR pixels that neighboring tiles share.
         half: features on disk are kept in half precision.
         device, host, disk: expected bytes.
         shared: whether device and host are one memory.
@@ -223,7 +223,10 @@ def _expect(plan: Plan, costs: Costs, shared: bool) -> Plan:
     own = min(plan.chunk or size.frames, size.frames)
     seen = min(own + 2 * plan.chunk_overlap, size.frames)
     kept = costs.kept * area * seen / (2 if plan.half else 1)
-    taken = {'device': costs.work * area, 'host': 0.0, 'disk': 0.0}
+    if plan.features == 'host' and costs.items and not shared:
+        # Page-locked memory comes in powers of two.
+        kept = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
+    taken = {'device': costs.fixed + costs.work * area, 'host': 0.0, 'disk': 0.0}
     taken[plan.features] += kept
     if plan.tile:
         pixels = size.clips * sum(stop - start for start, stop in down) * sum(stop - start for start, stop in across)

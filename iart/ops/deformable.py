@@ -51,8 +51,7 @@ def deformable_attention(q: Tensor, kv: Tensor, offset: Tensor, heads: int) -> T
     The groups are spread over keys and values together: with as many groups as heads the first half of the groups moves
         keys,
     two heads each, and the second half moves values. A place outside the image has a zero key and a zero value, and
-    takes part in the
-    softmax.
+    takes part in the softmax.
 
     Args:
         q: (n, c, h, w) queries; heads divide c.

@@ -14,10 +14,8 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear``: (..., inputs) → (..., outputs).
 
     On a CPU in float32 torch gives linear layers to MKL and convolutions to oneDNN. MKL uses half the width of the
-    vector units
-    of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of images whose
-    pixels are the rows,
-    forward and backward. The result is the same up to rounding.
+    vector units of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of
+    images whose pixels are the rows, forward and backward. The result is the same up to rounding.
 
     Args:
         x: (..., inputs); the leading dimensions should be contiguous.
@@ -25,7 +23,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         bias: (outputs,) or None.
     """
     rows = x.shape[:-1].numel()
-    images = _images(rows) if _convolves(x, weight) else 0
+    images = 0 if torch.compiler.is_compiling() or not _convolves(x, weight) else _images(rows)
     if not images:
         return F.linear(x, weight, bias)
     pixels = x.reshape(images, rows // images, 1, x.shape[-1]).permute(0, 3, 1, 2)

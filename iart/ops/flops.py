@@ -24,8 +24,7 @@ class Work:
     number of calls.
 
     A multiplication with an addition is two operations. Every operator is taken to read its inputs from memory and to
-    write its
-    output there, as they do when nothing is fused.
+    write its output there, as they do when nothing is fused.
     """
 
     flops: int = 0

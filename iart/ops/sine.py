@@ -32,7 +32,7 @@ def sine_code(points: Tensor, channels: int, temperature: float = TEMPERATURE) -
 
 
 def tap_code(window: int, channels: int, device: torch.device, temperature: float = TEMPERATURE) -> Tensor:
-    """Return the codes of the taps of a ``window × window`` neighbourhood, row by row, (window², channels).
+    """Return the codes of the taps of a ``window × window`` neighborhood, row by row, (window², channels).
 
     Rows and columns count from the window's first tap, wherever that lies.
     """

@@ -52,16 +52,19 @@ class Reporter:
         """
         values = {name: value.item() for name, value in distributed.mean(losses).items()}
         step, (per_step, data) = self.progress.step, speed
-        memory = devices.peak_memory_mb(self.device)
+        memory, reserved = devices.peak_memory_mb(self.device), devices.peak_reserved_mb(self.device)
+        taken = f'{memory:,.0f} MB' + (f' of {reserved:,.0f} reserved' if reserved else '')
         remaining = log.duration((self.train.total_iter - step) * per_step)
         shown = '  '.join(f'{name} {value:.4e}' for name, value in values.items() if name != 'loss' or len(values) == 2)
         incidents = {name: n for name in ('skipped', 'unreadable') if (n := getattr(self.progress, name))}
         log.logger.info(
             f'[{self.options.name}] iter {step:,}/{self.train.total_iter:,}  lr {rate:.3e}  {shown}  '
-            f'{1 / per_step:.2f} it/s  data {data:.3f} s  memory {memory:,.0f} MB  left {remaining}'
+            f'{1 / per_step:.2f} it/s  data {data:.3f} s  memory {taken}  left {remaining}'
             + ''.join(f'  {name} {n:,}' for name, n in incidents.items())
         )
         figures = {**values, 'lr': rate, 'it_per_s': 1 / per_step, 'data_s': data, 'memory_mb': memory, **incidents}
+        if reserved:
+            figures['reserved_mb'] = reserved
         recorder.scalars(step, {f'train/{name}': value for name, value in figures.items()})
 
 

@@ -91,6 +91,8 @@ class DryRun:
         self.scaler = devices.grad_scaler(device, self.precision)
         self.ema = build_ema(network, train.ema_decay)
         self.device, self.scale = device, options.scale
+        data = options.datasets.get('train')
+        self.flow_cache = data is not None and data.arguments.get('flow_cache') is not None
 
     @property
     def network(self) -> nn.Module:
@@ -100,8 +102,10 @@ class DryRun:
         """Frames of noise, no two alike."""
         lq = torch.rand(load.clips, load.frames, 3, load.side, load.side, device=self.device)
         batch = {'lq': lq, 'gt': lq.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)}
-        if comes_with_clip(getattr(self.network, 'spynet', None)):
-            batch['gt_flows'] = torch.rand(load.clips, 2, load.frames - 1, 2, load.side, load.side, device=self.device)
+        names = ['gt_flows'] if comes_with_clip(getattr(self.network, 'spynet', None)) else []
+        names += ['flows'] if self.flow_cache else []
+        for name in names:
+            batch[name] = torch.rand(load.clips, 2, load.frames - 1, 2, load.side, load.side, device=self.device)
         return batch
 
     def step(self, batch: Mapping[str, Tensor]) -> None:

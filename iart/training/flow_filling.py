@@ -1,5 +1,6 @@
 """Computes the flows that a training set keeps on disk, before training starts."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,19 +47,22 @@ def _fill(dataset: Any, cache: FlowCache, device: torch.device) -> None:
     total = sum(len(clip.frames) - step for clip, step in missing)
     with log.Bar('flows of the training set', total, unit='pair') as bar, torch.inference_mode():
         for clip, step in missing:
-            cache.write(clip, step, _flows(spynet, dataset, clip, step, device))
-            bar.advance(len(clip.frames) - step)
+            directions: list[list[torch.Tensor]] = [[], []]
+            for there, back in _flows(spynet, dataset, clip, step, device):
+                directions[0].append(there)
+                directions[1].append(back)
+                bar.advance(len(there))
+            cache.write(clip, step, torch.stack([torch.cat(flows) for flows in directions]).numpy())
 
 
-def _flows(spynet: torch.nn.Module, dataset: Any, clip: ClipInfo, step: int, device: torch.device) -> np.ndarray:
-    """(2, t − step, 2, h, w)"""
+def _flows(
+    spynet: torch.nn.Module, dataset: Any, clip: ClipInfo, step: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the flows between frames ``step`` apart, and back: (pairs, 2, h, w) each, a few pairs at a time."""
     frames = [dataset.lq.read(clip.name, frame) for frame in clip.frames]
     pairs = len(frames) - step
     at_once = max(1, _PIXELS_AT_ONCE // (clip.size[0] * clip.size[1]))
-    directions: list[list[torch.Tensor]] = [[], []]
     for start in range(0, pairs, at_once):
         stop = min(start + at_once, pairs)
         early, late = (to_tensor(np.stack(frames[start + s : stop + s])).unsqueeze(0).to(device) for s in (0, step))
-        directions[0].append(pair_flows(spynet, early, late)[0].cpu())
-        directions[1].append(pair_flows(spynet, late, early)[0].cpu())
-    return torch.stack([torch.cat(flows) for flows in directions]).numpy()
+        yield pair_flows(spynet, early, late)[0].cpu(), pair_flows(spynet, late, early)[0].cpu()

@@ -1,11 +1,13 @@
 """Optimizers: one group for the network, one for its flow network with a rate of its own."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from iart import device as devices
 from iart.component_errors import component_errors
 from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
@@ -45,10 +47,16 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     flow_ids = {id(p) for p in model.flow_parameters()}
     main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow_ids]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
-    groups = [{'params': main, 'base_lr': base}, {'params': slow, 'base_lr': base * train.flow_lr_mul}]
+    groups: list[dict[str, Any]] = [
+        {'params': main, 'base_lr': base},
+        {'params': slow, 'base_lr': base * train.flow_lr_mul},
+    ]
     groups = [group for group in groups if group['params']]
     if not groups:
         raise OptionsError(f'network_g: {type(model.network).__name__} has no parameters to train')
     arguments = {k: v for k, v in section.items() if k != 'type'}
+    optimizer = find_optimizer(section['type'])
+    if 'fused' in inspect.signature(optimizer).parameters and devices.fuses_optimizer(groups[0]['params'][0].device):
+        arguments.setdefault('fused', True)
     with component_errors('train.optim_g', f'{section["type"]} could not be built'):
-        return find_optimizer(section['type'])(groups, **arguments)
+        return optimizer(groups, **arguments)

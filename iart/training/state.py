@@ -77,14 +77,15 @@ class TrainingState:
             self.network.load_state_dict(state['params'])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state.get('params_ema', state['params']))
-            self.optimizer.load_state_dict(state['optimizer'])
+            # The options' values before loading: they decide on which device the optimizer keeps its step counts.
+            saved = state['optimizer']
+            groups = [{**group, **options} for group, options in zip(saved['param_groups'], own, strict=True)]
+            self.optimizer.load_state_dict({**saved, 'param_groups': groups})
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(
                 f'training state: it is of another network or optimiser and cannot be continued: {error}\n'
                 '  path.pretrain_network_g with strict_load_g: false starts a new run from the weights that fit'
             ) from error
-        for group, options in zip(self.optimizer.param_groups, own, strict=True):
-            group.update(options)
         if state['scaler']:  # empty where the run so far needed none
             self.scaler.load_state_dict(state['scaler'])
         if len(state['generators']) == distributed.world_size():

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iart import device as devices
 from iart import distributed, log
+from iart.archs.builder import compile_network
 from iart.data.loaders import Batch, ClipLoader, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
 from iart.options import Options
@@ -19,6 +20,7 @@ from iart.training.console import Meter, Reporter
 from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
+from iart.training.memory_fallback import within_memory
 from iart.training.optimizers import build_optimizer
 from iart.training.preparation import GradientCheck, build_model, training_clip, try_model
 from iart.training.progress import Progress
@@ -134,6 +136,20 @@ class Trainer:
     def train_step(self, micro_batches: list[Batch]) -> None:
         """One optimizer step over one or more batches whose gradients are averaged."""
         self._set_rates()
+        losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
+        self.gradient_check.after_backward()
+        self.model.drop_frozen_gradients(self.step)
+        self.state.scaler.unscale_(self.state.optimizer)
+        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip or math.inf)
+        if self.guard.admits(losses['loss'], gradient, self.state.scaler.get_scale(), micro_batches):
+            self.state.update()
+        else:
+            self.state.leave_out()
+        self.losses = losses
+        self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
+
+    def _gradients(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
+        """Forward and backward passes; return losses by name, averaged over the batches."""
         self.state.optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
         teacher = teacher_weight(self.step, self.settings.total_iter, self.settings.teacher_fade)
@@ -147,20 +163,12 @@ class Trainer:
                 self.state.scaler.scale(out['loss'] * share).backward()
             for name in out.keys() - {'output'}:
                 losses[name] = losses.get(name, 0) + out[name].detach() * share
-        self.gradient_check.after_backward()
-        self.model.drop_frozen_gradients(self.step)
-        self.state.scaler.unscale_(self.state.optimizer)
-        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip or math.inf)
-        if self.guard.admits(losses['loss'], gradient, self.state.scaler.get_scale(), micro_batches):
-            self.state.update()
-        else:
-            self.state.leave_out()
-        self.losses = losses
-        self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
+        return losses
 
     def validate(self) -> None:
         """Score every validation set; keep the weights if they are the best so far."""
-        figures = self.validator.run(self.scored_network(), self.step, self.recorder)
+        with devices.changing_sizes():
+            figures = self.validator.run(self.scored_network(), self.step, self.recorder)
         self.meter.restart(self.step)
         if not figures:
             return
@@ -234,7 +242,7 @@ class Trainer:
 
     def _wrap(self) -> nn.Module:
         if self.settings.compile:
-            self.model.network.compile()
+            compile_network(self.model.network)
         if not distributed.active():
             return self.model
         return DistributedDataParallel(

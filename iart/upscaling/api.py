@@ -28,32 +28,31 @@ def upscale(
 ) -> Iterator[Frame]:
     """Enlarge frames as they come, in constant memory.
 
-    The network is loaded at once; frames are taken, and results made, when the iterator is asked for them. It reads
-    ahead of its
-    results by a segment.
+    The network is loaded at once; frames are read and restored when the iterator is asked for them. It reads ahead of
+    its results by a segment.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
-        weights: a weight file, a name of the manifest (fetched if it is not here), or a network (n, t, 3, h, w) → (n,
-            t, 3, s·h, s·w).
+        weights: a weight file, a name of the manifest (fetched if missing), or a network
+            (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
         key: which weights of a ``.pth``: ``params`` or ``params_ema``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``fp32``, ``fp16`` or ``bf16``.
-        scene_cuts: let nothing of one shot into the next.
-        segment: frames restored at a time; it sees ``plan.chunk_overlap`` more on each side.
-        plan: wishes for the memory plan.
+        scene_cuts: whether propagation restarts at cuts.
+        segment: number of frames restored at a time; it sees ``plan.chunk_overlap`` more on each side.
+        plan: settings of the memory plan; None: the defaults.
 
     Returns:
         An iterator of (s·h, s·w, 3) uint8 RGB, one for each frame.
 
     Raises:
-        UserError: weights or device are at fault. While it runs, DataError for a frame that is not as the others.
+        UserError: weights or device are at fault. DataError, while it runs: a frame differs from the others in shape.
     """
     place = devices.choose(device)
     network = weights.to(place) if isinstance(weights, nn.Module) else load(weights, place, key).network
-    wishes = plan or PlanOptions()
-    upscaler = Upscaler(network, place, precision=precision, plan=wishes)
-    pieces = cut(_checked(frames), _rgb, scene_cuts=scene_cuts, length=segment, overlap=wishes.chunk_overlap)
+    plan = plan or PlanOptions()
+    upscaler = Upscaler(network, place, precision=precision, plan=plan)
+    pieces = cut(_checked(frames), _rgb, scene_cuts=scene_cuts, length=segment, overlap=plan.chunk_overlap)
     return (to_uint8(rgb) for piece in pieces for _, rgb in upscaler.restore(piece, _rgb))
 
 

@@ -134,8 +134,8 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
     """Log what is done, and what an input has that its output does not have."""
     encoding = None if rehearsal is None else rehearsal.recipe.encoding
     extent = 'full' if clip.coding.full else 'limited'
-    colours = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
-    what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colours}'
+    colors = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
+    what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colors}'
     if encoding is None:
         into = f'{clip.width * scale}×{clip.height * scale}, PNG of {16 if clip.bits > 8 else 8} bits'
     else:

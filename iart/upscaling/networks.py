@@ -22,9 +22,9 @@ class Loaded:
     """A network ready to run.
 
     Args:
-        network: on its device, in evaluation mode.
-        title: for people.
-        sha256: of the weight file; empty for a network that came from elsewhere.
+        network: the network, on its device, in evaluation mode.
+        title: description for the log.
+        sha256: hash of the weight file; empty for a network from elsewhere.
     """
 
     network: nn.Module = field(repr=False)
@@ -36,8 +36,8 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
     """Build a network and load its weights.
 
     Args:
-        weights: a file, or a name of the manifest, which is fetched if it is not here.
-        device: where it is put.
+        weights: a file, or a name of the manifest, which is fetched if it is missing.
+        device: the device to put it on.
         key: which weights of a ``.pth``: ``params`` or ``params_ema``.
 
     Raises:
@@ -54,7 +54,7 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
 
 
 def find(weights: str | Path) -> Path:
-    """The file that is meant; fetched if it is a name of the manifest that is not here.
+    """Return the weight file; a name of the manifest whose file is missing is fetched.
 
     Raises:
         UserError: no such file, no such name, or it cannot be fetched.

@@ -1,5 +1,4 @@
-"""Where restored frames go: into a video, or into a folder of PNG files. Both take a segment as a whole or not
-at all."""
+"""Where restored frames go: a video, or a folder of PNG files. Both take a segment as a whole or not at all."""
 
 import io
 import os
@@ -48,7 +47,7 @@ class Output(Protocol):
         ...
 
     def finish(self, segments: int) -> None:
-        """Everything is there: let the output appear."""
+        """Let the output appear, once all segments are finished."""
         ...
 
 
@@ -56,7 +55,7 @@ class VideoOutput:
     """One video file.
 
     Args:
-        partial: where finished segments are kept.
+        partial: the folder of finished segments.
         rehearsal: what the video will be.
     """
 
@@ -130,7 +129,7 @@ class FolderOutput:
     """PNG files, of 16 bits where the input has more than 8.
 
     Args:
-        partial: where finished frames are kept.
+        partial: the folder of finished frames.
         names: of the frames, without ending; None: their numbers, ``00000000``.
         deep: 16 bits.
     """
@@ -170,7 +169,7 @@ class FolderOutput:
 
 
 def _write_deep(path: Path, rgb: Tensor) -> None:
-    """(3, h, w) in [0, 1] as a PNG file of 16 bits."""
+    """Write (3, h, w) in [0, 1] as a PNG file of 16 bits."""
     pixels = (rgb.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
     done, data = cv2.imencode('.png', np.ascontiguousarray(pixels[::-1].transpose(1, 2, 0)))  # OpenCV's order is BGR
     assert done, 'OpenCV encodes 16 bits'
@@ -178,10 +177,10 @@ def _write_deep(path: Path, rgb: Tensor) -> None:
 
 
 def check_free(output: Path, *, overwrite: bool) -> None:
-    """Refuse an output that is there.
+    """Check that an output does not exist, or may be replaced.
 
     Raises:
-        DataError: it is, and may not be replaced.
+        DataError: it exists, and may not be replaced.
     """
     if output.is_dir():
         others = [p.name for p in output.iterdir() if p.suffix.lower() != '.png' or p.is_dir()]

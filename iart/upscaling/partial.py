@@ -1,6 +1,4 @@
-"""What an unfinished output leaves beside it: a hidden folder with finished segments, and what they were made from and
-with.
-"""
+"""The hidden folder beside an unfinished output: its finished segments, and what they were made from and with."""
 
 import contextlib
 import json
@@ -54,7 +52,7 @@ class Partial:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def begin(self, job: dict[str, Any]) -> None:
-        """Compare with the job that the folder was begun for, or note this one.
+        """Compare a job with the one that the folder was begun for, or store it.
 
         Args:
             job: everything that the bytes of the output depend on, fit for JSON.
@@ -69,32 +67,32 @@ class Partial:
             self._began = True
             return
         try:
-            held = json.loads(file.read_text(encoding='utf-8'))
+            stored = json.loads(file.read_text(encoding='utf-8'))
         except ValueError:
-            held = {}
-        if different := [k for k in sorted({*held, *job}) if held.get(k) != job.get(k)]:
-            shown = listing((f'{k}: was {held.get(k)!r}, is now {job.get(k)!r}' for k in different), 8)
+            stored = {}
+        if different := [k for k in sorted({*stored, *job}) if stored.get(k) != job.get(k)]:
+            shown = listing((f'{k}: was {stored.get(k)!r}, is now {job.get(k)!r}' for k in different), 8)
             raise DataError(
                 f'{self.output}: its finished segments in {self.folder} were made with something else ({shown}); '
-                'give the former options and input to go on, or --restart to begin anew'
+                'give the earlier options and input to continue, or --restart to begin again'
             )
         self._began = True
 
     def note(self, name: str, content: dict[str, Any]) -> None:
-        """Keep something small."""
+        """Store something small."""
         write_atomically(
             self.folder / name, lambda target: Path(target).write_text(json.dumps(content), encoding='utf-8')
         )
 
     def noted(self, name: str) -> dict[str, Any] | None:
-        """What :meth:`note` has kept, if it has."""
+        """Return what :meth:`note` has stored; None: nothing."""
         with contextlib.suppress(OSError, ValueError):
-            held: dict[str, Any] = json.loads((self.folder / name).read_text(encoding='utf-8'))
-            return held
+            stored: dict[str, Any] = json.loads((self.folder / name).read_text(encoding='utf-8'))
+            return stored
         return None
 
     def remove(self) -> None:
-        """The output is there; nothing of this is needed any more."""
+        """Remove the folder, once the output exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __exit__(
@@ -105,10 +103,10 @@ class Partial:
         if self._lock is not None:
             self._lock.release()
         if error is not None and not self._segments():
-            self.remove()  # nothing to go on with
+            self.remove()  # nothing to continue with
         elif error is not None and self._began:
             log.logger.info(
-                f'{self.output}: finished segments are kept in {self.folder}; the same command goes on with them'
+                f'{self.output}: finished segments are kept in {self.folder}; the same command continues with them'
             )
 
     def _segments(self) -> bool:

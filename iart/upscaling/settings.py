@@ -112,7 +112,7 @@ class Settings:
 
     @property
     def overlap(self) -> int:
-        """Frames that a segment sees of its neighbours in the same shot."""
+        """Frames that a segment sees of its neighbors in the same shot."""
         return self.plan.chunk_overlap
 
 

@@ -26,8 +26,8 @@ class Upscaler:
     """A network and how it is run.
 
     Args:
-        network: on ``device``.
-        device: where to compute.
+        network: the network, on ``device``.
+        device: the device to compute on.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         plan: wishes for the memory plan.
         compare: bicubic on the left of each frame.
@@ -56,7 +56,7 @@ class Upscaler:
         their turn comes.
 
         Returns:
-            EncodingOptions that leave no choice any more that could change a bit.
+            PlanOptions that leave no choice that could change a bit.
         """
         height, width = max(height, self._smallest), max(width, self._smallest)
         plan = self._restorer.plan(Size(frames, height, width))
@@ -71,12 +71,14 @@ class Upscaler:
         )
 
     def follow(self, options: PlanOptions) -> None:
-        """Use what :meth:`decide` has returned, now or in a former run."""
+        """Use what :meth:`decide` has returned, now or in an earlier run."""
         self._restorer.options = options
 
     def restore(self, segment: Segment[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, Tensor]]:
-        """The segment's own frames, each with what it has become: (3, s·h, s·w), or twice as wide to compare, in [0,
-        1], on the CPU.
+        """Yield the segment's own frames, each with its restored frame.
+
+        Returns:
+            The latter are (3, s·h, s·w), or twice as wide to compare, in [0, 1], on the CPU.
         """
         clip = _Clip(segment.frames, rgb, self._smallest)
         height, width = rgb(segment.frames[0]).shape[-2:]
@@ -95,9 +97,7 @@ class Upscaler:
 
 
 class _Clip:
-    """The frames of a segment as (1, 3, h, w), converted when they are read, and padded where the network wants larger
-    ones.
-    """
+    """The frames of a segment as (1, 3, h, w), converted when read, and padded where the network needs larger ones."""
 
     def __init__(self, frames: Sequence[T], rgb: Callable[[T], Tensor], smallest: int) -> None:
         self._frames, self._rgb, self._smallest = frames, rgb, smallest
@@ -112,6 +112,6 @@ class _Clip:
 def cut(
     frames: Iterable[T], rgb: Callable[[T], Tensor], *, scene_cuts: bool, length: int, overlap: int
 ) -> Iterator[Segment[T]]:
-    """Segments of a clip of any length; see :mod:`iart.upscaling.segments` and :mod:`iart.upscaling.scene_cuts`."""
+    """Yield the segments of a clip; see :mod:`iart.upscaling.segments` and :mod:`iart.upscaling.scene_cuts`."""
     marked = mark_shots(frames, rgb) if scene_cuts else ((frame, number == 0) for number, frame in enumerate(frames))
     return segments(marked, length, overlap)

@@ -60,7 +60,7 @@ def companion_of(stream: Any, suffix: str, *, timecode: bool = False) -> tuple[C
         return None, f'{left_out}{suffix} holds no attachments (.mkv does)'
     if stream.type == 'data':
         if timecode and suffix != '.webm':
-            return None, ''  # written anew, from the metadata of the video
+            return None, ''  # written again, from the metadata of the video
         return None, f'{left_out}such streams cannot be copied'
     if stream.type not in ('audio', 'subtitle'):
         return None, f'{left_out}such streams cannot be copied'

@@ -89,11 +89,10 @@ def opened(file: Path) -> Iterator[Any]:
     Raises:
         DataError: it cannot be read, or holds no video stream. Errors of FFmpeg inside the block become one, too.
     """
-    import av  # here, because only video files need it
 
     check_seekable(file)
     # "file:": a colon in the name would end the name of a protocol
-    with readable(file), av.open(f'file:{file}', metadata_errors='replace') as container:
+    with readable(file), pyav.open_input(f'file:{file}') as container:
         if not container.streams.video:
             raise DataError(f'{file}: got no video stream, expected a video file')
         yield container
@@ -107,9 +106,14 @@ def picture_stream(container: Any, file: Path) -> Any:
         file: named in messages.
 
     Raises:
-        DataError: it holds attached pictures (covers) only.
+        DataError: it holds attached pictures (covers) only, or video of an unknown codec.
     """
     for stream in container.streams.video:
         if not pyav.is_attached_picture(stream):
+            if stream.codec_context is None:
+                raise DataError(
+                    f'{file}: got video of a codec that this FFmpeg does not know, expected one that it decodes: '
+                    'convert it first, with the program that made it'
+                )
             return stream
     raise DataError(f'{file}: got sound with an attached picture (its cover), expected a video file')

@@ -53,9 +53,9 @@ class Encoding:
         codec: FFmpeg's name of the encoder.
         pix_fmt: pixel format.
         coding: what its numbers mean.
-        tags: written into the video.
-        height, width: of the frames to encode.
-        options: of the encoder.
+        tags: color tags to write.
+        height, width: size of the frames to encode, in pixels.
+        options: options of the encoder.
     """
 
     codec: str
@@ -68,11 +68,11 @@ class Encoding:
 
 
 def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
-    """What suits the clip: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder has them.
+    """Choose what suits the clip: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder has them.
 
     Args:
-        wishes: of the user.
-        clip: the input.
+        wishes: the user's settings.
+        clip: the facts of the input.
         size: (h, w) of the frames to encode.
         suffix: ending of the output.
 
@@ -167,7 +167,7 @@ def _pix_fmt(codec: str, given: str) -> str:
 
 
 def add_video_stream(container: Any, encoding: Encoding, clip: Clip) -> Any:
-    """The video stream of an output container, with its encoder not yet opened.
+    """Add the video stream to an output container; its encoder is not opened yet.
 
     Raises:
         ValueError: the container does not take the codec.

@@ -1,10 +1,8 @@
 """Encoded frames in a file of their own: what a finished segment leaves until all are put into one video.
 
-A plain list, not a container: packets come back with exactly the bytes, time stamps and order they went in with,
-    whatever the
-codec. Per packet: pts and duration (units of the stream, int64), number of bytes (uint32), whether decoding can begin
-    here
-(uint8); then the bytes.
+A plain list, not a container: packets are read with exactly the bytes, time stamps and order they were written with,
+whatever the codec. Per packet: pts and duration (int64, units of the stream), number of bytes (uint32), whether
+decoding can begin here (uint8); then the bytes.
 """
 
 import struct
@@ -19,7 +17,7 @@ _HEAD = struct.Struct('<qqIB')
 
 
 class Encoded(NamedTuple):
-    """One encoded frame; packets stand in the order of decoding."""
+    """One encoded frame; packets are in the order of decoding."""
 
     pts: int
     duration: int
@@ -44,7 +42,7 @@ def write_packets(path: Path, packets: Iterable[Encoded]) -> None:
 
 
 def read_packets(path: Path, *, contents: bool = True) -> Iterator[Encoded]:
-    """The packets of a file; without ``contents`` only what stands before them.
+    """Yield the packets of a file; without ``contents`` their headers only, with empty contents.
 
     Raises:
         DataError: the file is damaged.

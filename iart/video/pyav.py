@@ -15,6 +15,16 @@ _BICUBIC_ACCURATE = 0x4 | 0x40000
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
+def open_input(name: str) -> Any:
+    """Open a video file for reading, even where its metadata is not UTF-8.
+
+    Version 19 decodes such metadata by itself; earlier ones must be told, or raise UnicodeDecodeError.
+    """
+    import av
+
+    return av.open(name) if int(av.__version__.split('.')[0]) >= 19 else av.open(name, metadata_errors='replace')
+
+
 def is_interlaced(stream: Any, frame: Any) -> bool:
     """Return whether a video stream, or a frame decoded from it, is made of two fields.
 

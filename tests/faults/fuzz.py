@@ -27,6 +27,8 @@ import cv2
 import lmdb
 import numpy as np
 import torch
+from helpers.upscale_clips import Enlarge, texture
+from helpers.upscale_clips import write as write_video
 from safetensors.torch import save_file
 
 from iart.archs.recognize import network_section
@@ -35,8 +37,15 @@ from iart.data.png import decode_crop
 from iart.data.store import Box
 from iart.errors import UserError
 from iart.image import read_image
+from iart.inference.options import PlanOptions
 from iart.options import dump, load
 from iart.training.checkpoints import load_state, save_state
+from iart.upscaling.job import run
+from iart.upscaling.networks import Loaded
+from iart.upscaling.settings import Settings
+from iart.upscaling.sources import find_jobs
+from iart.video.options import EncodingOptions
+from iart.video.read_back import read_back
 from iart.weights import read_weights
 
 LIMIT = 10.0
@@ -129,6 +138,27 @@ def make_state(folder: Path) -> Path:
     return folder / '1.state'
 
 
+def make_mp4(folder: Path) -> Path:
+    return write_video(folder / 'in.mp4', [texture(n, 16, 16) for n in range(4)], audio=True)
+
+
+def upscale_mp4(path: Path) -> None:
+    """Upscale with a stand-in network; nothing half-written may be left, and a finished output can be read."""
+    with tempfile.TemporaryDirectory() as name:
+        output = Path(name) / 'out.mp4'
+        try:
+            jobs = find_jobs([str(path)], output)
+            settings = Settings(encode=EncodingOptions(preset='ultrafast'), plan=PlanOptions('device'))
+            run(jobs, Loaded(Enlarge(), 'Enlarge', ''), torch.device('cpu'), settings)
+        except UserError:
+            if output.exists():
+                raise AssertionError('an output is there in spite of an error') from None
+            raise
+        if [p.name for p in Path(name).iterdir()] != ['out.mp4']:
+            raise AssertionError(f'besides the output: {sorted(p.name for p in Path(name).iterdir())}')
+        read_back(output)
+
+
 KINDS = {
     'yaml': Kind(make_yaml, lambda path: dump(load(path))),
     'png': Kind(make_png, read_png),
@@ -136,6 +166,7 @@ KINDS = {
     'safetensors': Kind(make_safetensors, read_weight_file),
     'pth': Kind(make_pth, read_weight_file),
     'state': Kind(make_state, load_state),
+    'mp4': Kind(make_mp4, upscale_mp4),
 }
 
 

@@ -1,0 +1,32 @@
+"""What a check reports."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal['ok', 'wrong', 'skipped']
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a check.
+
+    Args:
+        verdict: ``ok``, ``wrong``, or ``skipped`` where it could not be made.
+        detail: what was found, in one line.
+        remedy: what to do about it; empty where nothing is to be done.
+        figures: numbers for the JSON file.
+    """
+
+    verdict: Verdict
+    detail: str
+    remedy: str = ''
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain containers for JSON."""
+        return asdict(self)
+
+
+def judge(right: bool, detail: str, remedy: str = '', **figures: Any) -> Result:
+    """Return ``ok`` or, with the remedy, ``wrong``."""
+    return Result('ok', detail, '', figures) if right else Result('wrong', detail, remedy, figures)

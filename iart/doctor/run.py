@@ -1,0 +1,100 @@
+"""Running the checks: a process for each, so that a crash or a hang of one does not hide the others."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iart import log
+from iart.doctor import host_checks
+from iart.doctor.result import Result
+from iart.version import __version__
+
+_MARK = 'iart-doctor-result '
+
+
+def examine(device: str, file: Path, variables: Mapping[str, str] | None = None) -> bool:
+    """Run every check, show a table, and write the figures.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        file: JSON file to write.
+        variables: environment variables of the checks of the GPU, which put them on the null device.
+
+    Returns:
+        Whether nothing is wrong.
+    """
+    results: dict[str, Result] = {}
+    for name, (_, limit) in host_checks.CHECKS.items():
+        results[name] = _in_process(name, 'cpu', limit, {})
+        log.logger.info(f'{name}: {results[name].verdict}')
+    for name, limit in _gpu_limits().items():
+        results[name] = _on_gpu(name, device, limit, dict(variables or {}), results)
+        log.logger.info(f'{name}: {results[name].verdict}')
+    rows = [(name, r.verdict, r.detail + (f' → {r.remedy}' if r.remedy else '')) for name, r in results.items()]
+    log.table('iart doctor', ['check', 'verdict', 'found'], rows)
+    content = {'iart': __version__, 'null': bool(variables), 'checks': {n: r.as_dict() for n, r in results.items()}}
+    file.write_text(json.dumps(content, indent=1), encoding='utf-8')
+    log.logger.info(f'written to {file}; send it along when something is wrong')
+    return all(result.verdict != 'wrong' for result in results.values())
+
+
+def _gpu_limits() -> dict[str, int]:
+    from iart.doctor import gpu_checks
+
+    return {name: limit for name, (_, limit) in gpu_checks.CHECKS.items()}
+
+
+def _on_gpu(name: str, device: str, limit: int, variables: dict[str, str], so_far: Mapping[str, Result]) -> Result:
+    from iart.doctor import gpu_checks
+
+    if variables and name in gpu_checks.NEED_VALUES:
+        return Result('skipped', 'the null device computes no values')
+    unusable = so_far.get('GPU')
+    if unusable is not None and unusable.verdict != 'ok':
+        return Result('skipped', 'no GPU to check' if unusable.verdict == 'skipped' else 'the GPU cannot be used')
+    return _in_process(name, 'auto' if variables else device, limit, variables)
+
+
+def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -> Result:
+    command = [sys.executable, '-m', 'iart.doctor.run', name, device]
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Result('wrong', f'not finished after {limit} s', 'a hang: report this with the JSON file')
+    lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    if not lines:
+        reason = done.stderr.strip().splitlines()[-1:] or [f'ended with code {done.returncode}']
+        return Result('wrong', reason[0], 'report this with the JSON file', {'stderr': done.stderr[-4000:]})
+    found: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
+    found['figures']['seconds'] = round(time.monotonic() - begin, 1)
+    return Result(**found)
+
+
+def _check(name: str, device: str) -> Result:
+    """Run one check in this process."""
+    if name in host_checks.CHECKS:
+        return host_checks.CHECKS[name][0]()
+    from iart import device as devices
+    from iart.doctor import gpu_checks
+    from iart.errors import UserError
+
+    check = gpu_checks.CHECKS[name][0]
+    try:
+        place = devices.choose(device)
+    except UserError as error:
+        return Result('wrong', str(error), 'see above')
+    if devices.shares_host_memory(place):
+        return Result('skipped', 'torch sees no GPU here')
+    return check(place)
+
+
+if __name__ == '__main__':
+    print('\n' + _MARK + json.dumps(_check(*sys.argv[1:]).as_dict()))
