@@ -10,8 +10,8 @@ from iart.errors import OptionsError, listing, nearest
 
 PREFIX = 'timm/'
 _TORCH = ('Adam', 'AdamW')
-# adahessian needs the graph of the backward pass, bnb* and fused* packages beside timm, and kron* a compiler at run time
-# (more than a minute at the first step).
+# adahessian needs the graph of the backward pass, bnb* and fused* packages beside timm, and kron* a compiler, for more
+# than a minute at the first step.
 _UNUSABLE = ('adahessian', 'bnb', 'fused', 'kron')
 
 
