@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.tiny import TinyFlow, write_clips, write_options
 
-from iart.archs.flow import neighbour_flows
+from iart.archs.flow import neighbor_flows
 from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
 from iart.options import load
@@ -207,7 +207,7 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
     trainer = build(root, train__precision=precision)
     with torch.autocast('cpu', {'fp16': torch.float16, 'bf16': torch.bfloat16}[precision]):
         lq = torch.rand(1, 3, 3, 16, 16)
-        neighbour_flows(trainer.model.network.spynet, lq)
+        neighbor_flows(trainer.model.network.spynet, lq)
         half = trainer.model.network.conv_first(lq[0])
         trainer.model.network(lq)
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))
