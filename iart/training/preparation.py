@@ -38,7 +38,8 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
     network, path, train = build_network(options), options.path, options.train
     assert train is not None
     if path.pretrain_network_g and not resumed:
-        load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
+        file, key = path.pretrain_network_g, path.param_key_g or 'params'
+        load_weights(network, file, key, path.strict_load_g, other_scale=True)
     freeze_all_but(network, train.train_only)
     losses = {
         name: build(LOSS_REGISTRY, section, key=f'train.{key}') for name, (key, section) in _losses(train).items()
