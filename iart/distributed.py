@@ -1,4 +1,4 @@
-"""Rank, world size, means and gathers over ranks; no-ops in one process."""
+"""Rank, world size, barrier, means and gathers over ranks; no-ops in one process."""
 
 import contextlib
 import inspect
@@ -176,6 +176,12 @@ def local_world_size(launcher: str = 'none') -> int:
 def is_main() -> bool:
     """Rank 0 is the one that prints and writes files."""
     return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    if active():
+        dist.barrier()
 
 
 def mean(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
