@@ -108,8 +108,7 @@ class ClipLoader(DataLoader[Any]):
 
 def _worker_context() -> BaseContext:
     """Workers come from a process without threads. A copy of this one would find locks held by threads that were not
-    copied with it
-    (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
+    copied with it (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
