@@ -1,0 +1,116 @@
+"""Where a training set's low-resolution frames come from: files, BI or BD of each frame, or a degradation chain."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iart.data.degraded import DegradedStore, TrimmedStore
+from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.degradations import Chain, build_chain, chain_names, opencv_in_one_thread
+from iart.errors import OptionsError, listing
+from iart.image import Frame
+from iart.ops.degradation import KINDS
+
+Degradation = str | list[dict[str, Any]]
+"""``BI``, ``BD``, the name of a chain, the path of a YAML file with one, or its steps."""
+
+
+class Sides(NamedTuple):
+    """The two sides of a training set.
+
+    Args:
+        gt: the ground truth, trimmed to multiples of the scale where LR is made from it.
+        lq: the LR frames; of a chain, their names and sizes.
+        degraded: ``lq`` where LR is BI or BD of each frame.
+        chain: the degradation chain, if there is one.
+    """
+
+    gt: FrameStore
+    lq: FrameStore
+    degraded: DegradedStore | None
+    chain: Chain | None
+
+
+class ChainedStore(DegradedStore):
+    """Names and sizes of LR frames that a chain makes window by window; a frame read by itself is BI."""
+
+    def __init__(self, gt: FrameStore, name: str, scale: int) -> None:
+        super().__init__(gt, 'BI', scale)
+        self.name = name
+
+    def where(self, clip: str, frame: str) -> str:
+        return f'{self.gt.where(clip, frame)} ({self.name}, 1/{self.scale})'
+
+
+def open_sides(
+    gt: FrameStore,
+    degradation: Degradation | None,
+    root: str | None,
+    *,
+    scale: int,
+    io_backend: IoBackend | None,
+    cache: bool,
+) -> Sides:
+    """Open the LR side.
+
+    Args:
+        gt: the ground truth.
+        degradation: see :data:`Degradation`; None where LR frames are files.
+        root: folder or LMDB of LR frames; needed without ``degradation``, and beside a chain that changes GT alone.
+        scale: GT size divided by LR size.
+        io_backend, cache: as for :func:`open_store`.
+
+    Raises:
+        OptionsError: both or neither are given, or the chain has mistakes.
+        DataError: the LR files cannot be opened.
+    """
+    single = isinstance(degradation, str) and degradation in KINDS
+    chain = None if degradation is None or single else build_chain(degradation)
+    makes_lq = single or (chain is not None and bool(chain.lq_steps))
+    if makes_lq and root is not None:
+        raise OptionsError(
+            f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
+        )
+    if not makes_lq:
+        if root is None:
+            raise OptionsError(
+                'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or '
+                f'{listing([*KINDS[1:], *chain_names()])}) to make them from GT'
+            )
+        return Sides(gt, open_store(root, io_backend, cache=cache), None, chain)
+    gt = TrimmedStore(gt, scale)
+    if chain is not None:
+        return Sides(gt, ChainedStore(gt, chain.name, scale), None, chain)
+    degraded = DegradedStore(gt, str(degradation), scale)
+    return Sides(gt, degraded, degraded, None)
+
+
+def run_chain(chain: Chain, gt: Frame, lq: Frame | None, scale: int, seed: Sequence[int]) -> dict[str, Tensor]:
+    """Make a window's tensors.
+
+    Args:
+        chain: what degrades.
+        gt: (t, h, w, 3) uint8.
+        lq: the LR frames where they are files; None where the chain makes them.
+        scale: GT size divided by LR size.
+        seed: numbers that decide everything random.
+
+    Returns:
+        ``gt`` and ``lq``, (t, 3, h, w) and (t, 3, h // scale, w // scale) float32 in [0, 1], not rounded to 8 bits
+        where the chain made them; where it changes GT, ``gt_plain`` is GT without the change.
+    """
+    floats = list(np.ascontiguousarray(gt, np.float32))
+    size = gt.shape[1] // scale, gt.shape[2] // scale
+    with opencv_in_one_thread():
+        target = list(chain.sharpen(floats, seed))
+        low = list(chain.degrade(target, seed, size)) if lq is None else list(lq)
+    item = {'lq': _tensor(low), 'gt': _tensor(target)}
+    return {**item, 'gt_plain': _tensor(floats)} if chain.gt_steps else item
+
+
+def _tensor(frames: Sequence[np.ndarray[Any, Any]]) -> Tensor:
+    stacked = np.ascontiguousarray(np.moveaxis(np.stack(frames), -1, -3), np.float32)
+    return torch.from_numpy(stacked).div_(255)
