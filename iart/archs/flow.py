@@ -125,5 +125,7 @@ def _reflected(size: int, wanted: int, device: torch.device) -> Tensor:
 
 
 def upsample(frames: Tensor, scale: int = 4) -> Tensor:
-    """Bilinear ×scale of (n, c, h, w), the base that the network adds its detail to."""
+    """Bilinear ×scale of (n, c, h, w), the base that the network adds its detail to; at ×1 the frames themselves."""
+    if scale == 1:
+        return frames
     return F.interpolate(frames, scale_factor=scale, mode='bilinear', align_corners=False)

@@ -55,9 +55,11 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
         kind: {'type': f'calculate_{kind}', 'crop_border': 0, 'test_y_channel': True} for kind in ('psnr', 'ssim')
     }
     clips = Path(arguments.gt or arguments.lq)
+    section = require_section(weights)
     content = {
         'name': f'{Path(name).stem}_{clips.resolve().name}',
-        'network_g': require_section(weights),
+        'scale': section.get('scale', 4),
+        'network_g': section,
         'datasets': {
             'test': {
                 'type': 'VideoRecurrentTestDataset',

@@ -1,6 +1,6 @@
 """Where a training set's low-resolution frames come from: files, BI or BD of each frame, or a degradation chain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from iart.data.degraded import DegradedStore, TrimmedStore
-from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.store import FrameStore
 from iart.degradations import Chain, build_chain, chain_names, opencv_in_one_thread
 from iart.errors import OptionsError, listing
 from iart.image import Frame
@@ -49,10 +49,8 @@ def open_sides(
     gt: FrameStore,
     degradation: Degradation | None,
     root: str | None,
-    *,
+    open_root: Callable[[str], FrameStore],
     scale: int,
-    io_backend: IoBackend | None,
-    cache: bool,
 ) -> Sides:
     """Open the LR side.
 
@@ -60,8 +58,8 @@ def open_sides(
         gt: the ground truth.
         degradation: see :data:`Degradation`; None where LR frames are files.
         root: folder or LMDB of LR frames; needed without ``degradation``, and beside a chain that changes GT alone.
+        open_root: opens ``root``.
         scale: GT size divided by LR size.
-        io_backend, cache: as for :func:`open_store`.
 
     Raises:
         OptionsError: both or neither are given, or the chain has mistakes.
@@ -69,32 +67,41 @@ def open_sides(
     """
     single = isinstance(degradation, str) and degradation in KINDS
     chain = None if degradation is None or single else build_chain(degradation)
-    makes_lq = single or (chain is not None and bool(chain.lq_steps))
-    if makes_lq and root is not None:
+    if chain is not None and not chain.lq_steps:
+        return Sides(gt, lq_store(root, None, open_root), None, chain)
+    if degradation is None:
+        return Sides(gt, lq_store(root, None, open_root), None, None)
+    gt = TrimmedStore(gt, scale)
+    made = DegradedStore(gt, str(degradation), scale) if chain is None else ChainedStore(gt, chain.name, scale)
+    return Sides(gt, lq_store(root, made, open_root), made if chain is None else None, chain)
+
+
+def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callable[[str], FrameStore]) -> FrameStore:
+    """Return where LR frames come from: their folder, or the ground truth, degraded.
+
+    Raises:
+        OptionsError: both are given, or neither.
+    """
+    if degraded is not None and root is not None:
         raise OptionsError(
             f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
         )
-    if not makes_lq:
-        if root is None:
-            raise OptionsError(
-                'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or '
-                f'{listing([*KINDS[1:], *chain_names()])}) to make them from GT'
-            )
-        return Sides(gt, open_store(root, io_backend, cache=cache), None, chain)
-    gt = TrimmedStore(gt, scale)
-    if chain is not None:
-        return Sides(gt, ChainedStore(gt, chain.name, scale), None, chain)
-    degraded = DegradedStore(gt, str(degradation), scale)
-    return Sides(gt, degraded, degraded, None)
+    if degraded is not None:
+        return degraded
+    if root is None:
+        raise OptionsError(
+            'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD; for training '
+            f'also {listing(chain_names())}) to make them from GT'
+        )
+    return open_root(root)
 
 
-def run_chain(chain: Chain, gt: Frame, lq: Frame | None, scale: int, seed: Sequence[int]) -> dict[str, Tensor]:
+def run_chain(chain: Chain, frames: Mapping[str, Frame], scale: int, seed: Sequence[int]) -> dict[str, Tensor]:
     """Make a window's tensors.
 
     Args:
         chain: what degrades.
-        gt: (t, h, w, 3) uint8.
-        lq: the LR frames where they are files; None where the chain makes them.
+        frames: ``gt`` (t, h, w, 3) uint8, and ``lq`` where the LR frames are files.
         scale: GT size divided by LR size.
         seed: numbers that decide everything random.
 
@@ -102,15 +109,15 @@ def run_chain(chain: Chain, gt: Frame, lq: Frame | None, scale: int, seed: Seque
         ``gt`` and ``lq``, (t, 3, h, w) and (t, 3, h // scale, w // scale) float32 in [0, 1], not rounded to 8 bits
         where the chain made them; where it changes GT, ``gt_plain`` is GT without the change.
     """
-    floats = list(np.ascontiguousarray(gt, np.float32))
-    size = gt.shape[1] // scale, gt.shape[2] // scale
+    plain = list(np.ascontiguousarray(frames['gt'], np.float32))
+    size = frames['gt'].shape[1] // scale, frames['gt'].shape[2] // scale
     with opencv_in_one_thread():
-        target = list(chain.sharpen(floats, seed))
-        low = list(chain.degrade(target, seed, size)) if lq is None else list(lq)
-    item = {'lq': _tensor(low), 'gt': _tensor(target)}
-    return {**item, 'gt_plain': _tensor(floats)} if chain.gt_steps else item
+        gt = list(chain.sharpen(plain, seed))
+        lq = frames['lq'] if 'lq' in frames else list(chain.degrade(gt, seed, size))
+    item = {'lq': _tensor(lq), 'gt': _tensor(gt)}
+    return {**item, 'gt_plain': _tensor(plain)} if chain.gt_steps else item
 
 
-def _tensor(frames: Sequence[np.ndarray[Any, Any]]) -> Tensor:
+def _tensor(frames: Any) -> Tensor:
     stacked = np.ascontiguousarray(np.moveaxis(np.stack(frames), -1, -3), np.float32)
     return torch.from_numpy(stacked).div_(255)

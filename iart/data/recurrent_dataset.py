@@ -107,7 +107,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         _check_numbers(num_frame, gt_size, scale, interval_list)
         gt = self._open_gt(dataroot_gt, io_backend, cache_data)
         self.gt, self.lq, self.degraded, self.chain = open_sides(
-            gt, degradation, dataroot_lq, scale=scale, io_backend=io_backend, cache=cache_data
+            gt, degradation, dataroot_lq, lambda root: open_store(root, io_backend, cache=cache_data), scale
         )
         _check_chain(self.chain, flow_cache=flow_cache, dataroot_teacher=dataroot_teacher)
         meta = read_meta(meta_info_file) if meta_info_file else None
@@ -181,11 +181,11 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         turn = transforms.draw_turn(rng, hflip=self.use_hflip, rotate=self.use_rot)
         names = [clip.frames[i] for i in chosen]
         item: dict[str, Any] = {'clip': clip.name, 'frames': names + names[::-1] if self.flip_sequence else names}
-        lq, gt = (frames if frames is None else self._place(frames, turn) for frames in self._read(clip, chosen, box))
+        frames = {side: self._place(read, turn) for side, read in self._read(clip, chosen, box).items()}
         if self.chain is not None:
-            item |= run_chain(self.chain, gt, lq, self.scale, (self.seed, epoch, position))
+            item |= run_chain(self.chain, frames, self.scale, (self.seed, epoch, position))
         else:
-            item |= {'lq': to_tensor(lq), 'gt': to_tensor(gt)}
+            item |= {side: to_tensor(turned) for side, turned in frames.items()}
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
@@ -199,16 +199,17 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         turned = transforms.turn_frames(frames, turn)
         return transforms.mirror(turned) if self.flip_sequence else turned
 
-    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame | None, Frame]:
-        """Squares at one place of the chosen frames: (t, height, width, 3), None where a chain makes them from the
-        second one, and (t, scale * height, .., 3) uint8."""
+    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> dict[str, Frame]:
+        """Squares at one place of the chosen frames: ``lq`` (t, height, width, 3), unless a chain makes them from the
+        other, and ``gt`` (t, scale * height, scale * width, 3), uint8."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-            return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
+            return {'lq': np.stack([lq for lq, _ in pairs]), 'gt': np.stack([gt for _, gt in pairs])}
+        gt = self._read_large(self.gt, clip, chosen, box)
         if self.chain is not None and self.chain.lq_steps:
-            return None, self._read_large(self.gt, clip, chosen, box)
+            return {'gt': gt}
         lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-        return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
+        return {'lq': np.stack(lq), 'gt': gt}
 
     def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
         """The same squares of frames of GT's size."""

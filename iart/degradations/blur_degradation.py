@@ -76,7 +76,7 @@ class RandomBlur(Step):
     def apply(self, frames: Iterable[Image], rng: np.random.Generator, lq_size: tuple[int, int]) -> Iterator[Image]:
         kernels = self._kernels(rng)
         for frame in frames:
-            yield cv2.filter2D(frame, -1, next(kernels))
+            yield np.asarray(cv2.filter2D(frame, -1, next(kernels)), np.float32)
 
     def _kernels(self, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
         """Yield the kernel of each frame, (size, size), sum 1."""

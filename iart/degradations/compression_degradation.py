@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,8 @@ class RandomJPEGCompression(Step):
         for frame in frames:
             settings = (cv2.IMWRITE_JPEG_QUALITY, round(quality.next()))
             data = cv2.imencode('.jpg', to_bytes(frame)[..., ::-1], settings)[1]
-            yield np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.float32)
+            decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32)
+            yield np.ascontiguousarray(decoded[..., ::-1])
 
 
 @DEGRADATION_REGISTRY.register(suffix=SUFFIX)
@@ -92,13 +94,14 @@ def _encode(frames: Iterable[Image], codec: str, bitrate: int) -> tuple[io.Bytes
     """Return an MP4 file in memory, the number of its frames and the (h, w) of the first one."""
     import av
 
-    buffer, count, size, stream = io.BytesIO(), 0, (0, 0), None
+    buffer, count, size = io.BytesIO(), 0, (0, 0)
+    stream: Any = None
     try:
         with av.open(buffer, 'w', format='mp4') as container:
             for frame in frames:
                 count += 1
                 if stream is None:
-                    size = frame.shape[:2]
+                    size = frame.shape[0], frame.shape[1]
                     stream = container.add_stream(codec, rate=1)
                     stream.height, stream.width = (side + side % 2 for side in size)
                     stream.pix_fmt, stream.bit_rate = 'yuv420p', bitrate
@@ -116,7 +119,7 @@ def _encode(frames: Iterable[Image], codec: str, bitrate: int) -> tuple[io.Bytes
 def _even(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize a frame to ``size`` (h, w) and repeat its last row and column where that is odd."""
     if frame.shape[:2] != size:
-        frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+        frame = np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     h, w = size
     return np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), 'edge') if h % 2 or w % 2 else frame
 
@@ -124,6 +127,7 @@ def _even(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
 def _decode(data: io.BytesIO) -> Iterator[Image]:
     import av
 
+    container: Any
     with av.open(data) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):

@@ -61,7 +61,7 @@ class RandomNoise(Step):
         limits, step = (self.sigma, self.sigma_step) if gaussian else (self.scale, self.scale_step)
         strength = Drift(rng.uniform(*limits), step, limits, rng)
         for frame in frames:
-            source = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None] if gray else frame
+            source = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], np.float32) if gray else frame
             noise = _gaussian(source, rng) if gaussian else _poisson(source, rng)
             yield frame + noise * np.float32(strength.next())
 

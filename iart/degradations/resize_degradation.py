@@ -71,7 +71,7 @@ class RandomResize(Step):
         factor = self._factor(rng)
         for frame in frames:
             size = lq_size if self.to == 'lq' else self._size(frame, factor.next())
-            yield cv2.resize(frame, size[::-1], interpolation=mode)
+            yield np.asarray(cv2.resize(frame, size[::-1], interpolation=mode), np.float32)
 
     def _factor(self, rng: np.random.Generator) -> Drift:
         direction = choose(self.directions, rng)

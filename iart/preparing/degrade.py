@@ -91,7 +91,7 @@ def _run_chain(chain: Chain, work: 'Work', folder: Path, *, scale: int, seed: in
     def make(item: 'tuple[int, Work]') -> None:
         number, clip = item
         h, w = (side // scale for side in clip[0][1][1])
-        gt = (np.float32(read()[: h * scale, : w * scale]) for read, _, _ in clip)
+        gt = (np.asarray(read()[: h * scale, : w * scale], np.float32) for read, _, _ in clip)
         frames = chain.degrade(chain.sharpen(gt, (seed, number)), (seed, number), (h, w))
         for (_, _, place), frame in zip(clip, frames, strict=True):
             write_png(folder / place, to_bytes(frame), compression)
