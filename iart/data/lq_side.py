@@ -9,7 +9,7 @@ from torch import Tensor
 
 from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.store import FrameStore
-from iart.degradations import Chain, build_chain, chain_names, opencv_in_one_thread
+from iart.degradations import Chain, build_chain, chain_names
 from iart.errors import OptionsError, listing
 from iart.image import Frame
 from iart.ops.degradation import KINDS
@@ -111,9 +111,8 @@ def run_chain(chain: Chain, frames: Mapping[str, Frame], scale: int, seed: Seque
     """
     plain = list(np.ascontiguousarray(frames['gt'], np.float32))
     size = frames['gt'].shape[1] // scale, frames['gt'].shape[2] // scale
-    with opencv_in_one_thread():
-        gt = list(chain.sharpen(plain, seed))
-        lq = frames['lq'] if 'lq' in frames else list(chain.degrade(gt, seed, size))
+    gt = list(chain.sharpen(plain, seed))
+    lq = frames['lq'] if 'lq' in frames else list(chain.degrade(gt, seed, size))
     item = {'lq': _tensor(lq), 'gt': _tensor(gt)}
     return {**item, 'gt_plain': _tensor(plain)} if chain.gt_steps else item
 

@@ -21,7 +21,6 @@ from iart.degradations.chain import (
     chain_names,
     check_chain,
     load_chain,
-    opencv_in_one_thread,
 )
 from iart.degradations.step import Image, Step
 
@@ -34,5 +33,4 @@ __all__ = [
     'chain_names',
     'check_chain',
     'load_chain',
-    'opencv_in_one_thread',
 ]

@@ -1,13 +1,11 @@
 """Chains of steps: read, checked and run."""
 
-import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 
@@ -27,7 +25,7 @@ class Chain:
     """Steps that turn ground truth into low-resolution frames.
 
     What is drawn depends on ``seed`` alone, step by step: neither the number of processes nor the order in which
-    frames are asked for has an influence. Frames are to be drawn within :func:`opencv_in_one_thread`.
+    frames are asked for has an influence.
 
     Args:
         name: for messages.
@@ -69,17 +67,6 @@ class Chain:
                 got = f'{frame.shape[1]}x{frame.shape[0]}'
                 raise DataError(f'degradation {self.name}: got {got}, expected {lq_size[1]}x{lq_size[0]}')
             yield frame
-
-
-@contextlib.contextmanager
-def opencv_in_one_thread() -> Iterator[None]:
-    """Let OpenCV compute in one thread within the block: in several, small frames do not always get the same bits."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _run(

@@ -9,7 +9,7 @@ import numpy as np
 from iart import log
 from iart.data.frames import file_bytes, find_store
 from iart.data.videos import VideoStore
-from iart.degradations import Chain, build_chain, opencv_in_one_thread
+from iart.degradations import Chain, build_chain
 from iart.degradations.step import to_bytes
 from iart.errors import DataError, UserError
 from iart.files import Target
@@ -97,8 +97,7 @@ def _run_chain(chain: Chain, work: 'Work', folder: Path, *, scale: int, seed: in
             write_png(folder / place, to_bytes(frame), compression)
 
     title = f'{chain.name} 1/{scale} to {folder}'
-    with opencv_in_one_thread():
-        run_all(make, missing, jobs=jobs, title=title, unit='clip', start=len(clips) - len(missing))
+    run_all(make, missing, jobs=jobs, title=title, unit='clip', start=len(clips) - len(missing))
     return sum(len(clip) for _, clip in missing)
 
 
