@@ -3,13 +3,14 @@
 The offline way (``IART.frames`` without gradients) takes these steps as well, so that both give the same bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from iart.archs.clip_frames import ClipFrames, Flows, given_flows
 from iart.archs.flow import pair_flows
 from iart.archs.fusion_backbone import Prepared
 from iart.archs.propagation import aligned_frames, second_flow, source_of
@@ -76,6 +77,22 @@ def advance(
         feature = fuse(aligned_frames(feature, before, flow, far, align, propagation.order))
         sources.append((source_of(align)(feature), *before[: propagation.order - 1]))
     return network.reconstruct(feature, frame), CausalState(frame, flow, sources, prepared)
+
+
+def causal_frames(network: Any, clip: ClipFrames, flows: Flows | None) -> Iterator[Tensor]:
+    """Yield all frames of a clip, (n, 3, s·h, s·w), one step each.
+
+    Args:
+        network: an :class:`~iart.archs.iart_arch.IART`.
+        clip: the frames.
+        flows: as for ``IART.frames``; those to the frame before are used.
+    """
+    height, width = (network.scale * side for side in clip.size)
+    known = given_flows(network.spynet, clip, flows)
+    state: CausalState | None = None
+    for i, frame in enumerate(clip):
+        sr, state = advance(network, frame, state, known[1][i - 1] if known and i else None)
+        yield sr[..., :height, :width]
 
 
 def _prepare(network: Any, frame: Tensor) -> list[Prepared]:

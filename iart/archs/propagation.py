@@ -15,15 +15,15 @@ PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
 
 @dataclass(frozen=True)
 class Propagation:
-    """Which passes there are, and how far back each looks.
+    """The propagation passes of a network and the number of neighbors in each.
 
     Args:
-        order: neighbors that a frame is fused with: 1, or 2 as published.
-        passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and
-            reads what the pass before wrote.
+        order: number of neighbors that a frame is fused with: 1, or 2 as published.
+        passes: names in order, each beginning with ``backward`` or ``forward``; each pass has its own backbone and
+            reads the features that the previous pass wrote.
 
     Raises:
-        ValueError: a name is of neither kind, or appears twice.
+        ValueError: a name begins otherwise, or appears twice.
     """
 
     order: Literal[1, 2] = 2
@@ -34,8 +34,7 @@ class Propagation:
         if wrong or not self.passes or len(set(self.passes)) < len(self.passes):
             raise ValueError(
                 f'propagation.passes: got {list(self.passes)}, expected different names that begin with backward '
-                'or forward, '
-                f'such as {list(PASSES)}'
+                f'or forward, such as {list(PASSES)}'
             )
 
     @property
@@ -58,18 +57,18 @@ def propagate(
     recompute_align: bool = False,
     order: int = 2,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Run one pass; each frame's feature is read once, and then no more, before what the pass makes of it comes out.
+    """Run one pass, which reads each frame's feature once, before it yields its own feature of that frame.
 
     Args:
-        features: t features (n, C, h, w). The caller may put an output where its input was while the pass runs.
-        flows: t-1 flows (n, 2, h, w); entry i leads from frame i to i+1 for a backward pass, from frame i+1 to i for
-            a forward pass.
-        align: see :mod:`iart.alignments`.
-        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1,
-            and with an alignment that takes both neighbors at once (``joint``), (n, 2, C, h, w) of aligned, current.
-        backward: from the last frame to the first.
-        recompute_align: keep nothing of an alignment for the backward pass of training.
-        order: neighbors that a frame is fused with, 1 or 2.
+        features: t features (n, C, h, w). The caller may overwrite an input with its output while the pass runs.
+        flows: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1 for a backward pass, from frame i+1
+            to i for a forward pass.
+        align: the alignment, see :mod:`iart.alignments`.
+        fuse: the backbone: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w). With
+            ``order`` 1, and with an alignment of both neighbors (``joint``), (n, 2, C, h, w) of aligned, current.
+        backward: whether to run from the last frame to the first.
+        recompute_align: whether the backward pass of training recomputes alignments.
+        order: number of neighbors that a frame is fused with, 1 or 2.
 
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.
@@ -151,9 +150,7 @@ def check_fused_frames(num_frames: int | None, window_size: Sequence[int], order
         joint: whether the alignment brings both neighbors in one call.
     """
     if joint and order == 1:
-        raise ValueError(
-            'alignment: got one that takes both neighbors (order 2), expected order 1 with propagation.order 1'
-        )
+        raise ValueError('alignment: got order 2 (both neighbors), expected order 1 with propagation.order 1')
     frames = 2 if joint or order == 1 else 3
     if num_frames not in (None, frames):
         fused = (
