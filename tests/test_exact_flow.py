@@ -220,7 +220,7 @@ def test_flow_in_one_direction_is_not_enough_for_recurrence(sintel):
     held_out = build_dataset({'type': 'SintelTestDataset', 'root': str(sintel)}, key='datasets.val', scale=4)
     network = build_network({'type': 'IART', **NETWORK, 'window_size': [3, 4, 4], 'flow': {'type': 'gt'}})
     flows = tuple(torch.from_numpy(held_out.read_flows(0))[:, None].unbind(0))
-    with torch.no_grad(), pytest.raises(ValueError, match='expected those to the frame before as well'):
+    with torch.no_grad(), pytest.raises(ValueError, match='expected flows to the previous frame as well'):
         network(held_out[0]['lq'][None], flows)
     study = build_network({'type': 'AlignmentStudyNet', **NETWORK})
     with torch.no_grad():

@@ -84,7 +84,7 @@ def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callab
     """
     if degraded is not None and root is not None:
         raise OptionsError(
-            f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
+            f'dataroot_lq: got {root!r} with degradation, expected one of the two: LR files, or LR made from GT'
         )
     if degraded is not None:
         return degraded

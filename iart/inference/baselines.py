@@ -6,7 +6,7 @@ from torch import Tensor
 
 from iart.archs.clip_frames import Clip
 from iart.inference.restorer import Restore
-from iart.ops.degradation import upsample
+from iart.ops.degradation import upsample_bicubic
 
 
 def bicubic_restore(scale: int = 4) -> Restore:
@@ -19,6 +19,6 @@ def bicubic_restore(scale: int = 4) -> Restore:
 
     def restore(lq: Clip) -> Iterator[Tensor]:
         for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
-            yield upsample(frame, scale)
+            yield upsample_bicubic(frame, scale)
 
     return restore

@@ -122,7 +122,7 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
     return torch.cat(strips).numpy()
 
 
-def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
+def upsample_bicubic(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
     """MATLAB's ``imresize(x, s, 'bicubic')``: (..., c, h, w) -> (..., c, s*h, s*w), neither rounded nor clamped,
     differentiable.
     """

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
@@ -44,6 +45,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     Raises:
         UserError: an input, the output or an option is at fault. Finished segments and outputs stay.
     """
+    devices.set_tf32(settings.tf32)
     upscaler = Upscaler(
         loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare
     )
@@ -276,6 +278,7 @@ def _identity(
         'scene cuts': settings.scene_cuts,
         'segment': [settings.segment, settings.overlap],
         'precision': settings.precision,
+        'tf32': devices.tf32_in_use(device),
         'device': device.type,
         'plan': _cutting(settings.plan),
         'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),
