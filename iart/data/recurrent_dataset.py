@@ -199,8 +199,8 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return transforms.mirror(turned) if self.flip_sequence else turned
 
     def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> dict[str, Frame]:
-        """Read one rectangle of the chosen frames, uint8: ``lq`` (t, height, width, 3), unless a chain makes it from the
-        other, and ``gt`` (t, scale * height, scale * width, 3)."""
+        """Read one rectangle of the chosen frames, uint8: ``lq`` (t, height, width, 3), unless a chain makes it from
+        ``gt``, and ``gt`` (t, scale * height, scale * width, 3)."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
             return {'lq': np.stack([lq for lq, _ in pairs]), 'gt': np.stack([gt for _, gt in pairs])}
