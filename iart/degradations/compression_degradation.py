@@ -109,7 +109,7 @@ def _encode(frames: Iterable[Image], codec: str, bitrate: int) -> tuple[io.Bytes
                     stream.height, stream.width = (side + side % 2 for side in size)
                     stream.pix_fmt, stream.bit_rate = 'yuv420p', bitrate
                     stream.codec_context.thread_count = 1
-                planes = cv2.cvtColor(_even(to_bytes(frame), size), cv2.COLOR_RGB2YUV_I420)
+                planes = np.asarray(cv2.cvtColor(_even(to_bytes(frame), size), cv2.COLOR_RGB2YUV_I420), np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format='yuv420p')))
             if stream is not None:
                 container.mux(stream.encode())
