@@ -7,9 +7,9 @@ from iart import log
 from iart.data.frames import file_bytes, find_store
 from iart.data.videos import VideoStore
 from iart.errors import DataError
-from iart.files import Target
 from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import degrade_uint8, taps
+from iart.partial import PartialFolder
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
 from iart.video.container import is_video
@@ -18,38 +18,41 @@ from iart.video.container import is_video
 def degrade_data(
     source: Path, target: Path, *, kind: str, scale: int = 4, jobs: int = 1, compression: int = 3, holes: bool = False
 ) -> int:
-    """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
+    """Write the LR frame of every frame in ``source`` to the same relative path in ``target``, as PNG.
 
     A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
-    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+    An interrupted run leaves ``<target>.partial`` only, which the next run continues.
 
     Args:
         source: folder with images at any depth, folder of video files, or a video file.
+        target: folder to create.
         kind: ``BI`` or ``BD``.
-        jobs: frames worked on at once.
-        compression: of the PNG files, 0 to 9.
-        holes: accept holes in the numbering of frames.
+        scale: source size divided by LR size.
+        jobs: number of threads.
+        compression: PNG level, 0 to 9.
+        holes: whether gaps in the numbering of frames are accepted.
 
     Returns:
-        Number of frames written (those of an earlier run not counted).
+        Number of frames written, without those of an earlier run.
 
     Raises:
-        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot
-            be written.
+        UserError: there is no such degradation; frames cannot be read or do not fit together; the target exists or
+            cannot be written.
     """
-    taps(kind, scale)  # says so when there is no such degradation
+    taps(kind, scale)  # raises if there is no such degradation
     work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
     _say_what_is_cut(work, scale)
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
-    with Target(target, settings) as begun:
-        left = [(read, place) for read, _, place in work if not (begun.partial / place).is_file()]
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin(settings)
+        missing = [(read, place) for read, _, place in work if not (unfinished.folder / place).is_file()]
 
         def make(item: tuple[Callable[[], Frame], Path]) -> None:
-            write_png(begun.partial / item[1], degrade_uint8(item[0](), kind, scale), compression)
+            write_png(unfinished.folder / item[1], degrade_uint8(item[0](), kind, scale), compression)
 
-        run_all(make, left, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(left))
-        begun.finish()
-    return len(left)
+        run_all(make, missing, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(missing))
+        unfinished.finish()
+    return len(missing)
 
 
 Work = list[tuple[Callable[[], Frame], tuple[str, tuple[int, int]], Path]]
