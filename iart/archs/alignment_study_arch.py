@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from iart.archs.clip_frames import Clip, ClipFrames, Flows
 from iart.archs.flow import build_flow, comes_with_clip, pad_to, pair_flows
 from iart.archs.fusion_backbone import FusionBackbone, Prepared
-from iart.archs.reconstruction import enlarge, upsample_bilinear
 from iart.archs.released import study_extras
 from iart.archs.stores import StoreFactory
+from iart.archs.upsampler import SCALE, reconstruct_detail, upsample_bilinear
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
-SCALE = 4
 _RELEASED = {'DeformableConvAlignment': 'deform_align', 'DeformableAttentionAlignment': 'deform_align'}
 
 
@@ -186,7 +185,7 @@ class AlignmentStudyNet(nn.Module):
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
         """Return the (n, 3, 4h, 4w) output for an (n, C, h, w) feature and its (n, 3, h, w) LR frame."""
-        return enlarge(self, self.conv_before_upsample(feature)) + upsample_bilinear(frame, SCALE)
+        return reconstruct_detail(self, self.conv_before_upsample(feature), SCALE) + upsample_bilinear(frame, SCALE)
 
     def released_extras(self) -> dict[str, Tensor]:
         """Return the tensors that only a released checkpoint has, by name: see :mod:`iart.archs.released`."""

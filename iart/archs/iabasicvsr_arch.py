@@ -10,24 +10,34 @@ from torch.nn import functional as F
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached
 from iart.archs.recompute_policy import recompute
-from iart.archs.reconstruction import enlarge, upsample_bilinear
 from iart.archs.stores import StoreFactory, stores
+from iart.archs.upsampler import (
+    SCALE,
+    WIDTH,
+    Scale,
+    check_scale,
+    layers_of_scale,
+    reconstruct_detail,
+    upsample_bilinear,
+    upsampling_layers,
+    width_after,
+)
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build, residual_blocks_class
 
-SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet's input is padded on its current
-SCALE = 4
+SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet pads its input itself
 
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
 class IABasicVSR(nn.Module):
     """BasicVSR with a registered alignment instead of the flow warp.
 
-    (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w). A backward pass is followed by a forward pass; in each, the trunk
-    takes the current frame and the aligned feature of the neighbor. An alignment by attention computes its queries from
-    a feature of the current frame, which BasicVSR lacks. Here a feature extractor provides it: with 30 blocks and
-    SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks) queries come from
-    the neighbor's feature, warped bilinearly; with 45 blocks per trunk that network has 8,519,471 parameters.
+    (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, s·h, s·w). A backward pass is followed by a forward pass; in each, the
+    trunk takes the current frame and the aligned feature of the neighbor. An alignment by attention computes its
+    queries from a feature of the current frame, which BasicVSR lacks. Here a feature extractor provides it: with 30
+    blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
+    queries come from the neighbor's feature, warped bilinearly; with 45 blocks per trunk that network has 8,519,471
+    parameters.
 
     With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR: bit-exact, with the same names.
 
@@ -36,21 +46,23 @@ class IABasicVSR(nn.Module):
         num_block: residual blocks of each trunk.
         num_extract_block: residual blocks of the feature extractor; 0 for none.
         trunk_input: the trunks' input from the current frame: the ``image`` itself, or the extracted ``feature``.
-        head: ``basicvsr``: two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle4``: all
-            convolutions at the input's size, then one PixelShuffle by 4, which takes a fraction of the time.
+        head: ``basicvsr``: at ×4, two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle``:
+            all convolutions at the input's size, then one PixelShuffle, which takes a fraction of the time;
+            ``pixelshuffle4`` is its older name.
         alignment: ``{'type': name, ...}`` of a registered alignment, shared by both passes; default implicit, 2×2 taps.
         num_heads: attention heads of the alignment.
         use_checkpoint: recompute trunks, alignment and head in the backward pass: less memory, more time.
         flow: ``{'type': name, ...}``, the source of the flow: see :mod:`iart.archs.optical_flow`; default SPyNet.
         spynet_path: weight file of SPyNet; None for zero flow at the start.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
+        scale: output pixels per input pixel along a side, s: 4, 3, 2, or 1 for restoration at the input's size.
 
     Raises:
         ValueError: a size does not fit; the message names the argument.
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
-    scale = 4  # the options must have the same
+    scale: int = SCALE  # the default; that of the options must be the same
 
     def __init__(
         self,
@@ -59,15 +71,18 @@ class IABasicVSR(nn.Module):
         num_block: int = 30,
         num_extract_block: int = 30,
         trunk_input: Literal['image', 'feature'] = 'image',
-        head: Literal['basicvsr', 'pixelshuffle4'] = 'basicvsr',
+        head: Literal['basicvsr', 'pixelshuffle', 'pixelshuffle4'] = 'basicvsr',
         alignment: Mapping[str, Any] | None = None,
         num_heads: int = 8,
         use_checkpoint: bool = False,
         flow: Mapping[str, Any] | None = None,
         spynet_path: str | None = None,
         cpu_cache_length: int = 100,
+        scale: Scale = SCALE,
     ) -> None:
         super().__init__()
+        check_scale(scale)
+        self.scale = scale
         _check(num_feat, num_block, num_extract_block, trunk_input)
         self.num_feat, self.head, self.trunk_input = num_feat, head, trunk_input
         self.use_checkpoint, self.cpu_cache_length = use_checkpoint, cpu_cache_length
@@ -91,16 +106,16 @@ class IABasicVSR(nn.Module):
         self.forward_trunk = blocks(inputs, num_feat, num_block)
         self.fusion = nn.Conv2d(num_feat * 2, num_feat, 1)
         if head == 'basicvsr':
-            self.upconv1 = nn.Conv2d(num_feat, num_feat * 4, 3, padding=1)
-            self.upconv2 = nn.Conv2d(num_feat, 64 * 4, 3, padding=1)
-            self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
-            self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+            for name, layer in upsampling_layers(scale, num_feat):
+                self.add_module(name, layer)
+            self.conv_hr = nn.Conv2d(width_after(scale, num_feat), WIDTH, 3, padding=1)
+            self.conv_last = nn.Conv2d(WIDTH, 3, 3, padding=1)
         else:
             self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, padding=1)
-            self.conv_last = nn.Conv2d(num_feat, 3 * SCALE**2, 3, padding=1)
+            self.conv_last = nn.Conv2d(num_feat, 3 * scale**2, 3, padding=1)
 
     def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
-        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, 4h, 4w).
+        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
 
         Args:
             lq: (n, t, 3, h, w) LR clip, RGB in [0, 1].
@@ -113,7 +128,7 @@ class IABasicVSR(nn.Module):
         """Restore a clip frame by frame, as :meth:`iart.archs.iart_arch.IART.frames`.
 
         Yields:
-            t times (n, 3, 4h, 4w).
+            t times (n, 3, s·h, s·w).
 
         Raises:
             ValueError: ``lq`` is neither a clip nor frames.
@@ -166,13 +181,17 @@ class IABasicVSR(nn.Module):
         return recompute(self.use_checkpoint, trunk, torch.cat([first, aligned], dim=1))
 
     def reconstruct(self, backward: Tensor, forward: Tensor, frame: Tensor) -> Tensor:
-        """Return the (n, 3, 4h, 4w) output for the (n, C, h, w) features of both passes and the (n, 3, h, w) frame."""
+        """Return the (n, 3, s·h, s·w) output for both passes' (n, C, h, w) features and the (n, 3, h, w) frame."""
         x = F.leaky_relu(self.fusion(torch.cat([backward, forward], dim=1)), 0.1)
         if self.head == 'basicvsr':
-            x = enlarge(self, x)
+            x = reconstruct_detail(self, x, self.scale)
         else:
-            x = F.pixel_shuffle(self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)), SCALE)
-        return x + upsample_bilinear(frame, SCALE)
+            x = F.pixel_shuffle(self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)), self.scale)
+        return x + upsample_bilinear(frame, self.scale)
+
+    def layers_of_scale(self, state: Mapping[str, Tensor]) -> frozenset[str]:
+        """Return the layers that start fresh from the weights of another scale: see :mod:`iart.archs.upsampler`."""
+        return layers_of_scale(self, state)
 
 
 def _check(num_feat: int, num_block: int, num_extract_block: int, trunk_input: str) -> None:

@@ -1,4 +1,4 @@
-"""IART: recurrent video super-resolution ×4 with implicit alignment (CVPR 2024)."""
+"""IART: recurrent video super-resolution with implicit alignment (CVPR 2024)."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,27 @@ from iart.archs.flow import build_flow, freeze_unreached, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
 from iart.archs.propagation import Propagation, propagate
 from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, next_policy, recompute, recomputes_rest
-from iart.archs.reconstruction import enlarge, upsample_bilinear
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
+from iart.archs.upsampler import (
+    SCALE,
+    WIDTH,
+    Scale,
+    layers_of_scale,
+    reconstruct_detail,
+    upsample_bilinear,
+    upsampling_layers,
+    width_after,
+)
 from iart.ops.windows import WindowLayouts
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
-SCALE = 4
 
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
 class IART(nn.Module):
-    """The IART network, (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w); defaults are the published model.
+    """The IART network, (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, s·h, s·w); defaults are the published model.
 
     Takes any number of clips, from 1 frame and 1×1 pixel. No state is kept between two calls.
 
@@ -43,7 +51,7 @@ class IART(nn.Module):
         mlp_ratio, qkv_bias: see :class:`iart.archs.swin.SwinBlock`.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
-        is_low_res_input: upstream's argument; only true has a meaning at ×4.
+        is_low_res_input: upstream's argument; only true is supported: features have the size of the input.
         use_checkpoint: what the backward pass recomputes to save memory: ``none`` or false, ``mlp`` (of each block),
             ``blocks`` or true (two at a time), ``backbones`` (one at a time), or ``auto``: the fastest that fits into
             the free memory.
@@ -53,13 +61,15 @@ class IART(nn.Module):
         flow: ``{'type': name, ...}``, the source of the flow: ``spynet`` (default), ``zero``, ``gt`` (delivered by the
             data set) or ``raft``: see :mod:`iart.archs.optical_flow`.
         propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
+        scale: output pixels per input pixel along a side, s: 4 as published, 3, 2, or 1 for restoration at the input's
+            size. Only the upsampling layers depend on it.
 
     Raises:
         ValueError: a size does not fit; the message names the argument.
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
-    scale = 4  # the options must have the same
+    scale: int = SCALE  # the default; that of the options must be the same
 
     def __init__(
         self,
@@ -84,8 +94,10 @@ class IART(nn.Module):
         shared_alignment: bool = True,
         flow: Mapping[str, Any] | None = None,
         propagation: Propagation | None = None,
+        scale: Scale = SCALE,
     ) -> None:
         super().__init__()
+        self.scale = scale
         self.propagation = propagation or Propagation()
         _check(in_channels, is_low_res_input)
         if img_size != 64 or patch_size != 1:
@@ -130,13 +142,13 @@ class IART(nn.Module):
             }
         )
         self.conv_before_upsample = nn.Conv2d(embed_dim, mid_channels, 3, padding=1)
-        self.upconv1 = nn.Conv2d(mid_channels, mid_channels * 4, 3, padding=1)
-        self.upconv2 = nn.Conv2d(mid_channels, 64 * 4, 3, padding=1)
-        self.conv_hr = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        for name, layer in upsampling_layers(scale, mid_channels):
+            self.add_module(name, layer)
+        self.conv_hr = nn.Conv2d(width_after(scale, mid_channels), WIDTH, 3, padding=1)
+        self.conv_last = nn.Conv2d(WIDTH, 3, 3, padding=1)
 
     def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
-        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, 4h, 4w).
+        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
 
         Args:
             lq: (n, t, 3, h, w) LR clip, RGB in [0, 1].
@@ -156,7 +168,7 @@ class IART(nn.Module):
             flows: as for :meth:`forward`.
 
         Yields:
-            t times (n, 3, 4h, 4w).
+            t times (n, 3, s·h, s·w).
 
         Raises:
             ValueError: ``lq`` is neither a clip nor frames.
@@ -172,14 +184,14 @@ class IART(nn.Module):
             yield from self._stream(clip, store, flows)
 
     def _stream(self, clip: ClipFrames, store: StoreFactory, given: Flows | None) -> Iterator[Tensor]:
-        """Run all passes over a clip and yield its frames, (n, 3, 4h, 4w) each (paper, section 3.1).
+        """Run all passes over a clip and yield its frames, (n, 3, s·h, s·w) each (paper, section 3.1).
 
         One (n, C, h, w) feature per frame is all that is kept between passes. A pass reads feature i once, before it
         writes its output to the same slot (see :func:`propagate`), so that one store serves all passes and memory does
         not grow with their number. Outputs of the last pass are reconstructed at once, in its order (forward, as
         published), and their slots are freed.
         """
-        height, width = (SCALE * side for side in clip.size)
+        height, width = (self.scale * side for side in clip.size)
         features = store(len(clip))
         for i, frame in enumerate(clip):
             # Channels last: windows and taps gather whole pixels, whose channels are then adjacent in memory.
@@ -231,8 +243,13 @@ class IART(nn.Module):
         return policy
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
-        """Return the (n, 3, 4h, 4w) output for an (n, C, h, w) feature and its (n, 3, h, w) LR frame."""
-        return enlarge(self, self.conv_before_upsample(feature)) + upsample_bilinear(frame, SCALE)
+        """Return the (n, 3, s·h, s·w) output for an (n, C, h, w) feature and its (n, 3, h, w) LR frame."""
+        detail = reconstruct_detail(self, self.conv_before_upsample(feature), self.scale)
+        return detail + upsample_bilinear(frame, self.scale)
+
+    def layers_of_scale(self, state: Mapping[str, Tensor]) -> frozenset[str]:
+        """Return the layers that start fresh from the weights of another scale: see :mod:`iart.archs.upsampler`."""
+        return layers_of_scale(self, state)
 
     def released_extras(self) -> dict[str, Tensor]:
         """Return the tensors that only a released checkpoint has, by name: see :mod:`iart.archs.released`."""
@@ -247,7 +264,7 @@ def _check(in_channels: int, is_low_res_input: bool) -> None:
     if in_channels != 3:
         raise ValueError(f'in_channels: got {in_channels}, expected 3 (the flow network takes RGB)')
     if not is_low_res_input:
-        raise ValueError(f'is_low_res_input: got false, expected true: this network enlarges its input by {SCALE}')
+        raise ValueError('is_low_res_input: got false, expected true: features have the size of the input')
 
 
 def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:

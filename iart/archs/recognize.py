@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from iart.archs.builder import without_weight_files
+from iart.archs.upsampler import SCALE, WIDTH, scale_of_state
 from iart.errors import WeightsError
 from iart.weights import read_weights, stored_options, without_prefix
 
@@ -81,14 +82,18 @@ def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
     extractor, implicit, upconv = (
         name in state for name in ('extractor.main.0.weight', 'alignment.q.weight', 'upconv1.weight')
     )
-    if upconv and not extractor and not implicit:
+    scale = _scale(state)
+    if upconv and not extractor and not implicit and not scale:
         return section
+    # At ×1 neither head has such a layer; the two are one where both have the width of the features.
+    basicvsr = upconv or (scale == {'scale': 1} and state['conv_hr.weight'].shape[0] == WIDTH)
     return {
         **section,
+        **scale,
         'type': 'IABasicVSR',
         'num_extract_block': _count(state, r'extractor\.main\.2\.(\d+)\.'),
         'trunk_input': 'image' if inputs == width + 3 else 'feature',
-        'head': 'basicvsr' if upconv else 'pixelshuffle4',
+        'head': 'basicvsr' if basicvsr else 'pixelshuffle',
         'alignment': {'type': 'ImplicitAlignment' if implicit else 'FlowWarpAlignment'},
     }
 
@@ -97,7 +102,7 @@ def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
     """Recognize IART, or PSRT-recurrent: IART with patch alignment and other names."""
     section, rows = _sizes(state, backbone)
     side = (round((rows / 5) ** 0.5) + 1) // 2  # a table has (2·3−1)·(2·side−1)² rows
-    section = {'type': 'IART', **section, 'window_size': [3, side, side]}
+    section = {'type': 'IART', **section, 'window_size': [3, side, side], **_scale(state)}
     if backbone == _PSRT:
         section['alignment'] = {'type': 'PatchAlignment'}
     elif 'implicit_warp.q.weight' not in state:
@@ -128,6 +133,12 @@ def _sizes(state: Mapping[str, Tensor], backbone: str) -> tuple[dict[str, Any], 
         'qkv_bias': f'{first}.attn.qkv.bias' in state,
     }
     return section, len(tables[0])
+
+
+def _scale(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The ``scale`` of a section, where it is not the published one."""
+    scale = scale_of_state(state)
+    return {} if scale in (None, SCALE) else {'scale': scale}
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

@@ -1,6 +1,6 @@
 """Training sets for recurrent networks: windows of LR and GT frames, cropped, flipped and transposed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -106,7 +106,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if degradation is not None:
             self.gt = TrimmedStore(self.gt, scale)
             self.degraded = DegradedStore(self.gt, degradation, scale)
-        self.lq = _lq_store(dataroot_lq, self.degraded, io_backend, cache_data)
+        self.lq = lq_store(dataroot_lq, self.degraded, lambda root: open_store(root, io_backend, cache=cache_data))
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
@@ -210,9 +210,12 @@ def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) 
     return check_size(store.read(clip, frame), size, store.where(clip, frame))
 
 
-def _lq_store(
-    root: str | None, degraded: DegradedStore | None, io_backend: IoBackend | None, cache: bool
-) -> FrameStore:
+def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callable[[str], FrameStore]) -> FrameStore:
+    """Return where LR frames come from: their folder, or the ground truth, degraded.
+
+    Raises:
+        OptionsError: both are given, or neither.
+    """
     if degraded is not None and root is not None:
         raise OptionsError(
             f'dataroot_lq: got {root!r} with degradation, expected one of the two: LR files, or LR made from GT'
@@ -224,7 +227,7 @@ def _lq_store(
             'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD) to make them '
             'from GT'
         )
-    return open_store(root, io_backend, cache=cache)
+    return open_root(root)
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from iart import log
+from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.frames import FrameStore, IoBackend, open_store
 from iart.data.meta import read_meta
 from iart.data.pairs import ClipInfo, choose_clips, pair_clips
-from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
-from iart.errors import DataError, listing
+from iart.data.recurrent_dataset import ALL_FRAMES, lq_store, read_sized
+from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX
 
@@ -22,7 +23,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
     [0, 1], where k of the t frames are scored (:meth:`scored`); without ground truth there is no ``'gt'``.
 
     Args:
-        dataroot_lq: folder of clip folders, or LMDB, of the LR frames.
+        dataroot_lq: folder of clip folders, or LMDB, of the LR frames; None with ``degradation``.
         dataroot_gt: the same for the ground truth; None if there is none.
         meta_info_file: file that lists the clips; without it, all clips are used.
         io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
@@ -30,10 +31,13 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         num_frame: number of frames around the middle one; -1 for whole clips.
         padding: BasicSR's rule for windows at a clip's ends; no effect on whole clips.
         cache_data: whether to keep the encoded frames in memory.
+        degradation: ``BI`` or ``BD``: make LR frames from ground truth as they are read, instead of ``dataroot_lq``;
+            rows and columns of the ground truth beyond a multiple of ``scale`` are not used.
         scale: GT size divided by LR size.
 
     Raises:
         DataError: LR and GT do not fit together, or files are missing.
+        OptionsError: both ``dataroot_lq`` and ``degradation``, or neither.
     """
 
     phase = 'test'  # the section of the options that this class fits
@@ -42,7 +46,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         *,
-        dataroot_lq: str,
+        dataroot_lq: str | None = None,
         dataroot_gt: str | None = None,
         meta_info_file: str | None = None,
         io_backend: IoBackend | None = None,
@@ -50,12 +54,19 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         num_frame: int = ALL_FRAMES,
         padding: str | None = None,
         cache_data: bool = False,
+        degradation: Literal['BI', 'BD'] | None = None,
         scale: int = 4,
     ) -> None:
         if padding is not None:
             log.once(f'padding: {padding} has no effect: clips are restored as a whole, not in windows')
-        self.lq = self._open(dataroot_lq, io_backend, cache_data, 'lq')
         self.gt = self._open(dataroot_gt, io_backend, cache_data, 'gt') if dataroot_gt is not None else None
+        degraded: DegradedStore | None = None
+        if degradation is not None:
+            if self.gt is None:
+                raise OptionsError(f'degradation: got {degradation} without dataroot_gt, expected ground truth as well')
+            self.gt = TrimmedStore(self.gt, scale)
+            degraded = DegradedStore(self.gt, degradation, scale)
+        self.lq = lq_store(dataroot_lq, degraded, lambda root: self._open(root, io_backend, cache_data, 'lq'))
         self.scale = scale
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = choose_clips(self.lq, self.gt, meta, clips)

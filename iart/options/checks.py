@@ -194,7 +194,8 @@ def _scale(raw: dict[str, Any]) -> list[Problem]:
     expected = roles.scale_of(network)
     if expected is None or not isinstance(scale, int | float) or scale == expected:
         return []
-    return [Problem('scale', spell_value(scale), f'{expected}, the scale of {network["type"]}')]
+    hint = f'or network_g.scale: {scale}' if roles.takes_scale(network) else ''
+    return [Problem('scale', spell_value(scale), f'{expected}, the scale of {network["type"]}', hint)]
 
 
 def _same_names(datasets: dict[str, Any]) -> list[Problem]:

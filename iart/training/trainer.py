@@ -223,7 +223,8 @@ class Trainer:
         network = build_network(self.options)
         path = self.options.path
         if path.pretrain_network_g and self.experiment.resume_from is None:
-            load_weights(network, path.pretrain_network_g, path.param_key_g or 'params', path.strict_load_g)
+            file, key = path.pretrain_network_g, path.param_key_g or 'params'
+            load_weights(network, file, key, path.strict_load_g, other_scale=True)
         train = self.train
         freeze_all_but(network, train.train_only)
         sections = {'l_pix': train.pixel_opt, 'l_percep': train.perceptual_opt, TEACHER_LOSS: train.teacher_opt}

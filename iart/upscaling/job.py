@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
 from iart.upscaling.networks import Loaded
-from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free
+from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
 from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
 from iart.upscaling.upscaler import Upscaler, cut
@@ -44,6 +45,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     Raises:
         UserError: an input, the output or an option is at fault. Finished segments and outputs stay.
     """
+    devices.set_tf32(settings.tf32)
     upscaler = Upscaler(
         loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare
     )
@@ -160,7 +162,7 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
 
 def _run(task: _Task, upscaler: Upscaler) -> None:
     """Upscale one input in one process."""
-    with _named_errors(task.job.output), _partial(task) as unfinished:
+    with _named_errors(task.job.output), partial_folder(task.job.output, task.settings) as unfinished:
         unfinished.begin(task.identity)
         upscaler.follow(_plan(unfinished, upscaler, task))
         output = _output(unfinished, task)
@@ -181,24 +183,13 @@ def _run_together(task: _Task, upscaler: Upscaler) -> None:
             _finish(task, unfinished, output, segments, frames)
 
     follows = not distributed.is_main()
-    with _partial(task, follows=follows) as unfinished:
+    with partial_folder(task.job.output, task.settings, follows=follows) as unfinished:
         team.on_main(lambda: unfinished.begin(task.identity))
         upscaler.follow(team.on_main(lambda: _plan(unfinished, upscaler, task)))
         output = _output(unfinished, task)
         finished = team.on_main(output.finished)
         segments, frames = team.agreed(fill)
         team.on_main(finish)
-
-
-def _partial(task: _Task, *, follows: bool = False) -> PartialFolder:
-    """Return the folder of an unfinished output, whose segments a later run continues with."""
-    return PartialFolder(
-        task.job.output,
-        parts=('*.packets', '*.done'),
-        restart=task.settings.restart,
-        follows=follows,
-        remedy='give the earlier options and input to continue, or --restart to begin again',
-    )
 
 
 def _output(unfinished: PartialFolder, task: _Task) -> Output:
@@ -287,6 +278,7 @@ def _identity(
         'scene cuts': settings.scene_cuts,
         'segment': [settings.segment, settings.overlap],
         'precision': settings.precision,
+        'tf32': devices.tf32_in_use(device),
         'device': device.type,
         'plan': _cutting(settings.plan),
         'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),

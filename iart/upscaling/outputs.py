@@ -16,6 +16,7 @@ from iart.errors import DataError
 from iart.files import write_atomically, write_bytes
 from iart.image import to_uint8, write_png
 from iart.partial import PartialFolder
+from iart.upscaling.settings import Settings
 from iart.video.copied_packets import Taken
 from iart.video.encode import add_video_stream, encode, tag_frame
 from iart.video.mux import MILLISECONDS, MuxError, mux
@@ -49,6 +50,17 @@ class Output(Protocol):
     def finish(self, segments: int) -> None:
         """Let the output appear, once all segments are finished."""
         ...
+
+
+def partial_folder(output: Path, settings: Settings, *, follows: bool = False) -> PartialFolder:
+    """Return the folder of an unfinished output, whose segments a later run continues with."""
+    return PartialFolder(
+        output,
+        parts=('*.packets', '*.done'),
+        restart=settings.restart,
+        follows=follows,
+        remedy='give the earlier options and input to continue, or --restart to begin again',
+    )
 
 
 class VideoOutput:
@@ -110,7 +122,8 @@ class VideoOutput:
             frames=order.frames,
             start=start,
             end=end,
-            sound_end=max((taken.ends[i] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
+            sound_end=max((taken.ends[i][1] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
+            last_sound=max((taken.ends[i][0] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
         )
         delay = -float(taken.earliest) if self._rehearsal.recipe.suffix in MILLISECONDS else 0.0
         try:

@@ -14,6 +14,7 @@ VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
 PRECISIONS = ('fp32', 'fp16', 'bf16')
+TF32 = ('off', 'conv', 'all')
 
 _PART, _FILES = 'what', 'files'
 
@@ -50,6 +51,7 @@ class Settings:
 
     Args:
         precision: ``fp32``, ``fp16`` or ``bf16``.
+        tf32: ``off``, ``conv`` or ``all``: see :func:`iart.device.set_tf32`.
         start: start of the selected part in seconds; None for the beginning.
         end: end of the selected part in seconds; None for the end.
         preview: largest number of frames to upscale; None for all.
@@ -69,6 +71,9 @@ class Settings:
     """
 
     precision: str = setting('fp32', 'number format of the network (default fp32)', choices=PRECISIONS)
+    tf32: str = setting(
+        'conv', 'what GPUs compute in TensorFloat-32 in fp32 (default conv: convolutions)', choices=TF32
+    )
     start: Fraction | None = setting(
         None, 'begin here: 90, 1:30 or 00:01:30.5', group=_PART, values=parse_time, metavar='TIME'
     )

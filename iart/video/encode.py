@@ -126,23 +126,23 @@ def _fixed(codec: str) -> dict[str, str]:
 
 
 def _quality(codec: str, options: EncodingOptions) -> dict[str, str]:
-    options = {}
+    arguments: dict[str, str] = {}
     if options.lossless:
         if codec not in _LOSSLESS:
-            known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
-            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {known}')
-        options.update(_LOSSLESS[codec])
-        if 'x265-params' in options:
-            options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
+            lossless = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
+            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {lossless}')
+        arguments.update(_LOSSLESS[codec])
+        if 'x265-params' in arguments:
+            arguments['x265-params'] += ':' + _FIXED['libx265']['x265-params']
     elif options.crf is not None and codec not in _CRF:
         raise SettingError('crf', f'{codec} has no constant quality, expected one of {listing(_CRF)}')
     elif codec in _CRF:
-        options['crf'] = f'{_CRF[codec] if options.crf is None else options.crf:g}'
+        arguments['crf'] = f'{_CRF[codec] if options.crf is None else options.crf:g}'
     if options.preset is not None and codec not in _PRESET:
         raise SettingError('preset', f'{codec} has no presets, expected one of {listing(_PRESET)}')
     if codec in _PRESET:
-        options['preset'] = options.preset or _PRESET[codec]
-    return options
+        arguments['preset'] = options.preset or _PRESET[codec]
+    return arguments
 
 
 def _formats(codec: str) -> list[str]:
