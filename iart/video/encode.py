@@ -80,7 +80,7 @@ def choose_encoding(options: EncodingOptions, clip: Clip, size: tuple[int, int],
         SettingError: a codec that does not exist, or an option that it does not have.
     """
     codec = _codec(options.codec or ('vp9' if suffix == '.webm' else 'h264'))
-    options = {**_fixed(codec), **_quality(codec, options)}
+    arguments = {**_fixed(codec), **_quality(codec, options)}
     pix_fmt = options.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
     if pix_fmt not in _formats(codec):
         raise SettingError('pix_fmt', f'{codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
@@ -96,7 +96,7 @@ def choose_encoding(options: EncodingOptions, clip: Clip, size: tuple[int, int],
     if codec in _LIMITED_ONLY and matrix == _BT470BG:
         matrix = _MATRIX_TAGS['BT.601']  # the same numbers, and the only one of the two that ProRes can state
     tags = Tags(matrix, clip.tags.primaries, clip.tags.transfer, _FULL if full else _LIMITED)
-    return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], options)
+    return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], arguments)
 
 
 def _codec(name: str) -> str:
