@@ -160,6 +160,9 @@ class Options(Section):
     """What trains and scores the network; the names of BasicSR's and IART's video models mean `VSRModel`."""
     scale: Positive = 4
     """Upscaling factor, the same as the network's (`network_g.scale`): IART and IABasicVSR have 1 to 4."""
+    find_unused_parameters: bool = False
+    """Training with several processes: look in every step for parameters that get no gradient. Needed only by networks
+    that have some, which are named at the first iteration; it costs a walk through the graph."""
     num_gpu: Natural | Literal['auto'] = 'auto'
     """Informative: the launcher decides how many processes there are."""
     manual_seed: Natural = 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from iart import log
 from iart.archs.flow import pad_to
-from iart.inference.costs import streams
+from iart.archs.stores import streams
 from iart.inference.options import EXACT, PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer, plan_restorer
