@@ -9,19 +9,12 @@ import numpy as np
 from iart import log
 from iart.data.frames import file_bytes, find_store
 from iart.data.videos import VideoStore
-<<<<<<< HEAD
-from iart.errors import DataError
-from iart.image import Frame, decode_image, write_png
-from iart.ops.degradation import degrade_uint8, taps
-from iart.partial import PartialFolder
-=======
 from iart.degradations import Chain, build_chain
 from iart.degradations.step import to_bytes
 from iart.errors import DataError, UserError
-from iart.files import Target
 from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import KINDS, degrade_uint8, taps
->>>>>>> main
+from iart.partial import PartialFolder
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
 from iart.video.container import is_video
@@ -45,21 +38,14 @@ def degrade_data(
 
     Args:
         source: folder with images at any depth, folder of video files, or a video file.
-<<<<<<< HEAD
         target: folder to create.
-        kind: ``BI`` or ``BD``.
-        scale: source size divided by LR size.
-        jobs: number of threads.
-        compression: PNG level, 0 to 9.
-        holes: whether gaps in the numbering of frames are accepted.
-=======
         kind: ``BI`` or ``BD``, or a degradation chain: its name or YAML file. A chain runs once over each clip (the
             images of one folder, or a video) from its first frame to its last.
-        jobs: frames worked on at once; clips with a chain.
-        compression: of the PNG files, 0 to 9.
-        holes: accept holes in the numbering of frames.
-        seed: decides, with the number of the clip, what a chain draws.
->>>>>>> main
+        scale: source size divided by LR size.
+        jobs: number of threads for frames, or for clips with a chain.
+        compression: PNG level, 0 to 9.
+        holes: whether gaps in the numbering of frames are accepted.
+        seed: seed of a chain's random numbers, together with the number of the clip.
 
     Returns:
         Number of frames written, without those of an earlier run.
@@ -68,15 +54,6 @@ def degrade_data(
         UserError: there is no such degradation; frames cannot be read or do not fit together; the target exists or
             cannot be written.
     """
-<<<<<<< HEAD
-    taps(kind, scale)  # raises if there is no such degradation
-    work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
-    _say_what_is_cut(work, scale)
-    settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
-    with PartialFolder(target, becomes_output=True) as unfinished:
-        unfinished.begin(settings)
-        missing = [(read, place) for read, _, place in work if not (unfinished.folder / place).is_file()]
-=======
     if seed < 0:
         raise UserError(f'--seed: got {seed}, expected 0 or more')
     chain = None if kind in KINDS else build_chain(kind, key='--kind')
@@ -89,13 +66,15 @@ def degrade_data(
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
     if chain is not None:
         settings |= {'steps': repr((chain.gt_steps, chain.lq_steps)), 'seed': str(seed)}
-    with Target(target, settings) as begun:
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin(settings)
         if chain is not None:
-            written = _run_chain(chain, work, begun.partial, scale=scale, seed=seed, jobs=jobs, compression=compression)
-            begun.finish()
+            written = _run_chain(
+                chain, work, unfinished.folder, scale=scale, seed=seed, jobs=jobs, compression=compression
+            )
+            unfinished.finish()
             return written
-        left = [(read, place) for read, _, place in work if not (begun.partial / place).is_file()]
->>>>>>> main
+        missing = [(read, place) for read, _, place in work if not (unfinished.folder / place).is_file()]
 
         def make(item: tuple[Callable[[], Frame], Path]) -> None:
             write_png(unfinished.folder / item[1], degrade_uint8(item[0](), kind, scale), compression)
