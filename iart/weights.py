@@ -31,6 +31,7 @@ def load_weights(
     *,
     optional: Collection[str] = (),
     part: str = '',
+    other_scale: bool = False,
 ) -> None:
     """Load a weight file into a network, accounting for every name.
 
@@ -47,6 +48,8 @@ def load_weights(
         optional: names the file may leave out.
         part: name, such as ``spynet``, under which a larger network holds this one: from a file of such a network its
             entries are taken.
+        other_scale: accept weights of a network of another scale: the layers that depend on it
+            (``layers_of_scale()`` of the network) stay as they are, and are logged.
 
     Raises:
         WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
@@ -59,7 +62,14 @@ def load_weights(
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     found = _named_as(found, own, rename, path)
     optional = {*optional, *_neutral_at_start(network, found)}
-    problems = []
+    layers: Callable[[Mapping[str, Tensor]], Collection[str]] = getattr(network, 'layers_of_scale', _no_layers)
+    rescaled, problems = layers(found), []
+    if rescaled and other_scale:
+        fresh = [n for n in own if n.rpartition('.')[0] in rescaled]
+        log.logger.info(f'{path}: weights of another scale; these start fresh: {listing(fresh, 20)}')
+        optional, found = {*optional, *fresh}, {n: t for n, t in found.items() if n.rpartition('.')[0] not in rescaled}
+    elif rescaled:
+        problems.append(f'they are of another scale than ×{network.scale}; only training starts from such weights')
     if missing := [n for n in own if n not in found and n not in optional]:
         problems.append(f'missing ({len(missing)}): {listing(missing)}')
     if unexpected := [n for n in found if n not in own and n not in extras]:
@@ -78,6 +88,10 @@ def load_weights(
     _compare_tables(found, extras, path)
     fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
     network.load_state_dict({**own, **fitting})
+
+
+def _no_layers(state: Mapping[str, Tensor]) -> Collection[str]:
+    return ()
 
 
 def _named_as(

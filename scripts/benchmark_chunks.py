@@ -3,10 +3,8 @@
     python scripts/benchmark_chunks.py --lq FOLDER --weights FILE [--opt YAML] [--frames 16] [--json FILE]
 
 FOLDER holds the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks), whose
-weights
-`iart weights` fetches (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the
-last columns say how
-much longer it took than one pass, and how much less memory it is expected to need.
+weights `iart weights` fetches (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the last
+columns say how much longer it took than one pass, and how much less memory it is expected to need.
 """
 
 import argparse

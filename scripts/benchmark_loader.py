@@ -4,8 +4,7 @@
 
 Windows of 1280x720 frames with flips and rotation, from an LMDB and from folders, written to a temporary folder first
 (about 800 MB). Both classes are given the same chances, and their pixels are compared before anything is timed; then
-they
-are timed in turn, and the medians are printed with their ratio.
+they are timed in turn, and the medians are printed with their ratio.
 """
 
 import argparse

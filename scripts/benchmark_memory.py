@@ -4,10 +4,9 @@
     [--json FILE]
 
 Every figure comes from a process of its own that restores synthetic frames, which it makes when they are read, and
-drops the output. It is
-the peak of host memory (resident set of the whole process, libraries included) and, on a GPU, of device memory. The
-network is a
-small IART with wide features by default, so that features are most of what grows; --full takes the published one.
+drops the output. It is the peak of host memory (resident set of the whole process, libraries included) and, on a GPU,
+of device memory. The network is a small IART with wide features by default, so that features are most of what grows;
+--full takes the published one.
 """
 
 import argparse
@@ -130,7 +129,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         points = sorted((row['frames'], row['host_mb']) for row in rows if row['plan'] == plan)
         axes.plot(*zip(*points, strict=True), marker='o', label=plan, color=COLORS.get(plan))
     before = min(row['started_with_mb'] for row in rows)
-    axes.axhline(before, color='grey', linestyle=':', label='before it starts')
+    axes.axhline(before, color='gray', linestyle=':', label='before it starts')
     axes.set(xlabel='frames', ylabel='peak host memory, MB', ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(title='plan', frameon=False)

@@ -5,11 +5,9 @@
     FILE]
 
 Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios
-are printed.
-Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published ones. Sizes
-are WIDTHxHEIGHT
-of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with the same checkpointing of
-blocks.
+are printed. Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published
+ones. Sizes are WIDTHxHEIGHT of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with
+the same checkpointing of blocks.
 """
 
 import argparse

@@ -41,14 +41,14 @@ def film(picture: Frame, frames: int, rng: np.random.Generator) -> Iterator[Fram
         min(0.5 * side, 0.6 * size * zoom + 0.5 * speed * zoom)
         for side, size in zip(picture.shape[:2], (HEIGHT, WIDTH), strict=True)
     ]
-    centre = [
+    center = [
         rng.uniform(r, side - r) if side > 2 * r else side / 2 for r, side in zip(reach, picture.shape[:2], strict=True)
     ]
     for i in range(frames):
         cos, sin = np.cos(angle[i]) * scale[i] / _FINER, np.sin(angle[i]) * scale[i] / _FINER
         middle = np.array([WIDTH * _FINER / 2 - 0.5, HEIGHT * _FINER / 2 - 0.5])
         turn = np.array([[cos, -sin], [sin, cos]])
-        place = np.array([centre[1] + across[i], centre[0] + down[i]])
+        place = np.array([center[1] + across[i], center[0] + down[i]])
         matrix = np.column_stack((turn, place - turn @ middle))
         size = (WIDTH * _FINER, HEIGHT * _FINER)
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

@@ -32,7 +32,7 @@ GT_SIZE = (272, 480)
 SCALE = 4
 _TO_RGB = 2  # which conversion to RGB the frames were decoded with; frames of another one are made again
 # Film frames of each clip, first and last. Held out is the strongest motion; four frames on either side of it are
-# left out, so that no training frame is the neighbour of a held-out one.
+# left out, so that no training frame is the neighbor of a held-out one.
 PARTS = {
     'train': ((0, 17), (18, 35), (60, 77), (78, 95), (96, 113), (114, 131)),
     'val': ((40, 55),),

@@ -3,7 +3,7 @@
 python scripts/prepare_training_frames.py --data FOLDER [--out datasets/shipped_model]
 
 FOLDER holds GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/.
-scripts/training_frames.json lists what must lie there, where it comes from and under which licence, with hashes that
+scripts/training_frames.json lists what must lie there, where it comes from and under which license, with hashes that
 are checked. Written are OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames to train with are
 made while training (``degradation: BI``):
 

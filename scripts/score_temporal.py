@@ -3,8 +3,8 @@
     python scripts/score_temporal.py RESTORED GT [--spynet FILE] [--device auto] [--csv FILE]
 
 RESTORED and GT are folders of clip folders (such as results/<name>/visualization/<set>, written by `iart test
---save-frames`),
-LMDBs or videos; frames belong together by their place. What the figures mean: iart/metrics/temporal.py.
+--save-frames`), LMDBs or videos; frames belong together by their place. What the figures mean:
+iart/metrics/temporal.py.
 """
 
 import argparse

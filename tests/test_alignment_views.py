@@ -12,7 +12,7 @@ from iart.image import read_image, write_png
 from iart.ops.sine import offset_code, tap_code
 from iart.ops.taps import sampling_taps
 from iart.scoring import alignment_views
-from iart.scoring.alignment_views import bilinear_weights, colour_offsets, watch, write_views
+from iart.scoring.alignment_views import bilinear_weights, color_offsets, watch, write_views
 from iart.scoring.evaluator import SetScores
 from iart.scoring.report import Material, SetReport
 
@@ -109,6 +109,6 @@ def test_nothing_to_look_at(tmp_path):
     assert not (tmp_path / 'views').exists()
 
 
-def test_colours_of_offsets():
+def test_colors_of_offsets():
     flow = torch.tensor([[0.0, 2.0, -2.0], [0.0, 0.0, 0.0]]).view(2, 1, 3).numpy()
-    assert colour_offsets(flow, 2.0)[0].tolist() == [[255, 255, 255], [255, 0, 0], [0, 255, 255]]
+    assert color_offsets(flow, 2.0)[0].tolist() == [[255, 255, 255], [255, 0, 0], [0, 255, 255]]

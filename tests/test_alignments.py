@@ -23,7 +23,7 @@ OPTIONS = {
     'DeformableConvAlignment': [{'groups': 2, 'max_offset': 3.0}],
     'DeformableAttentionAlignment': [{'keys': 'source'}, {'heads': 4, 'groups': 6, 'hidden': 8}],
     'ImplicitAlignment': [
-        *({'window': w, 'origin': o} for w, o in itertools.product((2, 3, 4), ('released', 'paper', 'centred'))),
+        *({'window': w, 'origin': o} for w, o in itertools.product((2, 3, 4), ('released', 'paper', 'centered'))),
         *({'codes': c} for c in ('window', 'offset', 'none')),
         {'edges': 'zero', 'window': 3},
         {'heads': 2, 'temperature': 1.0},

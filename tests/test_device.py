@@ -13,13 +13,14 @@ from iart import device as devices
 from iart import distributed, memory
 from iart.archs.iart_arch import IART
 from iart.archs.recompute_policy import kept_values
-from iart.archs.stores import DeviceStore
+from iart.archs.stores import DeviceStore, stores
 from iart.errors import UserError
 from iart.inference import plan as planning
 from iart.inference.costs import Allocations, Costs, measure
 from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.ops.warp import flow_warp, gather_warp
+from iart.scoring.report import NetworkFacts, Settings, as_dict
 from iart.training.memory_fallback import within_memory
 
 CUDA = torch.device('cuda', 0)
@@ -166,6 +167,32 @@ def test_tf32_is_set_and_named(gpu, monkeypatch, tf32, state):
         assert devices.tf32_in_use(torch.device('cpu')) is None
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def test_a_report_names_tf32(gpu, tmp_path, monkeypatch):
+    """What `--tf32` set is in report.json, and beside published figures."""
+    gpu()
+    settings = Settings({}, tf32=devices.tf32_in_use(CUDA))
+    content = as_dict('x', [], settings, NetworkFacts(type='IART'), torch.device('cpu'), [])
+    assert content['settings']['tf32'] == devices.tf32_in_use(CUDA) == 'conv'
+    assert (
+        as_dict('x', [], Settings({}), NetworkFacts(type='IART'), torch.device('cpu'), [])['settings']['tf32'] is None
+    )
+
+
+def test_memory_that_torch_has_taken_is_reported_beside_what_is_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'max_memory_reserved', lambda device: 3 * 2**20)
+    assert devices.peak_reserved_mb(CUDA) == 3
+    assert devices.peak_reserved_mb(torch.device('cpu')) is None
+
+
+@pytest.mark.parametrize(('place', 'times'), [('host', 1), ('device', 0)])
+def test_page_locked_memory_is_given_back_with_a_clip(monkeypatch, place, times):
+    released = []
+    monkeypatch.setattr(devices, 'release_pinned', lambda: released.append(1))
+    with stores(place, torch.device('cpu')):
+        pass
+    assert len(released) == times, "the next clip's plan is to see it as free"
 
 
 def test_a_search_for_algorithms_pauses_where_sizes_change():

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from iart.cli import main
-from iart.doctor import gpu_checks, host_checks, run
+from iart.doctor import gpu_checks, host_checks, ranks, run
 from iart.doctor.result import Result
 
 
@@ -46,3 +47,50 @@ def test_checks_of_the_host(name):
     assert found.verdict in ('ok', 'wrong', 'skipped')
     assert found.detail
     assert found.remedy or found.verdict != 'wrong', 'what is wrong comes with a remedy'
+
+
+@pytest.mark.parametrize(
+    ('change', 'word'),
+    [
+        ({}, ''),
+        ({'weights': '2.0'}, 'parameters differ between ranks'),
+        ({'losses': [0.5, 0.3]}, 'apart from those of one'),
+        ({'losses': [float('nan'), 0.25]}, 'apart from those of one'),
+        ({'flags': False}, 'flags or objects did not arrive'),
+        ({'noticed': 30.0}, 'ranks [0] did not notice a lost process'),
+    ],
+)
+def test_processes_are_compared_with_one(monkeypatch, change, word):
+    fine = {'losses': [0.5, 0.25], 'weights': '1.0', 'flags': True, 'noticed': 0.1}
+    monkeypatch.setattr(ranks, '_losses_of_one', lambda device, world: [0.5, 0.25])
+    monkeypatch.setattr(
+        ranks, '_run', lambda kind, world: [{'rank': 0, **fine, **change}, {'rank': 1, **fine, 'noticed': 0.0}]
+    )
+    found = ranks.processes(torch.device('cpu'))
+    assert found.verdict == ('wrong' if word else 'ok')
+    assert word in found.detail
+
+
+def test_a_process_that_fails_is_reported(monkeypatch):
+    monkeypatch.setattr(ranks.subprocess, 'Popen', _Ended)
+    found = ranks.processes(torch.device('cpu'))
+    assert found.verdict == 'wrong'
+    assert 'NCCL error: no network' in found.detail
+
+
+class _Ended:
+    """A process that ended with an error."""
+
+    returncode = 1
+
+    def __init__(self, *_, **__):
+        self.stdout = self.stderr = None
+
+    def communicate(self, timeout):
+        return '', 'NCCL error: no network'
+
+    def kill(self):
+        pass
+
+    def wait(self):
+        pass

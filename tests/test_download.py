@@ -41,7 +41,7 @@ def manifest(wheel: Path) -> Manifest:
         'file': wheel.name,
         'size': wheel.stat().st_size,
         'sha256': sha256(wheel.read_bytes()),
-        'licence': 'free',
+        'license': 'free',
     }
     source = {'about': '', 'package': 'models', 'member': 'models/whole.pth'}
     return Manifest.model_validate(

@@ -30,14 +30,14 @@ class FakeClip:
 class FakeSet:
     """Clips of noise; frame names are in natural order, as the data sets give them."""
 
-    def __init__(self, lengths, *, has_gt=True, centre=False):
+    def __init__(self, lengths, *, has_gt=True, center=False):
         self.clips = [FakeClip(f'clip{i}', tuple(f'im{j + 1}' for j in range(n))) for i, n in enumerate(lengths)]
-        self.has_gt, self.centre = has_gt, centre
+        self.has_gt, self.center = has_gt, center
         self.reads = []
 
     def scored(self, i):
         n = len(self.clips[i].frames)
-        return [n // 2] if self.centre else list(range(n))
+        return [n // 2] if self.center else list(range(n))
 
     def read_lq(self, i):
         return np.stack([self.read_lq_frame(i, j) for j in range(len(self.clips[i].frames))])
@@ -91,22 +91,22 @@ def test_each_frame_is_measured_against_its_own_ground_truth():
     assert scores.clips[0].values['psnr'] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize('centre', [False, True])
-def test_flip_seq_is_the_mean_with_the_mirror(tmp_path, centre):
+@pytest.mark.parametrize('center', [False, True])
+def test_flip_seq_is_the_mean_with_the_mirror(tmp_path, center):
     data = FakeSet([5])
-    score_set(drifting, data, {}, device=CPU, flip_seq=True, center_frame_only=centre, save_to=tmp_path)
+    score_set(drifting, data, {}, device=CPU, flip_seq=True, center_frame_only=center, save_to=tmp_path)
     lq = to_tensor(data.read_lq(0))[None]
     outputs = torch.stack(list(drifting(torch.cat([lq, lq.flip(1)], 1))), 1)
     wanted = 0.5 * (outputs[:, :5] + outputs[:, 5:].flip(1))
     saved = sorted(p.name for p in (tmp_path / 'clip0').iterdir())
-    assert saved == (['im3.png'] if centre else [f'im{j}.png' for j in range(1, 6)])
+    assert saved == (['im3.png'] if center else [f'im{j}.png' for j in range(1, 6)])
     for name in saved:
         j = int(name[2]) - 1
         assert (read_image(tmp_path / 'clip0' / name) == to_uint8(wanted[0, j])).all()
 
 
-@pytest.mark.parametrize(('data', 'option'), [(FakeSet([7, 4]), True), (FakeSet([7, 4], centre=True), False)])
-def test_centre_frame_only(data, option):
+@pytest.mark.parametrize(('data', 'option'), [(FakeSet([7, 4]), True), (FakeSet([7, 4], center=True), False)])
+def test_center_frame_only(data, option):
     scores = score_set(drifting, data, build_metrics(PSNR), device=CPU, center_frame_only=option)
     assert [clip.frames for clip in scores.clips] == [('im4',), ('im3',)]
     everything = score_set(drifting, FakeSet([7, 4]), build_metrics(PSNR), device=CPU)

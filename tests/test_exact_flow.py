@@ -48,7 +48,7 @@ def test_set(folder):
 
 
 def test_flow_leads_to_the_same_point_of_the_scene(test_set):
-    """Where the target is visible, the warped neighbour is the frame, up to interpolation and rounding."""
+    """Where the target is visible, the warped neighbor is the frame, up to interpolation and rounding."""
     gained = []
     for number, clip in enumerate(test_set.clips):
         lq = to_tensor(test_set.read_lq(number))
@@ -90,7 +90,7 @@ def test_rendered_clips_are_read_again(folder, test_set, monkeypatch):
 
 
 def test_flow_is_turned_with_the_frames(train_set):
-    """Over all turns and directions the flow of a crop warps its neighbours onto it, and no other flow does."""
+    """Over all turns and directions the flow of a crop warps its neighbors onto it, and no other flow does."""
     errors = np.zeros(3)
     for epoch in range(16):
         item = train_set[epoch, epoch]
@@ -211,7 +211,7 @@ def test_flow_in_one_direction_is_not_enough_for_recurrence(sintel):
     held_out = build_dataset({'type': 'SintelTestDataset', 'root': str(sintel)}, key='datasets.val', scale=4)
     network = build_network({'type': 'IART', **NETWORK, 'window_size': [3, 4, 4], 'flow': {'type': 'gt'}})
     flows = tuple(torch.from_numpy(held_out.read_flows(0))[:, None].unbind(0))
-    with torch.no_grad(), pytest.raises(ValueError, match='expected those to the frame before as well'):
+    with torch.no_grad(), pytest.raises(ValueError, match='expected flows to the previous frame as well'):
         network(held_out[0]['lq'][None], flows)
     study = build_network({'type': 'AlignmentStudyNet', **NETWORK})
     with torch.no_grad():

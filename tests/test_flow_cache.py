@@ -53,7 +53,7 @@ def flow_between(root, item, start, end):
 
 
 @pytest.mark.parametrize(
-    'arguments', [{}, {'interval_list': [2], 'num_frame': 2}], ids=['neighbours', 'every second frame']
+    'arguments', [{}, {'interval_list': [2], 'num_frame': 2}], ids=['neighbors', 'every second frame']
 )
 def test_an_item_has_the_flows_of_its_frames(clips, arguments):
     root, _ = clips

@@ -60,7 +60,7 @@ def _measure(network):
 
 
 class WholeClip(nn.Module):
-    """A network that has no ``frames``: each frame is the mean of its neighbours, enlarged."""
+    """A network that has no ``frames``: each frame is the mean of its neighbors, enlarged."""
 
     def forward(self, lq):
         padded = torch.cat([lq[:, :1], lq, lq[:, -1:]], dim=1)

@@ -40,7 +40,7 @@ def test_identical_to_basicsr(name, luma, border):
         assert floats == pytest.approx(wanted, abs=1e-9)
 
 
-def test_grey():
+def test_gray():
     a, b = (np.random.default_rng(s).integers(0, 256, (20, 30), dtype=np.uint8) for s in (1, 2))
     assert calculate_psnr(a, b) == pytest.approx(METRIC_REGISTRY.get('calculate_psnr')(a, b, 0), abs=1e-9)
     assert calculate_ssim(a, b) == pytest.approx(METRIC_REGISTRY.get('calculate_ssim')(a, b, 0), abs=1e-9)

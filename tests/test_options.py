@@ -271,7 +271,7 @@ def test_not_a_mapping(tmp_path: Path, text: str) -> None:
         load_text(tmp_path, text)
 
 
-def test_missing_file_names_its_neighbour(tmp_path: Path) -> None:
+def test_missing_file_names_its_neighbor(tmp_path: Path) -> None:
     write(tmp_path, TRAINING)
     with pytest.raises(OptionsError, match=r"y\.yml: no such file.*did you mean 'x\.yml'"):
         load(tmp_path / 'y.yml')

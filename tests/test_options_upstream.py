@@ -214,8 +214,9 @@ def test_iart(tmp_path: Path) -> None:
     assert options.network_g['depths'] == (6, 6, 6)
     assert options.train.optim_g['lr'] == 2e-4
     assert not options.path.strict_load_g
-    assert len(options.notes) == 4
-    for key in ('use_static_graph', 'find_unused_parameters', 'prefetch_mode', 'precision: fp16'):
+    assert not options.find_unused_parameters
+    assert len(options.notes) == 3
+    for key in ('use_static_graph', 'prefetch_mode', 'precision: fp16'):
         assert sum(note.count(f'{key} ') + note.endswith(key) for note in options.notes) == 1
 
 
@@ -243,7 +244,7 @@ def test_basicsr_recipes(tmp_path: Path, network: str) -> None:
     options = read(tmp_path, basicsr_recipe(NETWORKS[network]))
     assert options.train is not None
     assert (options.model_type, options.train.precision, options.network_g['type']) == ('VSRModel', 'fp32', network)
-    assert len(options.notes) == 1  # find_unused_parameters
+    assert options.notes == ()
 
 
 def test_iconvsr_test_file(tmp_path: Path) -> None:

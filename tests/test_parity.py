@@ -52,12 +52,10 @@ class SteadyFlow(nn.Module):
     """SPyNet in float64, its flow in float32 and moved by ``shift`` pixels.
 
     Each clip has sampling points within 1e-5 pixels of a whole number, which is as much as the float32 convolutions of
-    two kinds of
-    processor differ. On which side of floor() such a point falls is chance, and one point moves a third of a percent of
-    the pixels.
-    In float64 it is the same side everywhere; it is the reference's side, but for one point of the even clip that lies
-    5e-7 pixels above a whole number where the reference's float32 came out below: there everything is moved by 2e-6
-    pixels.
+    two kinds of processor differ. On which side of floor() such a point falls is chance, and one point moves a third of
+    a percent of the pixels. In float64 it is the same side everywhere; it is the reference's side, but for one point of
+    the even clip that lies 5e-7 pixels above a whole number where the reference's float32 came out below: there
+    everything is moved by 2e-6 pixels.
     """
 
     SHIFTS: ClassVar = {'even': -2e-6, 'odd': 0.0, 'mirror': 0.0}

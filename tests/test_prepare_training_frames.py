@@ -70,9 +70,9 @@ def test_material_that_is_not_as_listed_is_named(material):
         preparing.check(material, [{**listed[0], 'path': 'GT/lost'}])
 
 
-def test_the_listing_states_source_and_licence_and_no_benchmark():
+def test_the_listing_states_source_and_license_and_no_benchmark():
     material = json.loads(preparing.LISTING.read_text(encoding='utf-8'))['material']
-    assert all(entry['source'] and entry['licence'] and len(entry['sha256']) == 64 for entry in material)
+    assert all(entry['source'] and entry['license'] and len(entry['sha256']) == 64 for entry in material)
     names = {entry['path'].split('/')[-1] for entry in material}
     assert set(preparing.HELD_OUT) <= names
     assert not names & {'calendar', 'city', 'foliage', 'walk', '000', '011', '015', '020'}

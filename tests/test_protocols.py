@@ -17,7 +17,7 @@ def test_files():
         assert protocol.scale == 4
         assert protocol.crop_border == 0
         assert protocol.channel == ('RGB' if protocol.id == 'REDS4' else 'Y')
-        assert protocol.scored == ('centre' if isinstance(protocol.clips, ManyClips) else 'all')
+        assert protocol.scored == ('center' if isinstance(protocol.clips, ManyClips) else 'all')
         assert {p.arch for p in protocol.published} >= {'Bicubic', 'BasicVSR', 'IART'}
         assert all(20 < p.psnr < 42 and (p.ssim is None or 0.5 < p.ssim < 1) for p in protocol.published)
         methods = {p.method: p for p in protocol.published}

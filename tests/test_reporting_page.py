@@ -1,4 +1,4 @@
-"""The report's page in a browser: charts, slider, keyboard, widths, colour schemes, nothing from the network."""
+"""The report's page in a browser: charts, slider, keyboard, widths, color schemes, nothing from the network."""
 
 import shutil
 from itertools import pairwise
@@ -158,8 +158,8 @@ def test_charts_tell_their_figures(page):
 def test_widths_and_schemes(page, width, scheme):
     emulate(page, width, scheme)
     assert page.execute_script('return document.documentElement.scrollWidth') <= width
-    colour = page.execute_script('return getComputedStyle(document.body).backgroundColor')
-    brightness = sum(map(int, colour.removeprefix('rgb(').removesuffix(')').split(',')))
+    color = page.execute_script('return getComputedStyle(document.body).backgroundColor')
+    brightness = sum(map(int, color.removeprefix('rgb(').removesuffix(')').split(',')))
     assert (brightness > 600) is (scheme == 'light')
     heights = page.execute_script(
         'return [...document.querySelectorAll(".plot text")].map(t => t.getBoundingClientRect().height)'

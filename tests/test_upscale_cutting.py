@@ -7,7 +7,7 @@ import torch
 from helpers.upscale_clips import texture
 
 from iart.image import to_tensor
-from iart.upscaling.scene_cuts import LEAST, NEIGHBOURS, RATIO, difference, is_cut, mark_shots, thumbnail
+from iart.upscaling.scene_cuts import LEAST, NEIGHBORS, RATIO, difference, is_cut, mark_shots, thumbnail
 from iart.upscaling.segments import segments
 
 
@@ -48,7 +48,7 @@ def test_frames_are_taken_as_they_are_needed():
     source = (taken.append(n) or texture(n) for n in itertools.count())
     marked = mark_shots(source, to_tensor)
     next(marked)
-    assert len(taken) == 1 + NEIGHBOURS
+    assert len(taken) == 1 + NEIGHBORS
 
 
 def cut_up(begins, length, overlap):

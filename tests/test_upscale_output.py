@@ -1,5 +1,6 @@
 """``iart upscale``, the writing half: what is read back from the output, kind by kind."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -20,6 +21,7 @@ from iart.video import pyav
 from iart.video.copied_packets import Outlet, Taken
 from iart.video.encode import CODECS
 from iart.video.options import EncodingOptions
+from iart.video.read_back import differences, read_back
 from iart.video.side_data import side_data_of
 from iart.video.timecode import advanced
 
@@ -91,6 +93,20 @@ def test_sound_with_equal_or_falling_times(tmp_path, caplog, times, ending):
         assert len(set(stamps)) == len(stamps)
         assert 'equal or falling times: they are moved' in caplog.text
     assert max(stamps) - Fraction(max(times), 1000) < Fraction(1, 100)
+
+
+@pytest.mark.parametrize(
+    ('begin', 'end', 'lost'),
+    [
+        (9.9, 10.0, []),
+        (9.9, 10.9, []),  # another duration is stated
+        (9.5, 10.0, []),  # raw sound is cut into larger packets
+        (8.9, 9.0, ['sound until 9.000 s instead of 10.000 s']),
+    ],
+)
+def test_sound_that_is_missing_at_the_end_is_told_from_other_packets(tmp_path, begin, end, lost):
+    written = replace(read_back(write(tmp_path / 'in.mp4', FRAMES[:2])), sound_end=10.0, last_sound=9.9)
+    assert differences(written, replace(written, sound_end=end, last_sound=begin)) == lost
 
 
 class Packet:

@@ -90,7 +90,7 @@ def test_lossless_gives_what_the_network_gave(tmp_path, pix_fmt, codec):
             continue
         enlarged = old[0].repeat(4, 0).repeat(4, 1).astype(int)
         assert np.abs(new[0].astype(int) - enlarged).max() <= 1
-        assert (new[0] == enlarged).mean() > 0.97  # colours out of gamut are clamped
+        assert (new[0] == enlarged).mean() > 0.97  # colors out of gamut are clamped
 
 
 def test_ten_bits_in_ten_bits_out_and_hdr_is_said(tmp_path, capsys):

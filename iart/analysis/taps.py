@@ -33,7 +33,7 @@ def tap_curves(align: Any, source: Tensor, current: Tensor) -> TapCurves:
     """
     offsets = (np.arange(STEPS) + 0.5) / STEPS
     attention, bilinear = [], []
-    first = getattr(align, 'first', first_tap(align.window, 'centred'))
+    first = getattr(align, 'first', first_tap(align.window, 'centered'))
     places = np.arange(first, first + align.window)
     for x in offsets:
         flow = torch.empty(source.shape[0], 2, *source.shape[-2:])

@@ -69,6 +69,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
 
 
+def add_tf32(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tf32``."""
+    text = (
+        'what GPUs from compute capability 8.0 compute in TensorFloat-32 in fp32: nothing, convolutions (default), all'
+    )
+    parser.add_argument('--tf32', choices=('off', 'conv', 'all'), default='conv', help=text)
+
+
 def add_run_arguments(parser: argparse.ArgumentParser, without_options: str = '') -> None:
     """Add the arguments of commands that run an options file on a device.
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iart.commands.arguments import add_command, add_run_arguments, launch
+from iart.commands.arguments import add_command, add_run_arguments, add_tf32, launch
 from iart.errors import UserError
 from iart.inference.options import add_plan_arguments, plan_options
 
@@ -28,6 +28,7 @@ def add_commands(commands: Any) -> None:
     test.add_argument(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)'
     )
+    add_tf32(test)
     test.add_argument('--baseline', choices=('bicubic',), help='score this instead of the network')
     add_plan_arguments(test)
     test.add_argument('--report', action='store_true', help='write an HTML page: report.html in the results folder')
@@ -41,7 +42,8 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
     """
     from iart.archs.recognize import require_section
     from iart.options import load, resolve
-    from iart.upscaling.networks import DEFAULT, find
+    from iart.upscaling.networks import find
+    from iart.upscaling.settings import DEFAULT_WEIGHTS
 
     if (file := getattr(arguments, 'opt', None)) is not None:
         return load(file, arguments.force_yml, scoring=True), arguments.weights and str(find(arguments.weights))
@@ -49,15 +51,17 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
         raise UserError(
             'iart test: got neither -opt nor --lq, expected an options file, or LR clips (and --gt to score)'
         )
-    name = arguments.weights or DEFAULT
+    name = arguments.weights or DEFAULT_WEIGHTS
     weights = find(name)
     metrics = {
         kind: {'type': f'calculate_{kind}', 'crop_border': 0, 'test_y_channel': True} for kind in ('psnr', 'ssim')
     }
     clips = Path(arguments.gt or arguments.lq)
+    section = require_section(weights)
     content = {
         'name': f'{Path(name).stem}_{clips.resolve().name}',
-        'network_g': require_section(weights),
+        'scale': section.get('scale', 4),
+        'network_g': section,
         'datasets': {
             'test': {
                 'type': 'VideoRecurrentTestDataset',
@@ -81,6 +85,7 @@ def _test(arguments: argparse.Namespace) -> None:
         options,
         device=device,
         precision=arguments.precision,
+        tf32=arguments.tf32,
         weights=weights,
         lq=arguments.lq,
         gt=arguments.gt,

@@ -80,7 +80,7 @@ def show(manifest: 'Manifest', names: Sequence[str], root: Path, *, verify: bool
         package = manifest.packages.get(weights.package or '')
         source = "from the authors' release page, by hand"
         if package:
-            source = f'from {package.requirement}, {package.licence}'
+            source = f'from {package.requirement}, {package.license}'
         elif weights.shipped:
             source = 'part of this package'
         size = f', {weights.size:,} bytes' if weights.size else ''

@@ -1,6 +1,6 @@
-"""Training sets for recurrent networks: windows of frames, LR and GT, cropped, turned and flipped."""
+"""Training sets for recurrent networks: windows of LR and GT frames, cropped, flipped and transposed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,16 +26,16 @@ PARTITIONS = {'REDS4': ('000', '011', '015', '020'), 'official': tuple(f'{n:03d}
 
 
 class FlowReader(Protocol):
-    """Where a window's flows come from."""
+    """A source of the flows of windows."""
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return (directions, t − 1, 2, height, width) flows of t frames, in LR pixels: to the next one, and back."""
+        """Read the (directions, t − 1, 2, height, width) flows of t frames in LR pixels: to the next one, and back."""
 
 
 class RecurrentDataset(Dataset[dict[str, Any]]):
-    """Windows of a clip collection. Subclasses say which windows there are (:meth:`_windows`).
+    """Windows of a collection of clips, which subclasses define (:meth:`_windows`).
 
-    ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: it shows window
+    ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: window
     ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
     ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
     'frames': list[str]}``, float32 RGB in [0, 1]; with ``flow_cache`` also ``'flows': (2, t-1, 2, h, w)`` in LR pixels,
@@ -43,27 +43,27 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
-        dataroot_lq: the same of the LR frames; None with ``degradation``.
-        degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may
-            have any size (rows and columns beyond a multiple of ``scale`` are not used).
-        num_frame: length of a window; -1: all frames of the clip.
+        dataroot_lq: the same for the LR frames; None with ``degradation``.
+        degradation: ``BI`` or ``BD``: make LR from GT as it is read, with the same pixels as LR files. GT may have any
+            size (rows and columns beyond a multiple of ``scale`` are not used).
+        num_frame: frames of a window; -1 for all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
-        meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
+        meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without it, all clips are used.
         io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
         clips: use these clips only.
-        val_partition: keep out ``REDS4`` (000, 011, 015, 020) or ``official`` (240 to 269).
+        val_partition: clips to exclude: ``REDS4`` (000, 011, 015, 020) or ``official`` (240 to 269).
         test_mode: use the clips of ``val_partition`` instead of the others.
-        interval_list: steps between frames to draw from.
-        random_reverse: run a window backwards every second time.
-        use_hflip: flip left-right every second time.
-        use_rot: flip up-down, and swap height and width, every second time each.
-        flip_sequence: append the window backwards, which doubles its length.
-        cache_data: keep the encoded frames in the memory of each worker.
-        flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by
-            the flow network with these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and
-            given to the network, cropped and turned with the frames. Its own flow network then has no part in training.
-        dataroot_teacher: folder of clip folders with what a better network makes of the LR frames, of GT's size, named
-            like GT: an additional target, for ``train.teacher_opt``.
+        interval_list: steps between frames, of which one is drawn.
+        random_reverse: whether to reverse a window in time with probability ½.
+        use_hflip: whether to flip left-right with probability ½.
+        use_rot: whether to flip up-down and to swap height and width, each with probability ½.
+        flip_sequence: whether to append the reversed window, which doubles its length.
+        cache_data: whether each worker keeps the encoded frames in memory.
+        flow_cache: ``{folder: ..., spynet_path: ...}``: compute the flows of whole frames once with these weights, keep
+            them in this folder (8 bytes per LR pixel, frame and interval), and pass them to the network, transformed
+            with the frames. The network's own flow estimator is then not used in training.
+        dataroot_teacher: folder of clip folders with the outputs of a better network for the LR frames, in GT's size
+            and with GT's names: an additional target, for ``train.teacher_opt``.
         scale: GT size divided by LR size.
         seed: see above.
 
@@ -72,9 +72,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         OptionsError: the options contradict each other.
     """
 
-    phase = 'train'  # the place in the options that this class can take
+    phase = 'train'  # the section of the options that this class fits
     exact_flows: FlowReader | None = None
-    """Of sets whose flow is known (:mod:`iart.data.exact_flow_dataset`): items then have ``gt_flows`` too."""
+    """Source of known flow (:mod:`iart.data.exact_flow_dataset`); items then have ``gt_flows``."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if degradation is not None:
             self.gt = TrimmedStore(self.gt, scale)
             self.degraded = DegradedStore(self.gt, degradation, scale)
-        self.lq = _lq_store(dataroot_lq, self.degraded, io_backend, cache_data)
+        self.lq = lq_store(dataroot_lq, self.degraded, lambda root: open_store(root, io_backend, cache=cache_data))
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
@@ -130,15 +130,14 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return open_store(root, io_backend, cache=cache)
 
     def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
-        """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames
-        (BasicSR's rule)."""
+        """Return each window's first frame, None for a random one; as many windows as frames (BasicSR's rule)."""
         return range(len(clip.frames)) if self.num_frame != ALL_FRAMES else [0]
 
     def _length(self, clip: ClipInfo) -> int:
         return len(clip.frames) if self.num_frame == ALL_FRAMES else self.num_frame
 
     def _check_clips(self) -> None:
-        """Every clip is long enough for a window and large enough for a square; windows have one length."""
+        """Check that clips are long enough for a window and large enough for a crop, and windows have one length."""
         interval, side = min(self.interval_list), self.gt_size // self.scale
         short = [
             f'{c.name} ({len(c.frames)})'
@@ -146,9 +145,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
             if transforms.span(self._length(c), interval) > len(c.frames)
         ]
         if short:
-            wanted = transforms.span(self.num_frame, interval)
+            needed = transforms.span(self.num_frame, interval)
             raise DataError(
-                f'{self.lq.root}: clips with fewer frames than num_frame needs ({wanted}): {listing(short)}'
+                f'{self.lq.root}: clips with fewer frames than num_frame needs ({needed}): {listing(short)}'
             )
         small = [f'{c.name} ({c.size[1]}x{c.size[0]})' for c in self.clips if min(c.size) < side]
         if small:
@@ -163,15 +162,15 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, at: int | tuple[int, int]) -> dict[str, Any]:
-        if isinstance(at, int) and not 0 <= at < len(self):
-            raise IndexError(f'got item {at}, expected 0 to {len(self) - 1}')
-        epoch, position = (0, at) if isinstance(at, int) else at
+    def __getitem__(self, number: int | tuple[int, int]) -> dict[str, Any]:
+        if isinstance(number, int) and not 0 <= number < len(self):
+            raise IndexError(f'got item {number}, expected 0 to {len(self) - 1}')
+        epoch, position = (0, number) if isinstance(number, int) else number
         rng = np.random.default_rng([self.seed, epoch, position])
         index, start = self._items[position % len(self)]
         clip = self.clips[index]
         count, length = len(clip.frames), self._length(clip)
-        first = count if start is None else start  # past every window's last place: drawn
+        first = count if start is None else start  # count is beyond the last valid start: drawn
         chosen = transforms.pick_frames(rng, count, first, length, self.interval_list, self.random_reverse)
         side = self.gt_size // self.scale
         box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
@@ -192,7 +191,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return item
 
     def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:
-        """Squares at one place of the chosen frames: (t, height, width, 3) and (t, scale * height, .., 3) uint8."""
+        """Read one rectangle of the chosen frames: (t, height, width, 3) and (t, scale * height, .., 3) uint8."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
             return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
@@ -200,23 +199,26 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
 
     def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
-        """The same squares of frames of GT's size."""
+        """Read the same rectangle of frames of GT's size."""
         size = clip.size[0] * self.scale, clip.size[1] * self.scale
         place = box.times(self.scale)
         return np.stack([store.read_crop(clip.name, clip.gt_frames[i], place, size) for i in chosen])
 
 
 def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:
-    """Read a frame; DataError naming the file when it is not of the ``size`` (h, w) its clip has."""
+    """Read a frame; DataError naming the file if its size is not the clip's ``size`` (h, w)."""
     return check_size(store.read(clip, frame), size, store.where(clip, frame))
 
 
-def _lq_store(
-    root: str | None, degraded: DegradedStore | None, io_backend: IoBackend | None, cache: bool
-) -> FrameStore:
+def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callable[[str], FrameStore]) -> FrameStore:
+    """Return where LR frames come from: their folder, or the ground truth, degraded.
+
+    Raises:
+        OptionsError: both are given, or neither.
+    """
     if degraded is not None and root is not None:
         raise OptionsError(
-            f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
+            f'dataroot_lq: got {root!r} with degradation, expected one of the two: LR files, or LR made from GT'
         )
     if degraded is not None:
         return degraded
@@ -225,7 +227,7 @@ def _lq_store(
             'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD) to make them '
             'from GT'
         )
-    return open_store(root, io_backend, cache=cache)
+    return open_root(root)
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:
@@ -240,19 +242,17 @@ def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence
 def _partition(clips: dict[str, MetaClip], name: str | None, test_mode: bool, store: FrameStore) -> dict[str, MetaClip]:
     if name is None:
         if test_mode:
-            raise OptionsError(
-                'test_mode: got true without val_partition, expected val_partition: REDS4 or official beside it'
-            )
+            raise OptionsError('test_mode: got true without val_partition, expected val_partition: REDS4 or official')
         return clips
     chosen = {clip: meta for clip, meta in clips.items() if (clip in PARTITIONS[name]) == test_mode}
     if not chosen:
-        raise DataError(f'{store.root}: no clips are left with val_partition {name}; found {listing(clips)}')
+        raise DataError(f'{store.root}: got no clips with val_partition {name} in {listing(clips)}, expected some')
     return chosen
 
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class VideoClipDataset(RecurrentDataset):
-    """Any collection of clips, of any lengths and sizes::
+    """A collection of clips of any lengths and sizes::
 
     dataroot_gt/<clip>/<frame>.png      dataroot_lq/<clip>/<frame>.png
     """
@@ -260,7 +260,7 @@ class VideoClipDataset(RecurrentDataset):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class REDSRecurrentDataset(RecurrentDataset):
-    """REDS in BasicSR's arrangement, 270 clips; ``val_partition: REDS4`` keeps the test clips out of training::
+    """REDS in BasicSR's layout, 270 clips; ``val_partition: REDS4`` excludes the test clips from training::
 
     train_sharp/000/00000000.png        train_sharp_bicubic/X4/000/00000000.png
     train_sharp_with_val.lmdb           train_sharp_bicubic_with_val.lmdb, keys 000/00000000

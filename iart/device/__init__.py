@@ -18,6 +18,7 @@ from iart.device.cuda_support import choose_cuda, unusable_driver
 from iart.errors import UserError
 
 PRECISIONS = ('fp32', 'fp16', 'bf16')
+TF32 = ('off', 'conv', 'all')
 _LITTLE = 0.15  # of a GPU's memory: with less than this free, cuDNN's failures mean that a workspace did not fit
 _DTYPES = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -126,13 +127,22 @@ def configure(deterministic: bool, tf32: str = 'conv') -> None:
 
     Args:
         deterministic: same bits every time, slower.
-        tf32: what is computed in TensorFloat-32 (10 bits of mantissa) where precision is fp32, on GPUs from compute
-            capability 8.0: ``off``, ``conv`` (convolutions) or ``all`` (matrix products too).
+        tf32: see :func:`set_tf32`.
     """
     if deterministic:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
+    set_tf32(tf32)
+
+
+def set_tf32(tf32: str) -> None:
+    """Choose what GPUs from compute capability 8.0 compute in TensorFloat-32 (10 bits of mantissa) where the precision
+    is fp32; set explicitly, since torch's own defaults differ between versions.
+
+    Args:
+        tf32: ``off``, ``conv`` (convolutions) or ``all`` (matrix products too).
+    """
     torch.backends.cudnn.allow_tf32 = tf32 in ('conv', 'all')
     torch.backends.cuda.matmul.allow_tf32 = tf32 == 'all'
 

@@ -1,11 +1,23 @@
 """Facts and limits of a GPU, for checks and reports."""
 
 import contextlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
-from iart.device import tf32_in_use
+from iart.device import computes_bf16, tf32_in_use
+
+
+def count() -> int:
+    """Return the number of GPUs that torch sees."""
+    return torch.cuda.device_count()
+
+
+def is_null(device: torch.device) -> bool:
+    """Whether the GPU is the null device of the tests, which computes no values."""
+    return device.type == 'cuda' and torch.cuda.get_device_name(device).startswith('null device')
 
 
 def allocated(device: torch.device) -> int:
@@ -36,5 +48,19 @@ def facts(device: torch.device) -> dict[str, str]:
         'torch': torch.__version__,
         'CUDA': str(torch.version.cuda),
         'cuDNN': str(torch.backends.cudnn.version()),
+        'NCCL': '.'.join(map(str, torch.cuda.nccl.version())) if torch.distributed.is_nccl_available() else 'none',
+        'driver': _driver_version(),
+        'kernels': ' '.join(torch.cuda.get_arch_list()),
+        'bf16': 'yes' if computes_bf16(device) else 'emulated',
         'TF32': str(tf32_in_use(device)),
     }
+
+
+def _driver_version() -> str:
+    """Return the version of NVIDIA's kernel module, as Linux reports it."""
+    try:
+        text = Path('/proc/driver/nvidia/version').read_text(encoding='utf-8')
+    except OSError:
+        return 'unknown'
+    found = re.search(r'Kernel Module\D*(\d[\d.]+)', text)
+    return found[1] if found else 'unknown'

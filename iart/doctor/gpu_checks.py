@@ -10,6 +10,7 @@ import torch
 from iart import device as devices
 from iart.archs.iart_arch import IART
 from iart.device import gpu_facts
+from iart.doctor.ranks import processes
 from iart.doctor.result import Result, judge
 from iart.doctor.small import Small
 from iart.inference.options import PlanOptions
@@ -122,11 +123,16 @@ def training(device: torch.device) -> Result:
 
 
 def benchmark(device: torch.device) -> Result:
-    """Milliseconds per 320×180 frame and seconds per training step of the published network."""
+    """Rates of the GPU; milliseconds per 320×180 frame and seconds per training step of the published network."""
     figures: dict[str, float] = {}
     devices.configure(deterministic=False)
     network = IART().to(device).eval()
     clip = torch.rand(1, 6, 3, 180, 320, device=device)
+    for precision in _precisions(device):
+        figures[f'{precision} TFLOP/s of a matrix product'] = _product_rate(device, precision)
+    big = torch.zeros(2**26, device=device)
+    figures['GB/s of a copy'] = 2 * 4 * 2**26 / 1e9 / _seconds(device, big.clone)
+    del big
     for precision in _precisions(device):
         figures[f'{precision} ms/frame'] = 1000 / 6 * _seconds(device, _restoring(network, clip, precision))
     model = Small(device)
@@ -137,6 +143,13 @@ def benchmark(device: torch.device) -> Result:
     for precision in _precisions(device):
         figures[f'{precision} s/step'] = _seconds(device, lambda p=precision: model.step(p), rounds=2)  # type: ignore[misc]
     return Result('ok', ', '.join(f'{name} {value:.3g}' for name, value in figures.items()), '', figures)
+
+
+def _product_rate(device: torch.device, precision: str, side: int = 4096) -> float:
+    """Return the TFLOP/s of a product of square matrices; TF32 is off."""
+    dtype = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}[precision]
+    a = torch.zeros(side, side, device=device, dtype=dtype)
+    return 2 * side**3 / 1e12 / _seconds(device, lambda: a @ a)
 
 
 def _restoring(network: torch.nn.Module, clip: torch.Tensor, precision: str) -> Callable[[], Any]:
@@ -166,6 +179,7 @@ CHECKS = {
     'memory plans': (plans, 90),
     'out of memory': (out_of_memory, 90),
     'training': (training, 120),
+    'processes': (processes, 240),
     'benchmark': (benchmark, 180),
 }
 """Name → function of the device and seconds that it may take."""

@@ -101,6 +101,15 @@ def training() -> Result:
     return judge(bool(right), f'losses {", ".join(f"{x:.4f}" for x in losses)}', 'report this with the JSON file')
 
 
+def two_processes() -> Result:
+    """Two processes train together on the CPU, with gloo."""
+    import torch
+
+    from iart.doctor.ranks import processes
+
+    return processes(torch.device('cpu'))
+
+
 CHECKS = {
     'installation': (installation, 30),
     'BasicSR': (basicsr, 60),
@@ -110,5 +119,6 @@ CHECKS = {
     'shared memory': (shared_memory, 30),
     'threads': (threads, 60),
     'training on the CPU': (training, 120),
+    'processes on the CPU': (two_processes, 240),
 }
 """Name → function and seconds that it may take."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from iart.archs.clip_frames import Clip
 from iart.inference.restorer import Restore
-from iart.ops.degradation import upsample
+from iart.ops.degradation import upsample_bicubic
 
 
 def bicubic_restore(scale: int = 4) -> Restore:
@@ -14,12 +14,11 @@ def bicubic_restore(scale: int = 4) -> Restore:
 
     Returns:
         ``restore(lq)``, see :data:`iart.inference.restorer.Restore`: frames are neither clamped nor rounded, on the
-        device of
-        ``lq``, and do not see each other.
+        device of ``lq``, and do not see each other.
     """
 
     def restore(lq: Clip) -> Iterator[Tensor]:
         for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
-            yield upsample(frame, scale)
+            yield upsample_bicubic(frame, scale)
 
     return restore

@@ -64,7 +64,7 @@ class Plan:
         chunk: frames that a chunk delivers; 0: the clip is not cut.
         chunk_overlap: frames that it sees beyond these on each side.
         tile: side of a tile in LR pixels; 0: frames are not cut.
-        tile_overlap: LR pixels that neighbouring tiles share.
+        tile_overlap: LR pixels that neighboring tiles share.
         half: features on disk are kept in half precision.
         device, host, disk: expected bytes.
         shared: whether device and host are one memory.

@@ -36,17 +36,13 @@ class PlannedRestorer:
     """Restores clips by a memory plan that is made, and logged, before each starts.
 
     Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read when needed: any object with
-    ``len()`` and
-    ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on the device or in
-    host memory.
-    Out of memory or disk, it goes on by the next smaller plan; frames delivered are not delivered again. The network is
-    in
-    evaluation mode while it runs and back in its own afterwards.
+    ``len()`` and ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on
+    the device or in host memory. Out of memory or disk, it goes on by the next smaller plan; frames delivered are not
+    delivered again. The network is in evaluation mode while it runs and back in its own afterwards.
 
     Args:
         network: on ``device``; any that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq,
-            store)`` can keep features
-            elsewhere.
+            store)`` can keep features elsewhere.
         device: where to compute.
         precision: ``fp32``, ``fp16`` or ``bf16`` (autocast).
         options: wishes for the plan.

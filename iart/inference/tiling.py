@@ -25,7 +25,7 @@ def chunks(frames: int, length: int, overlap: int) -> Iterator[Chunk]:
 
 
 def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut one side of an image into pieces of at most ``tile`` pixels, neighbours sharing ``overlap`` pixels or more.
+    """Cut one side of an image into pieces of at most ``tile`` pixels, neighbors sharing ``overlap`` pixels or more.
 
     All begin at multiples of GRID (so do ``tile`` and ``overlap``): the attention windows in a tile are then those of
     the whole frame.

@@ -1,8 +1,7 @@
 """PSNR and SSIM with BasicSR's arguments and BasicSR's results, several times faster.
 
 Images are arrays in [0, 255] as BasicSR takes them: (h, w, 3) in BGR order, (3, h, w) with ``input_order='CHW'``, or
-(h, w).
-uint8 is the fast case. Everything that counts is computed in float64.
+(h, w). uint8 is the fast case. Everything that counts is computed in float64.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Temporal consistency of restored clips, measured with optical flow from SPyNet.
 
-Both figures compare neighbouring frames, so they belong to clips, not to single frames:
+Both figures compare neighboring frames, so they belong to clips, not to single frames:
 
 - **tOF** (TecoGAN, Chu et al. 2020): mean distance, in pixels, between the flow of the restored clip and that of the
 ground
@@ -8,8 +8,7 @@ ground
 - **warping error** (Lai et al. 2018): mean squared difference between a restored frame and the next one warped back to
 it along
   the ground truth's flow, where nothing is covered or uncovered. Channels in [0, 1]. Blur lowers it: read it beside the
-  same
-  figure of the ground truth.
+  same figure of the ground truth.
 """
 
 import statistics
@@ -33,7 +32,7 @@ Flow = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class TemporalScores:
-    """Figures of one clip, each a mean over its pairs of neighbouring frames.
+    """Figures of one clip, each a mean over its pairs of neighboring frames.
 
     Args:
         tof: pixels; 0 for identical motion.
@@ -52,8 +51,7 @@ def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow
     """SPyNet as a :data:`Flow`.
 
     Args:
-        weights: file of SPyNet alone (``iart weights`` fetches one), or of any network that holds one:
-            the weights that
+        weights: file of SPyNet alone (``iart weights`` fetches one), or of any network that holds one: the weights that
             restored the clip will do.
 
     Raises:

@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from iart.archs.flow import comes_with_clip
+from iart.archs.probe import check_output
 from iart.errors import OptionsError
-from iart.registry import MODEL_REGISTRY, SUFFIX
+from iart.registry import MODEL_REGISTRY, SUFFIX, compares_frames
 
 FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
 TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output instead of the ground truth
@@ -62,7 +63,8 @@ class VSRModel(nn.Module):
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
 
         Raises:
-            OptionsError: the batch has flows and the network takes none.
+            OptionsError: the batch has flows and the network takes none, or its output is not of the ground truth's
+                shape.
         """
         if 'flows' in batch and not self.takes_flows:
             raise OptionsError(
@@ -71,7 +73,7 @@ class VSRModel(nn.Module):
             )
         key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
         known = {'flows': batch[key].unbind(1)} if key in batch else {}
-        output = self.network(batch['lq'], **known)
+        output = check_output(self.network, self.network(batch['lq'], **known), batch['gt'].shape)
         targets = {TEACHER_LOSS: batch.get('teacher')}
         parts = {name: loss_of(loss, output, targets.get(name, batch['gt'])) for name, loss in self.losses.items()}
         if TEACHER_LOSS in parts:
@@ -92,8 +94,14 @@ class VSRModel(nn.Module):
 
 
 def loss_of(loss: nn.Module, output: Tensor, gt: Tensor) -> Tensor:
-    """One loss of a clip. BasicSR's perceptual loss wants frames (n, c, h, w) and returns (perceptual, style)."""
-    per_frame = type(loss).__name__ == 'PerceptualLoss'
-    value = loss(output.flatten(0, 1), gt.flatten(0, 1)) if per_frame else loss(output, gt)
+    """Return one loss of a clip, a scalar.
+
+    BasicSR's perceptual loss compares frames (n, c, h, w) and returns (perceptual, style).
+
+    Args:
+        loss: called with (output, gt).
+        output, gt: (n, t, 3, s·h, s·w).
+    """
+    value = loss(output.flatten(0, 1), gt.flatten(0, 1)) if compares_frames(loss) else loss(output, gt)
     parts = value if isinstance(value, tuple) else (value,)
     return sum((part for part in parts if part is not None), start=output.new_zeros(()))

@@ -49,9 +49,9 @@ def taps(kind: str, scale: int = 4) -> Taps:
         UserError: an unknown kind, or a scale that the kind does not have.
     """
     if kind == 'BI' and scale >= 1:
-        centre = (scale - 1) / 2
-        first = math.floor(centre - 2 * scale) + 1
-        weights = [_cubic((first + k - centre) / scale) for k in range(math.ceil(centre + 2 * scale) - first)]
+        center = (scale - 1) / 2
+        first = math.floor(center - 2 * scale) + 1
+        weights = [_cubic((first + k - center) / scale) for k in range(math.ceil(center + 2 * scale) - first)]
     elif kind == 'BD' and scale == BD_SCALE:
         first = BD_START + 1 - BD_SIZE // 2  # MATLAB's origin of an even kernel leaves one offset more to the right
         weights = [math.exp(-((k - (BD_SIZE - 1) / 2) ** 2) / (2 * BD_SIGMA**2)) for k in range(BD_SIZE)]
@@ -121,7 +121,7 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
     return torch.cat(strips).numpy()
 
 
-def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
+def upsample_bicubic(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
     """MATLAB's ``imresize(x, s, 'bicubic')``: (..., c, h, w) -> (..., c, s*h, s*w), neither rounded nor clamped,
     differentiable.
     """
@@ -229,7 +229,7 @@ def _columns(x: torch.Tensor, filters: Taps) -> torch.Tensor:
 
 @functools.cache
 def _band(filters: Taps) -> torch.Tensor:
-    """The filter as a matrix (taps, outputs) that makes a block of neighbouring outputs at once."""
+    """The filter as a matrix (taps, outputs) that makes a block of neighboring outputs at once."""
     width = len(filters.weights)
     band = torch.zeros((_BLOCK - 1) * filters.stride + width, _BLOCK, dtype=torch.float64)
     for column in range(_BLOCK):

@@ -9,7 +9,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from iart import protocols
-from iart.errors import Problem, listing, nearest
+from iart.errors import OptionsError, Problem, listing, nearest
+from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import roles
 from iart.options.messages import explain
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
@@ -17,7 +18,6 @@ from iart.options.schema import DatasetOptions, Options
 from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, fit_to_signature, names
 from iart.yaml_words import spell_value
 
-_OPTIMIZERS = ('Adam', 'AdamW')
 _FOLDER_NAME = 'the name of a folder, without slashes'
 _PHASE = re.compile(r'train|(val|test)\w*')
 
@@ -109,7 +109,7 @@ def _misfits(
         role = 'metric' if key.startswith('val.metrics.') else key.removeprefix('train.')
         hint = roles.reason(role, str(name)) or nearest(str(name), known)
         got = 'nothing' if name is None else spell_value(name)
-        return [Problem(f'{key}.type', got, f'one of: {listing(known, 60)}', hint)]
+        return [Problem(f'{key}.type', got, f'one of: {listing(known, 100)}', hint)]
     arguments = {k: v for k, v in section.items() if k != 'type'}
     taken = [
         Problem(f'{key}.{k}', spell_value(arguments.pop(k)), 'no such key: the program passes it')
@@ -154,10 +154,14 @@ def _metric(section: Any, key: str) -> list[Problem]:
 
 
 def _optimizer(section: Any, key: str) -> list[Problem]:
-    """The arguments of torch.optim's class; the base rate must be named, nothing sensible can be assumed for it."""
+    """Return mistakes in the arguments of an optimizer; the base rate must be named, since no default is sensible."""
     if not isinstance(section, dict):
         return []
-    problems = _misfits(section, key, {name: getattr(torch.optim, name) for name in _OPTIMIZERS}, {'params'})
+    name = str(section.get('type'))
+    try:
+        problems = _misfits(section, key, {name: find_optimizer(name)}, {'params'})
+    except OptionsError:
+        problems = _misfits(section, key, dict.fromkeys(optimizer_names(), torch.optim.Adam), {'params'})
     if 'lr' not in section:
         problems.append(Problem(f'{key}.lr', 'nothing', 'the base learning rate, above 0'))
     elif isinstance(section['lr'], int | float) and section['lr'] <= 0:
@@ -194,7 +198,8 @@ def _scale(raw: dict[str, Any]) -> list[Problem]:
     expected = roles.scale_of(network)
     if expected is None or not isinstance(scale, int | float) or scale == expected:
         return []
-    return [Problem('scale', spell_value(scale), f'{expected}, the scale of {network["type"]}')]
+    hint = f'or network_g.scale: {scale}' if roles.takes_scale(network) else ''
+    return [Problem('scale', spell_value(scale), f'{expected}, the scale of {network["type"]}', hint)]
 
 
 def _same_names(datasets: dict[str, Any]) -> list[Problem]:

@@ -4,6 +4,7 @@ BasicSR's registries hold networks for single images, discriminators, losses for
 none of them can do what this runner asks.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,13 +79,19 @@ def reason(key: str, name: str) -> str:
 
 
 def scale_of(section: Mapping[str, Any]) -> int | None:
-    """Return the scale of the network that a section names, where its type fixes it."""
+    """Return the scale of the network that a section names, where its type or its ``scale`` fixes it."""
     name = section.get('type')
     if name in _CLIP_NETWORKS:
         return 1 if section.get('is_low_res_input') is False else _CLIP_NETWORKS[name]
     network = networks().get(str(name))
-    scale = getattr(network, 'scale', None)
+    scale = section.get('scale', getattr(network, 'scale', None))
     return scale if isinstance(scale, int) else None
+
+
+def takes_scale(section: Mapping[str, Any]) -> bool:
+    """Return whether the network that a section names can be built for several scales."""
+    network = networks().get(str(section.get('type')))
+    return network is not None and 'scale' in inspect.signature(network).parameters
 
 
 def _usable(registry: Any, key: str) -> dict[str, Callable[..., Any]]:

@@ -70,7 +70,8 @@ class PathOptions(Section):
     """Weights to start from and folders to write to."""
 
     pretrain_network_g: str | None = None
-    """Weight file to start from (`.pth` or `.safetensors`)."""
+    """Weight file to start from (`.pth` or `.safetensors`). Training also starts from weights of another `scale`: the
+    upsampling layers start fresh."""
     param_key_g: str | None = 'params'
     """Entry of the weight file: `params` or `params_ema`; `~` when the file holds the names themselves."""
     strict_load_g: bool = True
@@ -158,7 +159,10 @@ class Options(Section):
     model_type: str = 'VSRModel'
     """What trains and scores the network; the names of BasicSR's and IART's video models mean `VSRModel`."""
     scale: Positive = 4
-    """Upscaling factor."""
+    """Upscaling factor, the same as the network's (`network_g.scale`): IART and IABasicVSR have 1 to 4."""
+    find_unused_parameters: bool = False
+    """Training with several processes: look in every step for parameters that get no gradient. Needed only by networks
+    that have some, which are named at the first iteration; it costs a walk through the graph."""
     num_gpu: Natural | Literal['auto'] = 'auto'
     """Informative: the launcher decides how many processes there are."""
     manual_seed: Natural = 0

@@ -10,7 +10,7 @@ _SAME_MODEL = (*_MIXED_PRECISION, 'VideoRecurrentModel', 'VideoBaseModel')
 _NO_GRAPH_HINTS = 'the flow network freezes without changing the graph, so distributed training needs no hint about it'
 _NO_PREFETCHER = 'the loader reads ahead by itself'
 _RETIRED = {
-    '': {'find_unused_parameters': _NO_GRAPH_HINTS, 'use_static_graph': _NO_GRAPH_HINTS},
+    '': {'use_static_graph': _NO_GRAPH_HINTS},
     'datasets.*': {
         'prefetch_mode': _NO_PREFETCHER,
         'num_prefetch_queue': _NO_PREFETCHER,

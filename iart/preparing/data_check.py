@@ -107,14 +107,14 @@ def check_folder(
     wanted = [f'{known.degradation}x{scale}', *LQ_FOLDERS] if known else list(LQ_FOLDERS)
     gt = gt or _find(folder, GT_FOLDERS, '--gt')
     lq = lq or _find(folder, wanted, '--lq')
-    centre = known is not None and known.scored == 'centre'
+    center = known is not None and known.scored == 'center'
     section: dict[str, Any] = {
-        'type': 'VideoTestVimeo90KDataset' if centre else 'VideoRecurrentTestDataset',
+        'type': 'VideoTestVimeo90KDataset' if center else 'VideoRecurrentTestDataset',
         'dataroot_gt': str(gt),
         'dataroot_lq': str(lq),
         'io_backend': {'type': 'lmdb' if gt.suffix == '.lmdb' else 'disk'},
     }
-    if centre:
+    if center:
         section['num_frame'] = 7
     return [check_set(str(folder), section, known.scale if known else scale, known.id if known else None, depth)]
 

@@ -21,8 +21,7 @@ def degrade_data(
     """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
 
     A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
-    An
-    interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
 
     Args:
         source: folder with images at any depth, folder of video files, or a video file.

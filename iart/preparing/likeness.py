@@ -29,7 +29,7 @@ class Likeness:
         label: ``BI``, ``BD``, or words for what it is instead.
         how: ``known`` (BI or BD as the protocols mean it), ``impostor`` (a known look-alike), ``shifted`` or
             ``unknown``.
-        rms: root mean square difference to what the label says, in grey levels.
+        rms: root mean square difference to what the label says, in gray levels.
         shift: (down, right) in GT pixels by which its sampling points are off.
     """
 
@@ -96,10 +96,10 @@ def _shifted(gt: Frame, lq: Frame, scale: int) -> Likeness:
 
 def _impostors(scale: int) -> Iterator[tuple[str, tuple[float, float], Callable[[Frame], Frame]]]:
     """Known look-alikes: words, shift in GT pixels (down and right are equal), and how to make them."""
-    centre = (scale - 1) / 2
+    center = (scale - 1) / 2
     if scale == BD_SCALE:
         for start in range(scale):
-            off = start - centre
+            off = start - center
             yield f'BD with a 13x13 kernel, sampled from {start}', (off, off), lambda gt, s=start: _blurred(gt, s, 13)  # type: ignore[misc]
             if start != 1:
                 shift = float(start - 1)
@@ -108,12 +108,12 @@ def _impostors(scale: int) -> Iterator[tuple[str, tuple[float, float], Callable[
     yield 'bilinear without antialiasing', (0.0, 0.0), lambda gt: _resized(gt, scale, cv2.INTER_LINEAR)
     yield 'the mean of each block (area)', (0.0, 0.0), lambda gt: _resized(gt, scale, cv2.INTER_AREA)
     for start in range(scale):
-        off = start - centre
+        off = start - center
         yield f'every {scale}th pixel from {start}, unfiltered', (off, off), lambda gt, s=start: gt[s::scale, s::scale]  # type: ignore[misc]
 
 
 def _blurred(gt: Frame, start: int, size: int) -> Frame:
-    """A Gaussian of BD's width; its even form covers offsets -5..+6, its odd form is centred."""
+    """A Gaussian of BD's width; its even form covers offsets -5..+6, its odd form is centered."""
     if size == 12:
         kernel = np.array(taps('BD', BD_SCALE).weights)
         blurred = cv2.sepFilter2D(gt, -1, kernel, kernel, anchor=(5, 5), borderType=cv2.BORDER_REPLICATE)

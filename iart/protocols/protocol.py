@@ -69,7 +69,7 @@ class Protocol(_Strict):
     degradation: Literal['BI', 'BD']
     channel: Literal['RGB', 'Y']
     crop_border: int
-    scored: Literal['all', 'centre']
+    scored: Literal['all', 'center']
     """Which frames of a clip count."""
     average: Literal['frames_then_clips']
     note: str

@@ -12,7 +12,7 @@ from iart.files import named_errors, write_atomically
 from iart.reporting.comparison import comparison
 from iart.reporting.views import Shot, SliceView
 
-COLOURS = ('#2f6fdb', '#d9730d', '#1a8f5a', '#a345c9', '#c2334d', '#7a6a00')
+COLORS = ('#2f6fdb', '#d9730d', '#1a8f5a', '#a345c9', '#c2334d', '#7a6a00')
 DASHES = ('-', '--', '-.', ':')
 _DPI = 200
 
@@ -64,12 +64,12 @@ def _chart_figure(chart: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, 2.8), layout='constrained')
     axes = figure.subplots()
     for line in chart['series']:
-        k = line['colour']
+        k = line['color']
         values = [float('nan') if v is None else v for v in line['values']]
         axes.plot(
             values,
             label=line['label'],
-            color=COLOURS[k % len(COLOURS)],
+            color=COLORS[k % len(COLORS)],
             linestyle=DASHES[k % len(DASHES)],
             linewidth=1.6,
         )

@@ -96,8 +96,7 @@ class Slices:
         frames: number of frames.
         pictures: per version (frames, width, 3).
         flicker: per result the mean absolute difference between its change from frame to frame and the ground truth's,
-            in
-            levels of 255; empty without ground truth.
+            in levels of 255; empty without ground truth.
     """
 
     row: int
@@ -133,7 +132,7 @@ def cut_slices(footage: Footage) -> Slices | None:
 
 
 def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
-    """(h, w): how differently the versions change between neighbouring frames, summed over some of them."""
+    """(h, w): how differently the versions change between neighboring frames, summed over some of them."""
     pairs = sorted({round(i * (length - 2) / (_SURVEYED - 1)) for i in range(_SURVEYED)})
     total: NDArray[np.float32] | None = None
     for j in pairs:

@@ -35,6 +35,7 @@ class Settings(_Read):
     flip_seq: bool = False
     center_frame_only: bool = False
     precision: str | None = None
+    tf32: str | None = None
     suffix: str | None = None
     device: str = ''
     ranks: int = 1

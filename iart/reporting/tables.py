@@ -234,7 +234,7 @@ def cost_rows(results: Sequence[Result]) -> list[dict[str, str]]:
                     'seconds': f'{entry.seconds:.1f}',
                     'fps': f'{entry.fps:.2f}' if entry.fps else '–',
                     'memory': f'{entry.memory_mb:,.0f}'.replace(',', ' '),
-                    'precision': settings.precision or '–',
+                    'precision': (settings.precision or '–') + (f', TF32 {settings.tf32}' if settings.tf32 else ''),
                     'device': f'{settings.device}{f", {settings.ranks} processes" if settings.ranks > 1 else ""}',
                     'machine': result.file.machine or '–',
                 }

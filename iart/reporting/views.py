@@ -104,9 +104,9 @@ def _chart(
     }
 
 
-def _series(label: str, colour: int, values: tuple[float, ...], digits: int) -> dict[str, Any]:
+def _series(label: str, color: int, values: tuple[float, ...], digits: int) -> dict[str, Any]:
     shown = [v if math.isfinite(v) else None for v in values]  # JSON has no infinity
-    return {'label': label, 'colour': colour, 'mean': number(sum(values) / len(values), digits), 'values': shown}
+    return {'label': label, 'color': color, 'mean': number(sum(values) / len(values), digits), 'values': shown}
 
 
 def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Shot]:
@@ -240,7 +240,7 @@ def _order(folder: Path, order: dict[str, Any], frames: list[str], current: int)
         'title': 'First order' if number_ == 1 else 'Second order',
         'from': source,
         'to': frames[current],
-        'offsets': from_png(folder / f'offsets_{number_}.png', f'Sampling offsets of the {what}, as colours'),
+        'offsets': from_png(folder / f'offsets_{number_}.png', f'Sampling offsets of the {what}, as colors'),
         'taps': from_png(folder / f'taps_{number_}.png', f'Attention over the {side * side} taps, {what}'),
         'plain': from_png(
             folder / f'bilinear_{number_}.png', f'Weights that bilinear interpolation would give the taps, {what}'

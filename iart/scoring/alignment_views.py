@@ -5,7 +5,7 @@ taps.
 
     <folder>/<set>/<clip>/alignment.json                 figures, arrows, a few pixels in detail
     <folder>/<set>/<clip>/frame_<k>.png                  the LR frames; the last one is aligned to
-    <folder>/<set>/<clip>/offsets_<order>.png            sampling offsets as colours
+    <folder>/<set>/<clip>/offsets_<order>.png            sampling offsets as colors
     <folder>/<set>/<clip>/taps_<order>.png               attention over the taps, one map each, laid out as the taps lie
     <folder>/<set>/<clip>/bilinear_<order>.png           what bilinear interpolation at the same places would have given
 
@@ -34,7 +34,7 @@ from iart.image import Frame, to_tensor, write_png
 from iart.ops.taps import first_tap, sampling_taps
 from iart.scoring.report import SetReport
 
-FRAMES = 3  # enough for a second-order neighbour
+FRAMES = 3  # enough for a second-order neighbor
 _LARGEST = 256  # LR pixels a side; a larger frame is cut around its middle
 _ARROWS = 14  # along the longer side
 _POINTS = 3
@@ -117,7 +117,7 @@ def bilinear_weights(offset: Tensor, window: int, first: int | None = None) -> T
     """(..., 2) sub-pixel offsets → (..., window²) weights that bilinear interpolation gives the taps, which begin at
     ``first``.
     """
-    first = first_tap(window, 'centred') if first is None else first
+    first = first_tap(window, 'centered') if first is None else first
     places = torch.arange(first, first + window, device=offset.device)
     row, column = (1 - (places - offset[..., i, None]).abs() for i in (0, 1))
     return (row.clamp(min=0).unsqueeze(-1) * column.clamp(min=0).unsqueeze(-2)).flatten(-2)
@@ -158,7 +158,7 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
     attention = heads.mean(0)
     reach = float(np.hypot(*flow).max())
     brightest = min(1.0, float(np.ceil(attention.max() * 20) / 20))
-    write_png(target / f'offsets_{order}.png', colour_offsets(flow, reach))
+    write_png(target / f'offsets_{order}.png', color_offsets(flow, reach))
     write_png(target / f'taps_{order}.png', _maps(attention / brightest))
     write_png(target / f'bilinear_{order}.png', _maps(bilinear))
     step = max(1, -(-max(size) // _ARROWS))
@@ -190,8 +190,8 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
     }
 
 
-def colour_offsets(flow: Floats, reach: float) -> Frame:
-    """(2, h, w) pixels → (h, w, 3): the hue is the direction, full colour is ``reach`` pixels, white is none."""
+def color_offsets(flow: Floats, reach: float) -> Frame:
+    """(2, h, w) pixels → (h, w, 3): the hue is the direction, full color is ``reach`` pixels, white is none."""
     angle = np.degrees(np.arctan2(flow[1], flow[0])) % 360
     length = np.clip(np.hypot(*flow) / max(reach, 1e-6), 0, 1)
     hsv = np.stack([angle, length, np.ones_like(length)], -1).astype(np.float32)
@@ -201,12 +201,12 @@ def colour_offsets(flow: Floats, reach: float) -> Frame:
 def _maps(shares: Floats) -> Frame:
     """(window², h, w) numbers of 0 to 1 → their maps in a square, two white pixels between them."""
     side = round(len(shares) ** 0.5)
-    colours = (matplotlib.colormaps['viridis'](np.clip(shares, 0, 1))[..., :3] * 255).round().astype(np.uint8)
-    _, h, w, _ = colours.shape
+    colors = (matplotlib.colormaps['viridis'](np.clip(shares, 0, 1))[..., :3] * 255).round().astype(np.uint8)
+    _, h, w, _ = colors.shape
     sheet = np.full((side * (h + 2) - 2, side * (w + 2) - 2, 3), 255, np.uint8)
-    for tap, colour in enumerate(colours):
+    for tap, color in enumerate(colors):
         top, left = tap // side * (h + 2), tap % side * (w + 2)
-        sheet[top : top + h, left : left + w] = colour
+        sheet[top : top + h, left : left + w] = color
     return sheet
 
 

@@ -158,6 +158,7 @@ def compare(
         return ()
     rows = []
     differently = [f'measured in {settings.precision}'] if settings.precision != 'fp32' else []
+    differently += [] if settings.tf32 in (None, 'off') else [f'TF32: {settings.tf32}']
     differently += [f'approximated, {how}' for how in scores.approximations]
     for result in agreement.protocol.results_of(network.method or network.type):
         mirror = (

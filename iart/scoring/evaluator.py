@@ -3,7 +3,7 @@ truth.
 """
 
 import statistics
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,15 @@ import torch
 
 from iart import device as devices
 from iart import distributed, log
-from iart.errors import DataError, OptionsError
+from iart.component_errors import component_errors
+from iart.errors import DataError, OptionsError, UserError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
 from iart.registry import METRIC_REGISTRY, find, fit_to_signature
 from iart.scoring.restored_clip import RestoredClip
+
+_MOST_TRIED = 256  # pixels
 
 Metric = Callable[[Frame, Frame], float]
 """(restored, ground truth), both (h, w, 3) uint8 RGB -> the figure."""
@@ -143,9 +146,35 @@ def _build_metric(section: Mapping[str, Any], key: str) -> Metric:
         bgr = [
             np.ascontiguousarray(image[..., ::-1]) for image in (restored, gt)
         ]  # the border to BasicSR, which thinks in BGR
-        return float(function(img=bgr[0], img2=bgr[1], **fitted))
+        height, width = gt.shape[:2]
+        try:
+            with component_errors(key, f'{section["type"]} fails on frames of {width}x{height}'):
+                return float(function(img=bgr[0], img2=bgr[1], **fitted))
+        except UserError as error:  # a metric of ours does not know which key asked for it
+            text = str(error)
+            raise OptionsError(text if text.startswith(key) else f'{key}: {text}') from error
 
     return measure
+
+
+def try_metrics(metrics: Mapping[str, Metric], datasets: Iterable[ClipSet], scale: int) -> None:
+    """Measure a frame of noise with every metric before anything is restored.
+
+    Args:
+        metrics: see :func:`build_metrics`.
+        datasets: the sets to score, whose smallest frames are tried, of at most 256 pixels a side.
+        scale: GT size divided by LR size.
+
+    Raises:
+        OptionsError: a metric fails; names its key and repeats its own words.
+    """
+    sizes = {clip.size for dataset in datasets if dataset.has_gt for clip in dataset.clips}
+    if not sizes:
+        return
+    height, width = (min(_MOST_TRIED, scale * min(size[axis] for size in sizes)) for axis in (0, 1))
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    for metric in metrics.values():
+        metric(frame, frame[::-1].copy())
 
 
 def score_set(

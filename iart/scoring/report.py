@@ -43,6 +43,7 @@ class Settings:
     Args:
         precision: ``fp32``, ``fp16`` or ``bf16``: what the network computes in.
         spill_to: see :func:`iart.scoring.evaluator.score_set`.
+        tf32: what of fp32 the GPU computes in TensorFloat-32: ``off``, ``conv`` or ``all``; None where it has none.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -51,6 +52,7 @@ class Settings:
     center_frame_only: bool = False
     precision: str = 'fp32'
     spill_to: Path | None = None
+    tf32: str | None = None
 
 
 @dataclass(frozen=True)

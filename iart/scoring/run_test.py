@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from iart import device as devices
 from iart import distributed, log
 from iart.archs.builder import build_network, without_weight_files
 from iart.errors import OptionsError
@@ -26,6 +27,7 @@ def run_test(
     *,
     device: torch.device,
     precision: str = 'fp32',
+    tf32: str = 'conv',
     weights: str | None = None,
     lq: str | None = None,
     gt: str | None = None,
@@ -40,6 +42,7 @@ def run_test(
         options: network, data sets, metrics.
         device: where to compute.
         precision: ``fp32``, ``fp16`` or ``bf16``.
+        tf32: see :func:`iart.device.set_tf32`.
         weights: file instead of ``path.pretrain_network_g``.
         lq, gt: folders instead of ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
         save_frames: instead of ``val.save_img``.
@@ -52,6 +55,7 @@ def run_test(
     """
     for note in options.notes:
         log.logger.info(note)
+    devices.set_tf32(tf32)
     sets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
     plan = plan or PlanOptions()
@@ -73,6 +77,7 @@ def run_test(
             options.val.center_frame_only,
             precision,
             plan.spill_to,
+            devices.tf32_in_use(device),
         ),
         network=facts,
         device=device,

@@ -10,6 +10,7 @@ import torch
 
 from iart import device as devices
 from iart import log
+from iart.archs.stores import streams
 from iart.errors import OptionsError
 from iart.inference.plan import spell
 from iart.ops import flops
@@ -155,7 +156,7 @@ def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) ->
     """The largest load of which a step fits into the time and the memory, and what it took."""
     deadline = time.perf_counter() + seconds
     sizes = [Load(1, min(3, load.frames), min(side, load.side)) for side in (32, 64)]
-    done = sizes[0] if hasattr(run.network, 'frames') else sizes[1]
+    done = sizes[0] if streams(run.network) else sizes[1]
     taken = run.seconds(done)
     for size in dict.fromkeys((*sizes, replace(load, clips=1), load)):
         expected = taken * work.at(size) / work.at(done)

@@ -15,8 +15,8 @@ from iart.training.guard import all_finite
 
 
 @dataclass
-class Parts:
-    """The parts of a run that have a memory; progress, data and schedules are functions of the step."""
+class TrainingState:
+    """Hold the parts of a run that change; progress, data and schedules are functions of the step."""
 
     network: nn.Module
     ema: AveragedModel | None

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from iart import distributed, log
 from iart.archs.clip_frames import Clip
+from iart.archs.probe import show_clips_like
 from iart.data.loaders import build_dataset
 from iart.image import to_uint8
 from iart.inference.plan import Plan
 from iart.inference.restorer import PlannedRestorer, plan_restorer
 from iart.options import Options
-from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.evaluator import build_metrics, score_set, try_metrics
 from iart.training.progress import Best
 from iart.training.recorder import Recorder
 
@@ -43,7 +44,19 @@ class Validator:
             for key, section in sections.items()
         }
         self.metrics = build_metrics(self.val.metrics)
+        try_metrics(self.metrics, self.sets.values(), options.scale)
         self._restorer: PlannedRestorer | None = None
+
+    def try_network(self, network: nn.Module) -> None:
+        """Show the network small clips of the sizes of every set, so that it does not fail at the first validation.
+
+        Raises:
+            OptionsError: it refuses one of them.
+        """
+        for name, dataset in self.sets.items():
+            clips = ((clip.size, len(clip.frames)) for clip in dataset.clips)
+            place = f'a clip of {name}'
+            show_clips_like(network, clips, scale=self.options.scale, device=self.device, place=place)
 
     def run(self, network: nn.Module, step: int, recorder: Recorder) -> dict[str, float]:
         """Score ``network``; every rank gets the same figures by name, ``<set>/<metric>``. Empty without sets."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
@@ -44,6 +45,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     Raises:
         UserError: an input, the output or an option is at fault. Finished segments and outputs stay.
     """
+    devices.set_tf32(settings.tf32)
     upscaler = Upscaler(
         loaded.network, device, precision=settings.precision, plan=settings.plan, compare=settings.compare
     )
@@ -134,8 +136,8 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
     """Log what is done, and what an input has that its output does not have."""
     encoding = None if rehearsal is None else rehearsal.recipe.encoding
     extent = 'full' if clip.coding.full else 'limited'
-    colours = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
-    what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colours}'
+    colors = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
+    what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colors}'
     if encoding is None:
         into = f'{clip.width * scale}×{clip.height * scale}, PNG of {16 if clip.bits > 8 else 8} bits'
     else:
@@ -276,6 +278,7 @@ def _identity(
         'scene cuts': settings.scene_cuts,
         'segment': [settings.segment, settings.overlap],
         'precision': settings.precision,
+        'tf32': devices.tf32_in_use(device),
         'device': device.type,
         'plan': _cutting(settings.plan),
         'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),

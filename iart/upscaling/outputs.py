@@ -110,7 +110,8 @@ class VideoOutput:
             frames=order.frames,
             start=start,
             end=end,
-            sound_end=max((taken.ends[i] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
+            sound_end=max((taken.ends[i][1] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
+            last_sound=max((taken.ends[i][0] for i in taken.sounds), default=0.0) if kinds['audio'] else 0.0,
         )
         delay = -float(taken.earliest) if self._rehearsal.recipe.suffix in MILLISECONDS else 0.0
         try:

@@ -1,13 +1,10 @@
 """Where one shot ends and the next begins, seen on low-resolution frames.
 
 The rule. Frames are averaged down to at most 32×18 pixels; d(t) is the mean absolute difference of the frames t−1 and t
-there,
-over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at least :data:`LEAST` and at least :data:`RATIO`
-times every d
-within :data:`NEIGHBOURS` frames before and after t. So fast motion is no cut (its neighbours differ as much), a flash
-is none (two
-large differences side by side), and a fade is none (many small ones). Shots of :data:`NEIGHBOURS` frames and fewer are
-not found.
+there, over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at least :data:`LEAST` and at least
+:data:`RATIO` times every d within :data:`NEIGHBORS` frames before and after t. So fast motion is no cut (its neighbors
+differ as much), a flash is none (two large differences side by side), and a fade is none (many small ones). Shots of
+:data:`NEIGHBORS` frames and fewer are not found.
 
 docs/upscale.md says what was measured on real clips.
 """
@@ -19,9 +16,9 @@ from typing import TypeVar
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAST = 10.0  # grey levels
+LEAST = 10.0  # gray levels
 RATIO = 1.8
-NEIGHBOURS = 3  # frames
+NEIGHBORS = 3  # frames
 _ROWS, _COLUMNS = 18, 32
 
 T = TypeVar('T')
@@ -34,7 +31,7 @@ def thumbnail(rgb: Tensor) -> Tensor:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """Mean absolute difference of two thumbnails, in grey levels."""
+    """Mean absolute difference of two thumbnails, in gray levels."""
     return float((one - other).abs().mean())
 
 
@@ -43,21 +40,21 @@ def is_cut(change: float, around: Iterable[float]) -> bool:
 
     Args:
         change: d of the frame.
-        around: d of up to NEIGHBOURS frames before and after it.
+        around: d of up to NEIGHBORS frames before and after it.
     """
     return change >= LEAST and change >= RATIO * max(around, default=0.0)
 
 
 def mark_shots(frames: Iterable[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, bool]]:
-    """Say of each frame whether it begins a shot; the first one does. Looks NEIGHBOURS frames ahead.
+    """Say of each frame whether it begins a shot; the first one does. Looks NEIGHBORS frames ahead.
 
     Args:
         frames: in order.
         rgb: gives a frame as (3, h, w) in [0, 1].
     """
-    before: deque[float] = deque(maxlen=NEIGHBOURS)
+    before: deque[float] = deque(maxlen=NEIGHBORS)
     first = True
-    for (frame, change), *following in _windows(_changes(frames, rgb), 1 + NEIGHBOURS):
+    for (frame, change), *following in _windows(_changes(frames, rgb), 1 + NEIGHBORS):
         yield frame, first or is_cut(change, [*before, *(d for _, d in following)])
         if not first:  # which has no d
             before.append(change)

@@ -1,10 +1,8 @@
 """Cutting an endless clip into segments: what is restored at once, encoded at once, and kept when a run is interrupted.
 
 A segment ends where a shot ends, or after a fixed number of frames. In the second case it sees some frames of its
-neighbours in the
-same shot, as the chunks of a memory plan do, so that propagation does not begin from nothing. The borders depend on the
-frames and
-the two lengths alone, not on where a run was interrupted.
+neighbors in the same shot, as the chunks of a memory plan do, so that propagation does not begin from nothing. The
+borders depend on the frames and the two lengths alone, not on where a run was interrupted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +33,7 @@ def segments(frames: Iterable[tuple[T, bool]], length: int, overlap: int) -> Ite
     Args:
         frames: each with whether it begins a shot.
         length: frames that a segment delivers. The last of a shot may deliver up to ``overlap − 1`` more: these have
-            been read
-            already, and a short rest would be seen twice for little.
+            been read already, and a short rest would be seen twice for little.
         overlap: frames of the same shot that a segment sees on each side beyond its own.
 
     Yields:

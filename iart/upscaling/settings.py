@@ -13,7 +13,9 @@ from iart.video.options import EncodingOptions
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
+DEFAULT_WEIGHTS = 'iart-small'  # shipped with the package
 PRECISIONS = ('fp32', 'fp16', 'bf16')
+TF32 = ('off', 'conv', 'all')
 
 _PART, _FILES = 'what', 'files'
 
@@ -50,6 +52,7 @@ class Settings:
 
     Args:
         precision: ``fp32``, ``fp16`` or ``bf16``.
+        tf32: ``off``, ``conv`` or ``all``: see :func:`iart.device.set_tf32`.
         start: where to begin, in seconds; None: at the beginning.
         end: where to end, in seconds; None: at the end.
         preview: number of frames to upscale at most; None: all.
@@ -69,6 +72,9 @@ class Settings:
     """
 
     precision: str = setting('fp32', 'number format of the network (default fp32)', choices=PRECISIONS)
+    tf32: str = setting(
+        'conv', 'what GPUs compute in TensorFloat-32 in fp32 (default conv: convolutions)', choices=TF32
+    )
     start: Fraction | None = setting(
         None, 'begin here: 90, 1:30 or 00:01:30.5', group=_PART, values=parse_time, metavar='TIME'
     )
@@ -99,6 +105,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise SettingError('precision', f'got {self.precision!r}, expected one of {", ".join(PRECISIONS)}')
+        if self.tf32 not in TF32:
+            raise SettingError('tf32', f'got {self.tf32!r}, expected one of {", ".join(TF32)}')
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise SettingError(
                 'end', f'got {float(self.end):g} s, expected more than the start, {float(self.start):g} s'
@@ -112,7 +120,7 @@ class Settings:
 
     @property
     def overlap(self) -> int:
-        """Frames that a segment sees of its neighbours in the same shot."""
+        """Frames that a segment sees of its neighbors in the same shot."""
         return self.plan.chunk_overlap
 
 

@@ -16,14 +16,14 @@ class Taken:
     """What was seen of the packets of an output's streams.
 
     Args:
-        ends: when the last packet ends, in seconds of the output, by number of the input's stream.
+        ends: when the last packet begins and when it ends, in seconds of the output, by number of the input's stream.
         sounds: numbers of the input's streams that hold sound.
         nudged: number of packets whose times were moved, because those of their stream are equal or fall, likewise.
         nudge: by how much at most, in seconds.
         earliest: when the earliest packet is shown, in seconds of the output; 0 at most.
     """
 
-    ends: dict[int, float] = field(default_factory=dict)
+    ends: dict[int, tuple[float, float]] = field(default_factory=dict)
     sounds: set[int] = field(default_factory=set)
     nudged: dict[int, int] = field(default_factory=dict)
     nudge: float = 0.0
@@ -78,8 +78,10 @@ class Outlet:
         self._last = dts
         if self._stream.type == 'audio':
             self._taken.sounds.add(self._index)
-        self._taken.ends[self._index] = max(
-            self._taken.ends.get(self._index, 0.0), float((pts + duration) * self._unit)
+        begin, end = self._taken.ends.get(self._index, (0.0, 0.0))
+        self._taken.ends[self._index] = (
+            max(begin, float(pts * self._unit)),
+            max(end, float((pts + duration) * self._unit)),
         )
         packet.time_base = self._unit
         packet.pts, packet.dts, packet.duration = pts, dts, duration

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 # Elements of Matroska on the way to the two numbers, by their ids.
-_PATH = (0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x55B0)  # Segment, Tracks, TrackEntry, Video, Colour
+_PATH = (0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x55B0)  # Segment, Tracks, TrackEntry, Video, Color
 _ACROSS, _DOWN = 0x55B7, 0x55B8
 _ACROSS_NAMES = {1: ' left', 2: ''}
 _DOWN_NAMES = {1: 'top', 2: ''}

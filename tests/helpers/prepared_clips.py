@@ -12,7 +12,7 @@ SIZE = (96, 128)
 
 
 def texture(clip: int, frame: int, size=SIZE):
-    """(h, w, 3) uint8: coloured blobs that move by 3 pixels a frame, with some grain."""
+    """(h, w, 3) uint8: colored blobs that move by 3 pixels a frame, with some grain."""
     h, w = size
     blobs = np.random.default_rng(clip).uniform(0, 255, (h // 8 + 20, w // 8 + 20, 3)).astype(np.float32)
     large = cv2.resize(blobs, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)

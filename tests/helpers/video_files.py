@@ -11,7 +11,7 @@ def write_video(
     path: Path, frames: list, *, colorspace: int | None = 1, color_range: int | None = 1, gop=4, b_frames=2
 ) -> Path:
     """An H.264 file whose key frames are ``gop`` apart; frames are (h, w, 3) uint8 RGB, or (Y, Cb, Cr) for one flat
-    colour.
+    color.
     """
     if 'libx264' not in av.codecs_available:
         pytest.skip('this FFmpeg cannot write H.264')
@@ -38,8 +38,8 @@ def write_video(
     return path
 
 
-def _flat(colour, height: int, width: int) -> av.VideoFrame:
+def _flat(color, height: int, width: int) -> av.VideoFrame:
     frame = av.VideoFrame(width, height, 'yuv420p')
-    for plane, value in zip(frame.planes, colour, strict=True):
+    for plane, value in zip(frame.planes, color, strict=True):
         plane.update(np.full(plane.buffer_size, value, np.uint8).tobytes())
     return frame

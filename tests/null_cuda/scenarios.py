@@ -129,6 +129,29 @@ def attention(precisions: list[str]) -> dict[str, Any]:
     return found
 
 
+def deterministic(section: dict[str, Any], deterministic: bool = True) -> dict[str, Any]:
+    """Return what torch warns of in training steps in deterministic mode, and kernels that add in no fixed order."""
+    from iart.archs.builder import build_network
+
+    device = devices.choose()
+    devices.configure(deterministic=deterministic)
+    network = build_network(section).to(device).train()
+    clip = torch.rand(1, 3, 3, 64, 64, device=device)
+    null_device.reset()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for precision in ('fp32', 'fp16'):
+            with devices.autocast(device, precision):
+                loss = network(clip).square().mean()
+            loss.backward()
+    counts = null_device.counts()
+    return {
+        'warned': sorted({str(w.message).split('.')[0] for w in caught if 'deterministic' in str(w.message)}),
+        'samplers': sum(n for kind, n in counts.calls.items() if kind.startswith('sampler')),
+        **_fused(counts),
+    }
+
+
 def train(root: str, changes: dict[str, Any], auto_resume: bool = False) -> dict[str, Any]:
     """Train a tiny network on tiny clips with the trainer; values are garbage, so what looks at them is told that all
     is well.

@@ -73,7 +73,7 @@
           path += `${pen}${this.x(i).toFixed(1)} ${this.y(v).toFixed(1)}`;
           pen = 'L';
         });
-        const k = series.colour;
+        const k = series.color;
         element('path', { class: `line c${k % 6}`, d: path, 'stroke-dasharray': DASHES[k % 4] }, svg);
       }
       this.cursor = element('g', {}, svg);
@@ -120,7 +120,7 @@
         const v = s.values[this.index];
         say(`${s.label} `, v === null ? '∞' : v.toFixed(digits));
         if (this.cursor && v !== null) {
-          element('circle', { class: `dot c${s.colour % 6}`, cx: this.x(this.index), cy: this.y(v), r: 4.5 }, this.cursor);
+          element('circle', { class: `dot c${s.color % 6}`, cx: this.x(this.index), cy: this.y(v), r: 4.5 }, this.cursor);
         }
       }
       if (!this.cursor) return;
