@@ -19,8 +19,9 @@ from iart.errors import DataError, OptionsError, UserError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
-from iart.registry import METRIC_REGISTRY, find, fit_to_signature
+from iart.registry import METRIC_REGISTRY, find
 from iart.scoring.restored_clip import RestoredClip
+from iart.signature import fit_to_signature
 
 _MOST_TRIED = 256  # pixels
 
