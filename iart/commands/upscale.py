@@ -9,7 +9,7 @@ from typing import Any
 
 from iart.inference.options import PlanOptions
 from iart.settings_fields import add_settings, command_line_words, read_settings
-from iart.upscaling.settings import Settings
+from iart.upscaling.settings import DEFAULT_WEIGHTS, Settings
 from iart.video.options import EncodingOptions
 
 _TEXT = 'enlarge a video or a folder of frames with a network'
@@ -30,8 +30,11 @@ def add_commands(commands: Any) -> None:
         metavar='OUTPUT',
         help='video file, or folder of frames; with several inputs a folder of outputs',
     )
-    text = 'weight file, or a name that iart weights --list shows (default basicvsr-reds4)'
-    parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
+    text = (
+        'a weight file, or a name that iart weights --list shows, such as basicvsr-reds4, which is '
+        f'better and far slower (default {DEFAULT_WEIGHTS}, part of the package)'
+    )
+    parser.add_argument('--weights', metavar='NAME|FILE', default=DEFAULT_WEIGHTS, help=text)
     parser.add_argument(
         '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'
     )

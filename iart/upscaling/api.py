@@ -10,14 +10,14 @@ from iart import device as devices
 from iart.errors import DataError
 from iart.image import Frame, to_tensor, to_uint8
 from iart.inference.options import PlanOptions
-from iart.upscaling.networks import DEFAULT, load
-from iart.upscaling.settings import SEGMENT
+from iart.upscaling.networks import load
+from iart.upscaling.settings import DEFAULT_WEIGHTS, SEGMENT
 from iart.upscaling.upscaler import Upscaler, cut
 
 
 def upscale(
     frames: Iterable[Frame],
-    weights: str | Path | nn.Module = DEFAULT,
+    weights: str | Path | nn.Module = DEFAULT_WEIGHTS,
     *,
     key: str = 'params',
     device: str = 'auto',
@@ -33,8 +33,8 @@ def upscale(
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
-        weights: a weight file, a name of the manifest (fetched if missing), or a network
-            (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
+        weights: a name of the manifest (the default is part of the package, others are fetched if they are not here), a
+            weight file, or a network (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
         key: which weights of a ``.pth``: ``params`` or ``params_ema``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``fp32``, ``fp16`` or ``bf16``.

@@ -13,6 +13,7 @@ from iart.video.options import EncodingOptions
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
+DEFAULT_WEIGHTS = 'iart-small'  # shipped with the package
 PRECISIONS = ('fp32', 'fp16', 'bf16')
 TF32 = ('off', 'conv', 'all')
 
