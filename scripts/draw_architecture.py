@@ -27,6 +27,8 @@ LAYERS = (
         'protocols',
         'files',
         'registry',
+        'signature',
+        'degradations',
         'device',
         'memory',
         'processes',

@@ -16,10 +16,11 @@ from iart.component_errors import component_errors
 from iart.errors import DataError, OptionsError, UserError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.restorer import Restore
-from iart.registry import METRIC_REGISTRY, find, fit_to_signature
+from iart.registry import METRIC_REGISTRY, find
 from iart.scoring.restored_clip import ClipSet, RestoredClip
 from iart.scoring.scores import ClipScores, SetScores
 from iart.scoring.settings import Saving, Settings
+from iart.signature import fit_to_signature
 
 _MOST_TRIED = 256  # pixels
 
