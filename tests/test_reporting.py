@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from iart.reporting.page import write_report
 from iart.reporting.results import read_results
 from iart.reporting.tables import command_of, set_table
 from iart.reporting.views import charts_of
-from iart.scoring.benchmark import spread
+from iart.scoring.settings import Saving
 
 
 @pytest.fixture(scope='module')
@@ -94,9 +95,10 @@ def test_differences_from_the_first(made):
 
 
 def test_only_chosen_clips_are_saved_and_spread():
-    assert spread(['a', 'b', 'c', 'd', 'e'], 2) == ('a', 'c')
-    assert spread(['a', 'b'], 4) == ('a', 'b')
-    assert spread(['a'], 0) == ()
+    assert Saving(Path(), 2).chosen(['a', 'b', 'c', 'd', 'e']) == ('a', 'c')
+    assert Saving(Path(), 4).chosen(['a', 'b']) == ('a', 'b')
+    assert Saving(Path()).chosen(['a', 'b']) == ('a', 'b')
+    assert Saving(Path(), 0).chosen(['a']) == ()
 
 
 def test_frames_worth_a_look():
