@@ -230,7 +230,7 @@ def _any_of(schemas: list[Schema]) -> Schema:
     """One of several; what describes the first describes all of them."""
     if {} in schemas:
         return {}
-    about = {key: schemas[0][key] for key in ('description', 'default') if key in schemas[0]}
+    about: Schema = {key: schemas[0][key] for key in ('description', 'default') if key in schemas[0]}
     flat = [part for schema in schemas for part in schema.get('anyOf', [schema])]
     plain = [{key: value for key, value in part.items() if key not in about} for part in flat]
     unique = [part for k, part in enumerate(plain) if part not in plain[:k]]
