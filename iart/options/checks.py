@@ -55,12 +55,8 @@ def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _components(raw: dict[str, Any]) -> list[Problem]:
     """Mistakes in the sections whose keys are the arguments of what they name."""
-    network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
-    problems = _misfits(raw.get('network_g'), 'network_g', roles.networks())
-    problems += _misfits(
-        network.get('alignment'), 'network_g.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
-    )
-    problems += _misfits(network.get('flow'), 'network_g.flow', _registered(FLOW_REGISTRY))
+    train, val = (_mapping(raw.get(key)) for key in ('train', 'val'))
+    problems = _network(raw.get('network_g'), 'network_g')
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
     for key in ('pixel_opt', 'perceptual_opt', 'teacher_opt'):
@@ -69,6 +65,15 @@ def _components(raw: dict[str, Any]) -> list[Problem]:
     for name, section in _mapping(val.get('metrics')).items():
         problems += _metric(section, f'val.metrics.{name}')
     return problems
+
+
+def _network(section: Any, key: str) -> list[Problem]:
+    """Mistakes in the section of a network, and of the parts that it names."""
+    alignment, flow, inner = (_mapping(section).get(name) for name in ('alignment', 'flow', 'network'))
+    problems = _misfits(section, key, roles.networks())
+    problems += _misfits(alignment, f'{key}.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'})
+    problems += _misfits(flow, f'{key}.flow', _registered(FLOW_REGISTRY))
+    return problems + (_network(inner, f'{key}.network') if isinstance(inner, dict) else [])
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def scale_of(section: Mapping[str, Any]) -> int | None:
     name = section.get('type')
     if name in _CLIP_NETWORKS:
         return 1 if section.get('is_low_res_input') is False else _CLIP_NETWORKS[name]
+    if isinstance(section.get('network'), Mapping):  # a network around another one
+        return scale_of(section['network'])
     network = networks().get(str(name))
     scale = section.get('scale', getattr(network, 'scale', None))
     return scale if isinstance(scale, int) else None
@@ -90,6 +92,8 @@ def scale_of(section: Mapping[str, Any]) -> int | None:
 
 def takes_scale(section: Mapping[str, Any]) -> bool:
     """Return whether the network that a section names can be built for several scales."""
+    if isinstance(section.get('network'), Mapping):
+        return takes_scale(section['network'])
     network = networks().get(str(section.get('type')))
     return network is not None and 'scale' in inspect.signature(network).parameters
 
