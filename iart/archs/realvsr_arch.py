@@ -26,8 +26,6 @@ _DEFAULT = {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 20}
 _OURS: dict[str, dict[str, Any]] = {
     'BasicVSR': {'num_block': 15, 'num_extract_block': 0, 'alignment': {'type': 'FlowWarpAlignment'}},
 }
-    'BasicVSR': {'num_extract_block': 0, 'alignment': {'type': 'FlowWarpAlignment'}, 'num_block': 15}
-}
 
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
