@@ -90,7 +90,11 @@ class RealVSR(nn.Module):
         """Restore a clip: (n, t, 3, h, w) → (n, t, 3, s·h, s·w)."""
         if not self.training and streams(self):
             return torch.stack(list(self.frames(lq)), dim=1)
-        restored: Tensor = self.network(self.clean(lq))
+        return self.restore(self.clean(lq))
+
+    def restore(self, cleaned: Tensor) -> Tensor:
+        """Restore cleaned frames: (n, t, 3, h, w) → (n, t, 3, s·h, s·w)."""
+        restored: Tensor = self.network(cleaned)
         return restored
 
     def clean(self, lq: Tensor) -> Tensor:
@@ -111,7 +115,7 @@ class RealVSR(nn.Module):
         Raises:
             ValueError: ``lq`` is neither a clip nor frames.
         """
-        device = self.image_cleaning[1].weight.device
+        device = next(self.image_cleaning.parameters()).device
         clip = ClipFrames(lq, device, 1)
         if store is not None:
             yield from self._stream(clip, store)

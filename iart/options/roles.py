@@ -22,11 +22,14 @@ from iart.registry import (
 _CLIP_NETWORKS = {'BasicVSR': 4, 'IconVSR': 4, 'BasicVSRPlusPlus': 4}
 _ONE_FRAME_NETWORKS = ('DUF', 'EDVR', 'TOFlow')
 _PIXEL_LOSSES = ('L1Loss', 'MSELoss', 'CharbonnierLoss')
+_DISCRIMINATORS = ('UNetDiscriminatorSN', 'VGGStyleDiscriminator')
 _METRICS = ('calculate_psnr', 'calculate_ssim', 'calculate_niqe')
 _USABLE = {
     'network_g': tuple(_CLIP_NETWORKS),
     'pixel_opt': _PIXEL_LOSSES,
     'teacher_opt': _PIXEL_LOSSES,
+    'cleaning_opt': _PIXEL_LOSSES,
+    'gan_opt': ('GANLoss',),
     'perceptual_opt': ('PerceptualLoss',),
     'metric': _METRICS,
 }
@@ -39,8 +42,14 @@ def networks() -> Components:
     return _usable(ARCH_REGISTRY, 'network_g')
 
 
+def discriminators() -> Components:
+    """Return the networks that judge frames, by name: two of BasicSR's, and ours with ``is_discriminator``."""
+    found = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
+    return {n: c for n, c in found.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
+
+
 def losses(key: str) -> Components:
-    """Return the losses for ``pixel_opt``, ``teacher_opt`` or ``perceptual_opt``, by name."""
+    """Return the losses for ``pixel_opt``, ``teacher_opt``, ``cleaning_opt``, ``gan_opt`` or ``perceptual_opt``."""
     return _usable(LOSS_REGISTRY, key)
 
 
@@ -75,7 +84,7 @@ def reason(key: str, name: str) -> str:
         return 'it takes tensors, not frames' if name in names(METRIC_REGISTRY) else ''
     if name not in names(LOSS_REGISTRY):
         return ''
-    return 'adversarial training is out of scope' if 'GAN' in name else f'it is no loss for {key}'
+    return 'it is adversarial: gan_opt is its place' if name == 'GANLoss' else f'it is no loss for {key}'
 
 
 def scale_of(section: Mapping[str, Any]) -> int | None:
