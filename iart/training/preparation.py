@@ -76,8 +76,8 @@ def _build_loss(section: Mapping[str, Any], key: str) -> nn.Module:
         if section['type'] != 'PerceptualLoss' or 'layer_weights' not in section:
             raise
         raise OptionsError(
-            f'{error}\n  it needs the ImageNet weights of {section.get("vgg_type", "vgg19")}, which torchvision fetches '
-            f'once. Without network, put vgg19-dcbb9e9d.pth into {torch.hub.get_dir()}/checkpoints or into '
+            f'{error}\n  it needs the ImageNet weights of {section.get("vgg_type", "vgg19")}, which torchvision '
+            f'fetches once. Without network, put vgg19-dcbb9e9d.pth into {torch.hub.get_dir()}/checkpoints or into '
             'experiments/pretrained_models, or leave train.perceptual_opt out'
         ) from error
     return loss
