@@ -26,6 +26,7 @@ LAYERS = (
         'foreign_files',
         'protocols',
         'files',
+        'partial',
         'registry',
         'signature',
         'degradations',

@@ -12,9 +12,9 @@ from iart.data.videos import VideoStore
 from iart.degradations import Chain, build_chain
 from iart.degradations.step import to_bytes
 from iart.errors import DataError, UserError
-from iart.files import Target
 from iart.image import Frame, decode_image, write_png
 from iart.ops.degradation import KINDS, degrade_uint8, taps
+from iart.partial import PartialFolder
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
 from iart.video.container import is_video
@@ -31,26 +31,28 @@ def degrade_data(
     holes: bool = False,
     seed: int = 0,
 ) -> int:
-    """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
+    """Write the LR frame of every frame in ``source`` to the same relative path in ``target``, as PNG.
 
     A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
-    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+    An interrupted run leaves ``<target>.partial`` only, which the next run continues.
 
     Args:
         source: folder with images at any depth, folder of video files, or a video file.
+        target: folder to create.
         kind: ``BI`` or ``BD``, or a degradation chain: its name or YAML file. A chain runs once over each clip (the
             images of one folder, or a video) from its first frame to its last.
-        jobs: frames worked on at once; clips with a chain.
-        compression: of the PNG files, 0 to 9.
-        holes: accept holes in the numbering of frames.
-        seed: decides, with the number of the clip, what a chain draws.
+        scale: source size divided by LR size.
+        jobs: number of threads for frames, or for clips with a chain.
+        compression: PNG level, 0 to 9.
+        holes: whether gaps in the numbering of frames are accepted.
+        seed: seed of a chain's random numbers, together with the number of the clip.
 
     Returns:
-        Number of frames written (those of an earlier run not counted).
+        Number of frames written, without those of an earlier run.
 
     Raises:
-        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot
-            be written.
+        UserError: there is no such degradation; frames cannot be read or do not fit together; the target exists or
+            cannot be written.
     """
     if seed < 0:
         raise UserError(f'--seed: got {seed}, expected 0 or more')
@@ -64,19 +66,22 @@ def degrade_data(
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
     if chain is not None:
         settings |= {'steps': repr((chain.gt_steps, chain.lq_steps)), 'seed': str(seed)}
-    with Target(target, settings) as begun:
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin(settings)
         if chain is not None:
-            written = _run_chain(chain, work, begun.partial, scale=scale, seed=seed, jobs=jobs, compression=compression)
-            begun.finish()
+            written = _run_chain(
+                chain, work, unfinished.folder, scale=scale, seed=seed, jobs=jobs, compression=compression
+            )
+            unfinished.finish()
             return written
-        left = [(read, place) for read, _, place in work if not (begun.partial / place).is_file()]
+        missing = [(read, place) for read, _, place in work if not (unfinished.folder / place).is_file()]
 
         def make(item: tuple[Callable[[], Frame], Path]) -> None:
-            write_png(begun.partial / item[1], degrade_uint8(item[0](), kind, scale), compression)
+            write_png(unfinished.folder / item[1], degrade_uint8(item[0](), kind, scale), compression)
 
-        run_all(make, left, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(left))
-        begun.finish()
-    return len(left)
+        run_all(make, missing, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(missing))
+        unfinished.finish()
+    return len(missing)
 
 
 def _run_chain(chain: Chain, work: 'Work', folder: Path, *, scale: int, seed: int, jobs: int, compression: int) -> int:

@@ -1,7 +1,7 @@
-"""Resampling of chroma planes by two, from and to the places where their samples lie.
+"""Resampling of chroma planes by two, to and from the positions of their samples.
 
-Libraries that take chroma to lie in the middle of two luma samples both ways, wherever it does lie, move color by half
-a pixel. That would stay visible when a frame is enlarged after it.
+Libraries that always assume chroma centered between luma samples shift color by half a pixel, which becomes visible
+when a frame is enlarged.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ SITINGS: dict[str, tuple[float, float]] = {
     'bottom left': (0.0, 1.0),
     'bottom': (0.5, 1.0),
 }
-"""Where a chroma sample lies, across and down, in luma samples from the upper left luma sample that it belongs to."""
+"""Position of a chroma sample, across and down, in luma samples from the upper left luma sample that it belongs to."""
 
 DEFAULT_SITING = 'left'
-"""That of MPEG-2, H.264 and HEVC where a stream states nothing."""
+"""The siting of MPEG-2, H.264 and HEVC if a stream states none."""
 
 MARGIN = 2
-"""How many chroma samples beyond its own a luma sample depends on."""
+"""Number of chroma samples beyond its own that a luma sample depends on."""
 
-# Catmull-Rom interpolation on four samples. The sums are made element by element, in one order: a part of a frame gives
-# the same bits as the whole.
+# Catmull-Rom interpolation on four samples. Sums are computed element by element, in one order: a part of a frame has
+# the same bits as in the whole frame.
 _HALFWAY = (-1 / 16, 9 / 16, 9 / 16, -1 / 16)
 _QUARTER = (-9 / 128, 111 / 128, 29 / 128, -3 / 128)  # at 1/4 of the way from the second to the third sample
 _WHOLE = (0.0, 1.0, 0.0, 0.0)
@@ -50,7 +50,7 @@ def enlarge(plane: Plane, size: tuple[int, int], siting: str = DEFAULT_SITING) -
     """Return a chroma plane on the luma grid; the inverse of :func:`reduce` where the siting is 'left'.
 
     Args:
-        plane: (ceil(h/2) or h, ceil(w/2) or w), float32.
+        plane: (ceil(h/2) or h, ceil(w/2) or w) chroma plane, float32.
         size: (h, w) of the luma plane.
         siting: a key of SITINGS; each direction counts only where the plane is smaller that way.
 
@@ -63,7 +63,7 @@ def enlarge(plane: Plane, size: tuple[int, int], siting: str = DEFAULT_SITING) -
 def enlarge_part(
     plane: Plane, size: tuple[int, int], siting: str, rows: tuple[int, int], columns: tuple[int, int]
 ) -> Plane:
-    """Return the ``rows`` and ``columns`` (from, to) of what :func:`enlarge` returns, without making the rest of it."""
+    """Return the ``rows`` and ``columns`` (from, to) of the result of :func:`enlarge` without computing the rest."""
     across, down = SITINGS[siting]
     tall, wide = plane.shape[0] == size[0], plane.shape[1] == size[1]
     if wide:
