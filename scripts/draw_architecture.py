@@ -28,6 +28,8 @@ LAYERS = (
         'files',
         'partial',
         'registry',
+        'signature',
+        'degradations',
         'device',
         'memory',
         'processes',

@@ -9,13 +9,15 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from iart import protocols
+from iart.degradations import FRAME_KINDS, check_chain
 from iart.errors import OptionsError, Problem, listing, nearest
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import roles
 from iart.options.messages import explain
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.options.schema import DatasetOptions, Options
-from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, fit_to_signature, names
+from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
+from iart.signature import fit_to_signature
 from iart.yaml_words import spell_value
 
 _FOLDER_NAME = 'the name of a folder, without slashes'
@@ -139,7 +141,11 @@ def _dataset(section: Any, key: str) -> list[Problem]:
         allowed = roles.datasets(phase)
         return [*problems, Problem(f'{key}.type', repr(kind), f'one of: {listing(allowed, 60)}', f'{kind} {place}')]
     known = roles.datasets(phase)
-    return problems + _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    problems += _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    degradation = arguments.get('degradation')
+    if isinstance(degradation, str | list) and degradation not in FRAME_KINDS and phase == 'train':
+        problems += check_chain(degradation, f'{key}.degradation')
+    return problems
 
 
 def _metric(section: Any, key: str) -> list[Problem]:

@@ -25,6 +25,7 @@ from iart.inference.costs import measure
 from iart.inference.restorer import plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.settings import Settings
 from iart.study.plan import Plan, Run, digest
 from iart.training.trainer import Trainer
 
@@ -167,15 +168,15 @@ def _in_a_process(plan: Plan, run: Run, device: str, config: Path, failures: lis
 
 def _score(network: nn.Module, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
     """By set and metric; and by set, metric and clip."""
-    metrics = build_metrics(options.val.metrics)
-    restore = plan_restorer(network, device)
+    settings = Settings(options.val.metrics, options.scale)
+    metrics, restore = build_metrics(settings.metrics), plan_restorer(network, device)
     scores, clips = {}, {}
     for key, section in options.datasets.items():
         if not key.startswith('val'):
             continue
         name = section.name or key
         dataset = build_dataset(section.section, key=f'datasets.{key}', scale=options.scale)
-        result = score_set(restore, dataset, metrics, device=device, title=f'scoring {name}')
+        result = score_set(restore, dataset, metrics, settings, device=device, title=name)
         scores[name] = result.totals()
         clips[name] = {metric: {clip.name: clip.mean(metric) for clip in result.clips} for metric in result.metrics}
     if not scores:
