@@ -104,7 +104,7 @@ class PlannedRestorer:
         log.once(plan.describe())
         self.used = [plan]
         delivered = 0
-        with _evaluating(self.network):
+        with evaluating(self.network):
             while True:
                 attempt = run(
                     self.network,
@@ -174,7 +174,8 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode for the block, and back in its own afterward."""
     training = network.training
     network.eval()
     try:

@@ -27,7 +27,8 @@ KR_KB = {
 _MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020'}
 _NO_MATRIX = (0, 2, 3)  # RGB, unspecified, reserved: meaningless on Y'CbCr frames
 _LIMITED, _FULL = 1, 2  # FFmpeg's numbers of the range
-_HD_LINES = 720
+HD_LINES = 720
+"""Lines of a frame from which on an untagged video is taken for BT.709."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def coding_of(frame: Any, file: Path, siting: str | None = None) -> Coding:
             f'{file}: got color matrix {tag} (ITU-T H.273), expected BT.601, BT.709, BT.2020 or another plain one: '
             f'convert it first, for example  ffmpeg -i {file.name} -vf zscale=matrix=709 OUT.mkv'
         )
-    matrix = _MATRICES.get(tag, 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
+    matrix = _MATRICES.get(tag, 'BT.709' if frame.height >= HD_LINES else 'BT.601')
     extent = int(frame.color_range)
     by_default = name.startswith('yuvj') or is_gray(name)
     full = extent == _FULL or (by_default and extent != _LIMITED) or is_rgb(name) or depth(name) < 8
