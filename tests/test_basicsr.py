@@ -53,6 +53,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(sys.modules[f'basicsr.archs.{name}'], 'SpyNet', lambda path: TinyFlow())
 
 
+@pytest.mark.filterwarnings('error:Deformable')
 @pytest.mark.parametrize('name', listed('networks', 'yes'))
 def test_networks_that_work(quick, name):
     network = build_network({'type': name, **SMALL[name]})
@@ -92,6 +93,14 @@ def problems(**changes):
 @pytest.mark.parametrize('name', listed('networks', 'no'))
 def test_networks_that_are_refused(name):
     assert f'network_g.type: got {name!r}' in problems(network_g={'type': name})
+
+
+@pytest.mark.parametrize('name', ['UNetDiscriminatorSN', 'VGGStyleDiscriminator'])
+def test_discriminators_that_work(name):
+    discriminator = build(ARCH_REGISTRY, {'type': name, 'num_in_ch': 3, 'num_feat': 4}, key='network_d')
+    gan = build(LOSS_REGISTRY, {'type': 'GANLoss', 'gan_type': 'vanilla'})
+    gan(discriminator(torch.rand(2, 3, 128, 128)), True).backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
 
 
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
