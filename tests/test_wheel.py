@@ -29,7 +29,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('site-packages')
     for name in SOURCES:
         shutil.copy(ROOT / name, source)
-    for folder in ('iart', 'options', 'datasets/demo', 'datasets/meta_info', 'experiments/pretrained_models', 'scripts'):
+    for folder in (
+        'iart',
+        'options',
+        'datasets/demo',
+        'datasets/meta_info',
+        'experiments/pretrained_models',
+        'scripts',
+    ):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns('__pycache__'))
     pip = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--quiet', '-w', str(target)]
     built = subprocess.run([*pip, '.'], cwd=source, capture_output=True, text=True, check=False)
