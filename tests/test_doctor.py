@@ -7,7 +7,7 @@ import torch
 
 from iart.cli import main
 from iart.doctor import gpu_checks, host_checks, ranks, run
-from iart.doctor.result import Result
+from iart.doctor.result import CheckResult
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         run,
         '_in_process',
-        lambda name, device, limit, variables: Result('skipped', 'no GPU') if name == 'GPU' else Result('ok', 'fine'),
+        lambda name, device, limit, variables: (
+            CheckResult('skipped', 'no GPU') if name == 'GPU' else CheckResult('ok', 'fine')
+        ),
     )
 
 
@@ -29,7 +31,7 @@ def test_every_check_is_in_the_file(quick, tmp_path, capsys):
 
 
 def test_something_wrong_ends_with_code_1(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(run, '_in_process', lambda *_: Result('wrong', 'broken', 'mend it'))
+    monkeypatch.setattr(run, '_in_process', lambda *_: CheckResult('wrong', 'broken', 'mend it'))
     with pytest.raises(SystemExit) as ended:
         main(['doctor', '--json', str(tmp_path / 'figures.json')])
     assert ended.value.code == 1

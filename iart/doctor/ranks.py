@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from iart import device as devices
 from iart import distributed
 from iart.device import gpu_facts
-from iart.doctor.result import Result, judge
+from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 
 _MARK = 'iart-rank-result '
@@ -25,7 +25,7 @@ _LOST = 30  # seconds in which the others must notice that a process has ended
 _CLOSE = 1e-4  # largest difference of losses between one process and several, relative
 
 
-def processes(device: torch.device) -> Result:
+def processes(device: torch.device) -> CheckResult:
     """Train a small network in several processes and in one on the same clips, then end one process of several.
 
     Args:
@@ -39,7 +39,9 @@ def processes(device: torch.device) -> Result:
         try:
             ranks = _run(device.type, world)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
-            return Result('wrong', f'{world} processes: {str(error)[-300:]}', 'report this with the JSON file', figures)
+            return CheckResult(
+                'wrong', f'{world} processes: {str(error)[-300:]}', 'report this with the JSON file', figures
+            )
         alone = _losses_of_one(device, world)
         together = [sum(losses) / world for losses in zip(*(r['losses'] for r in ranks), strict=True)]
         apart = max(abs(a - b) / max(abs(b), 1e-6) for a, b in zip(together, alone, strict=True))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from iart.archs.stores import Store, StoreFactory, stores, streams
 from iart.inference.plan import Plan
-from iart.inference.tiling import Part, Tile, chunks, tiles
+from iart.inference.tiling import Tile, TilePart, chunks, tiles
 
 _HOST = torch.device('cpu')
 
@@ -48,7 +48,7 @@ def run(
         if not numbers:
             continue
         restored = [
-            _restored(network, Part(frames, chunk.seen, t.rows, t.columns), numbers, plan, device, spill_to)
+            _restored(network, TilePart(frames, chunk.seen, t.rows, t.columns), numbers, plan, device, spill_to)
             for t in pieces
         ]
         if len(pieces) == 1:
@@ -59,7 +59,7 @@ def run(
 
 
 def _restored(
-    network: nn.Module, part: Part, numbers: range, plan: Plan, device: torch.device, spill_to: Path | None
+    network: nn.Module, part: TilePart, numbers: range, plan: Plan, device: torch.device, spill_to: Path | None
 ) -> Iterator[Tensor]:
     """Yield the frames of a part of the clip that have these numbers, on the device.
 

@@ -79,7 +79,7 @@ def tiles(height: int, width: int, tile: int, overlap: int, scale: int) -> list[
     return [Tile(slice(*r), slice(*c), weight_r[:, None] * weight_c) for r, weight_r in rows for c, weight_c in columns]
 
 
-class Part:
+class TilePart:
     """Some frames and pixels of a clip, read when needed.
 
     Args:

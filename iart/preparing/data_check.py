@@ -8,7 +8,7 @@ from typing import Any, Literal
 from iart.data.loaders import build_dataset
 from iart.errors import DataError, OptionsError, listing
 from iart.options import Options
-from iart.preparing.frame_checks import Findings, choose, examine
+from iart.preparing.frame_checks import FrameFindings, choose, examine
 from iart.preparing.likeness import psnr
 from iart.protocols import Protocol, candidates, get, match
 
@@ -30,7 +30,7 @@ LQ_FOLDERS = (
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One line of the verdict table."""
 
     check: str
@@ -39,11 +39,11 @@ class Row:
 
 
 @dataclass
-class SetReport:
+class SetFindings:
     """What was found out about one set of clips."""
 
     name: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CheckRow] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,7 +51,9 @@ class SetReport:
         return all(row.verdict != 'FAILED' for row in self.rows)
 
     def add(self, check: str, verdict: Verdict | bool, found: str) -> None:
-        self.rows.append(Row(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), found))
+        self.rows.append(
+            CheckRow(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), found)
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Depth:
     jobs: int = 1
 
 
-def check_options(options: Options, depth: Depth) -> list[SetReport]:
+def check_options(options: Options, depth: Depth) -> list[SetFindings]:
     """Every set of clips that the options name, and the files that a run would load."""
     reports = [
         check_set(key, dict(section.section), options.scale, section.protocol, depth, seed=options.manual_seed)
@@ -84,7 +86,7 @@ def check_options(options: Options, depth: Depth) -> list[SetReport]:
     }
     named = {key: file for key, file in files.items() if file}
     if named:
-        report = SetReport('weights')
+        report = SetFindings('weights')
         for key, file in named.items():
             there = Path(file).is_file()
             report.add(key, there, str(file) if there else f'{file}: no such file')
@@ -94,7 +96,7 @@ def check_options(options: Options, depth: Depth) -> list[SetReport]:
 
 def check_folder(
     folder: Path, *, protocol: str | None, depth: Depth, scale: int = 4, gt: Path | None = None, lq: Path | None = None
-) -> list[SetReport]:
+) -> list[SetFindings]:
     """A benchmark's folder: GT and LR in it are found by their names, or given.
 
     Raises:
@@ -129,7 +131,7 @@ def _find(folder: Path, names: Mapping[str, Any] | list[str] | tuple[str, ...], 
 
 def check_set(
     name: str, section: dict[str, Any], scale: int, protocol: str | None, depth: Depth, seed: int = 0
-) -> SetReport:
+) -> SetFindings:
     """One data set, as its section of the options names it.
 
     Args:
@@ -137,7 +139,7 @@ def check_set(
         section: ``type`` and arguments.
         protocol: benchmark that the set must be; None: whatever it is.
     """
-    report = SetReport(name)
+    report = SetFindings(name)
     try:
         dataset = build_dataset(section, key=name, scale=scale, seed=seed)
     except (DataError, OptionsError) as error:
@@ -165,7 +167,7 @@ def check_set(
     return report
 
 
-def _listing_row(report: SetReport, dataset: Any) -> None:
+def _listing_row(report: SetFindings, dataset: Any) -> None:
     clips = dataset.clips
     counts = [len(c.frames) for c in clips]
     sizes = sorted({c.size for c in clips})
@@ -176,7 +178,7 @@ def _listing_row(report: SetReport, dataset: Any) -> None:
     report.add('clips and frames', 'ok', text + ('' if dataset.gt is None else f', GT {dataset.scale} times that'))
 
 
-def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, partial: bool) -> None:
+def _protocol_row(report: SetFindings, dataset: Any, known: Protocol | None, partial: bool) -> None:
     frames = {c.name: len(c.frames) for c in dataset.clips}
     sizes = {c.name: (c.size[0] * dataset.scale, c.size[1] * dataset.scale) for c in dataset.clips}
     if known is None:
@@ -193,7 +195,7 @@ def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, parti
     report.add(f'protocol {known.id}', verdict, found.label if found.kind == 'exact' else found.explanation)
 
 
-def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
+def _pixels_row(report: SetFindings, dataset: Any, findings: FrameFindings) -> None:
     whole = sum(len(c.frames) for c in dataset.clips)
     bad = findings.unreadable
     report.figures |= {'decoded': findings.looked, 'unreadable': len(bad)}
@@ -205,7 +207,7 @@ def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
         report.add('pixels', 'ok', f'{findings.looked} of {whole} pairs decoded')
 
 
-def _degradation_row(report: SetReport, findings: Findings, expected: str | None) -> None:
+def _degradation_row(report: SetFindings, findings: FrameFindings, expected: str | None) -> None:
     seen = [(at, like) for at, like in findings.seen.items() if at not in findings.moved]
     if not seen:
         if findings.looked > len(findings.unreadable):
@@ -233,7 +235,7 @@ def _degradation_row(report: SetReport, findings: Findings, expected: str | None
     report.add('degradation', right, text if right or expected is None else f'{text}, expected {expected}')
 
 
-def _place_rows(report: SetReport, dataset: Any, findings: Findings) -> None:
+def _place_rows(report: SetFindings, dataset: Any, findings: FrameFindings) -> None:
     def name(place: tuple[int, int]) -> str:
         clip = dataset.clips[place[0]]
         return f'{clip.name}/{clip.frames[place[1]]}'

@@ -33,7 +33,7 @@ class ClipPairs(Protocol):
 
 
 @dataclass
-class Findings:
+class FrameFindings:
     """What was seen in the frames that were looked at.
 
     Args:
@@ -82,7 +82,7 @@ def _spread(count: int, most: int) -> list[int]:
     return sorted({round(k * (count - 1) / max(most - 1, 1)) for k in range(most)})
 
 
-def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, jobs: int, title: str) -> Findings:
+def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, jobs: int, title: str) -> FrameFindings:
     """Decode the chosen frames and say what they look like; look for the true place of those that do not fit.
 
     Args:
@@ -91,7 +91,7 @@ def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, 
         jobs: frames looked at at once.
     """
     examiner = _Examiner(pairs, expected)
-    findings = Findings()
+    findings = FrameFindings()
     doubtful: list[Place] = []
     for at, result in zip(places, parallel(examiner.look, places, jobs=jobs, title=title), strict=True):
         findings.looked += 1

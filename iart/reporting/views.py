@@ -22,7 +22,7 @@ _LONGEST_ARROW = 12  # pixels of the LR frame, about
 
 
 @dataclass(frozen=True)
-class Layer:
+class ViewLayer:
     """One picture of a frame in the comparison."""
 
     name: str
@@ -38,12 +38,12 @@ class Shot:
     clip: str
     frame: str
     reason: str
-    layers: tuple[Layer, ...]
+    layers: tuple[ViewLayer, ...]
     left: int
     """Layers that stand left and right of the divider at first."""
     right: int
     box: tuple[int, int, int, int]
-    crops: tuple[Layer, ...]
+    crops: tuple[ViewLayer, ...]
     thumb: Image
     originals: dict[str, Frame]
     """Versions without error maps, for the figures."""
@@ -56,7 +56,7 @@ class SliceView:
     set: str
     clip: str
     slices: Slices
-    pictures: tuple[Layer, ...]
+    pictures: tuple[ViewLayer, ...]
 
 
 def charts_of(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -121,19 +121,23 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
     versions = footage.versions(choice.at)
     where = f'clip {footage.clip}, frame {footage.names[choice.at]}'
     layers = [
-        Layer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results))
+        ViewLayer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results))
         for name, frame in versions.items()
     ]
     left, right = _first_pair(list(versions), footage)
     if 'GT' in versions:
         layers += [
-            Layer(f'Error of {name}', lossy(error_map(versions[name], versions['GT']), f'Error map of {name}: {where}'))
+            ViewLayer(
+                f'Error of {name}', lossy(error_map(versions[name], versions['GT']), f'Error map of {name}: {where}')
+            )
             for name in footage.files
             if name in versions
         ]
     box = find_detail(list(versions.values()))
     crops = [
-        Layer(name, lossless(cut(frame, box), f'{name}: detail of {where}'), _caption(scored, name, choice.at, results))
+        ViewLayer(
+            name, lossless(cut(frame, box), f'{name}: detail of {where}'), _caption(scored, name, choice.at, results)
+        )
         for name, frame in versions.items()
     ]
     last = next(reversed(versions.values()))
@@ -194,7 +198,7 @@ def slices_of(footage: Footage) -> SliceView | None:
     for name in slices.pictures:
         alt = f'{name}: row {slices.row} of {slices.frames} frames of clip {footage.clip}, time running downwards'
         note = f'flicker {slices.flicker[name]:.2f}' if name in slices.flicker else ''
-        layers.append(Layer(name, lossless(slices.tall(name), alt), note))
+        layers.append(ViewLayer(name, lossless(slices.tall(name), alt), note))
     return SliceView(footage.set, footage.clip, slices, tuple(layers))
 
 

@@ -29,14 +29,14 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Frames:
+class FrameFolder:
     """Image files of one folder, in the order in which they are shown."""
 
     folder: Path
     files: Sequence[Path]
 
 
-def examine(source: Frames, settings: Settings) -> Clip:
+def examine(source: FrameFolder, settings: Settings) -> Clip:
     """Return the facts of a folder, from the headers of all frames that are wanted.
 
     Raises:
@@ -78,7 +78,7 @@ def examine(source: Frames, settings: Settings) -> Clip:
     )
 
 
-def _headers(source: Frames, begin: int, stop: int) -> list[ImageHeader]:
+def _headers(source: FrameFolder, begin: int, stop: int) -> list[ImageHeader]:
     """Return the headers of the frames that are wanted; all problems are found here, before the work begins."""
     files = source.files[begin:stop]
     tracked = log.track(files, f'checking the frames of {source.folder}', len(files)) if len(files) > _MANY else files
@@ -104,7 +104,7 @@ def _losses(files: Sequence[Path], headers: Sequence[ImageHeader]) -> Iterator[s
         yield f'only the first picture is read of {listing(paged, 3)}{remedy}'
 
 
-def read(source: Frames, clip: Clip) -> Iterator[Shown]:
+def read(source: FrameFolder, clip: Clip) -> Iterator[Shown]:
     """Yield the frames that are wanted.
 
     Raises:

@@ -13,13 +13,13 @@ from iart.errors import DataError, UserError, listing
 from iart.image import IMAGE_SUFFIXES, natural_key
 from iart.upscaling import folder_source as folders
 from iart.upscaling import video_source as videos
-from iart.upscaling.folder_source import Frames, is_image
+from iart.upscaling.folder_source import FrameFolder, is_image
 from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
 from iart.video.container import check_seekable, is_video
 from iart.video.facts import Clip
 from iart.video.pictures import Shown
 
-Source = Path | Frames
+Source = Path | FrameFolder
 """A video file, or the frames of a folder."""
 
 
@@ -81,11 +81,11 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
 
 def path_of(source: Source) -> Path:
     """Return the video, or the folder of the frames."""
-    return source.folder if isinstance(source, Frames) else source
+    return source.folder if isinstance(source, FrameFolder) else source
 
 
 def _within(output: Path, source: Source) -> Job:
-    if isinstance(source, Frames):
+    if isinstance(source, FrameFolder):
         return Job(source, output / source.folder.resolve().name, False)
     suffix = source.suffix.lower()
     return Job(source, output / (source.name if suffix in VIDEO_OUTPUTS else f'{source.stem}.mp4'), True)
@@ -101,7 +101,7 @@ def _named(inputs: Sequence[str]) -> _Inputs:
             if is_image(path) and path.is_file():
                 if path.parent not in images:
                     images[path.parent] = []
-                    named.sources.append(Frames(path.parent, images[path.parent]))
+                    named.sources.append(FrameFolder(path.parent, images[path.parent]))
                 images[path.parent].append(path)
             elif is_pattern and path.is_file() and not is_video(path):
                 named.skipped.append(path)
@@ -151,12 +151,12 @@ def _add(named: _Inputs, path: Path) -> None:
     if movies:
         named.sources += movies
     elif frames:
-        named.sources.append(Frames(path, frames))
+        named.sources.append(FrameFolder(path, frames))
     named.several |= bool(movies)
     named.skipped += [p for p in files if p not in (set(movies) if movies else set(frames))]
     if movies or frames:
         return
-    clips = [Frames(p, content) for p in inside if p.is_dir() and (content := folders.frames_in(p))]
+    clips = [FrameFolder(p, content) for p in inside if p.is_dir() and (content := folders.frames_in(p))]
     if not clips:
         there = listing([p.name for p in inside], 5) or 'nothing'
         raise DataError(
@@ -182,14 +182,14 @@ def examine(source: Source, settings: Settings, *, upright: bool = False) -> Cli
     Raises:
         DataError: it cannot be upscaled.
     """
-    if isinstance(source, Frames):
+    if isinstance(source, FrameFolder):
         return folders.examine(source, settings)
     return videos.examine(source, settings, upright=upright)
 
 
 def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
     """Yield the frames of an input that are wanted, in order."""
-    return folders.read(source, clip) if isinstance(source, Frames) else videos.read(clip, settings)
+    return folders.read(source, clip) if isinstance(source, FrameFolder) else videos.read(clip, settings)
 
 
 def names(source: Source, clip: Clip) -> list[str] | None:
@@ -198,7 +198,7 @@ def names(source: Source, clip: Clip) -> list[str] | None:
     Raises:
         DataError: two frames differ only in their ending.
     """
-    if not isinstance(source, Frames):
+    if not isinstance(source, FrameFolder):
         return None
     stems = [file.stem for file in source.files[clip.first : clip.last + 1]]
     if len(set(stems)) < len(stems):
@@ -210,7 +210,7 @@ def names(source: Source, clip: Clip) -> list[str] | None:
 
 def identity(source: Source) -> dict[str, Any]:
     """Return what tells an input from another one, or from a changed one, without reading all of it."""
-    files = source.files if isinstance(source, Frames) else [source]
+    files = source.files if isinstance(source, FrameFolder) else [source]
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()
