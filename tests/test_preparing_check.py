@@ -37,7 +37,7 @@ def test_right_data(tmp_path, kind):
     write_benchmark(tmp_path, CLIPS, lambda gt: degrade_uint8(gt, kind))
     report, rows = check(tmp_path, jobs=2)
     assert report.ok
-    assert f'looks like {kind} in 14 of 14 frames (to the bit)' in rows['degradation'].found
+    assert f'looks like {kind} in 14 of 14 frames (bit-exact)' in rows['degradation'].found
 
 
 def test_shifted_blur(tmp_path):
@@ -60,9 +60,9 @@ def test_swapped_clips(data):
     (lr / '001').rename(lr / '000')
     (lr / 'x').rename(lr / '001')
     wrong = failed(data)
-    assert list(wrong) == ['LR beside its own clip']
-    assert '10 of 14 frames' in wrong['LR beside its own clip']
-    assert 'LR 000/00000000 belongs to GT 001/00000000' in wrong['LR beside its own clip']
+    assert list(wrong) == ['LR paired with its own clip']
+    assert '10 of 14 frames' in wrong['LR paired with its own clip']
+    assert 'LR 000/00000000 belongs to GT 001/00000000' in wrong['LR paired with its own clip']
 
 
 def test_reordered_frames(data):
@@ -181,7 +181,7 @@ def test_info(data, tmp_path, capsys):
 def test_real_frames(shared):
     report, rows = check(shared / 'data' / 'eval' / 'REDS4_head', samples=3)
     assert report.ok
-    assert 'to the bit' in rows['degradation'].found
+    assert 'bit-exact' in rows['degradation'].found
 
 
 def test_lmdb_and_folder_side_by_side(tmp_path, capsys):

@@ -204,7 +204,7 @@ def test_two_runs_do_not_write_one_output(rich, tmp_path):
 def test_an_output_is_not_replaced_unasked(rich, tmp_path):
     output = tmp_path / 'out.mp4'
     output.write_bytes(b'precious')
-    with pytest.raises(DataError, match=r'out\.mp4: is there already.*--overwrite'):
+    with pytest.raises(DataError, match=r'out\.mp4: exists already.*--overwrite'):
         upscale(rich, output)
     assert output.read_bytes() == b'precious'
     upscale(rich, output, overwrite=True)

@@ -1,4 +1,4 @@
-"""What the arguments of ``iart upscale`` mean: which inputs there are, and which output each gets."""
+"""Inputs of ``iart upscale`` from its arguments, paired with their outputs."""
 
 import glob
 import hashlib
@@ -34,11 +34,11 @@ class Job:
 
 @dataclass
 class _Inputs:
-    """What some arguments name.
+    """The inputs that arguments name.
 
     Args:
         sources: videos and folders of frames, in order.
-        several: more than one may be meant, even if there is one: the output is a folder with an output for each.
+        several: whether several inputs are possible, even if there is one: the output is then a folder of outputs.
         skipped: files that are neither videos nor frames.
     """
 
@@ -57,7 +57,7 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
             videos, however many there are) a folder, in which each gets an output of its own name.
 
     Raises:
-        UserError: an input is not there, or the output does not fit.
+        UserError: an input does not exist, or the output does not fit.
     """
     named = _named(inputs)
     sources = named.sources
@@ -92,7 +92,7 @@ def _within(output: Path, source: Source) -> Job:
 
 
 def _named(inputs: Sequence[str]) -> _Inputs:
-    """Return what the arguments name; image files are gathered by their folders."""
+    """Return the inputs that arguments name; image files are grouped by folder."""
     named = _Inputs()
     images: dict[Path, list[Path]] = {}
     for text in inputs:
@@ -121,17 +121,15 @@ def _named(inputs: Sequence[str]) -> _Inputs:
 def _expand(text: str) -> list[Path]:
     names = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=natural_key)
     if not names:
-        raise DataError(
-            f'{text}: nothing has such a name, expected a video file, a folder of frames, or a pattern of them'
-        )
+        raise DataError(f'{text}: no file matches, expected a video file, a folder of frames, or a pattern of them')
     return [Path(name) for name in names]
 
 
 def _add(named: _Inputs, path: Path) -> None:
-    """Add the videos or frames that a path holds.
+    """Add the videos or frames of a path.
 
     Raises:
-        DataError: it is not there, is a pipe, holds none, or holds both.
+        DataError: it does not exist, is a pipe, or contains neither videos nor frames, or both.
     """
     check_seekable(path)
     if path.is_file():
@@ -168,7 +166,7 @@ def _add(named: _Inputs, path: Path) -> None:
 
 
 _FEW_IMAGES = 4
-"""As many images as this are covers beside videos, not frames."""
+"""Up to this number, images beside videos are covers, not frames."""
 
 
 def examine(source: Source, settings: Settings, *, upright: bool = False) -> Clip:
@@ -176,8 +174,8 @@ def examine(source: Source, settings: Settings, *, upright: bool = False) -> Cli
 
     Args:
         source: the input.
-        settings: which part of it is wanted, and how.
-        upright: turn frames as the file says: the output cannot say it.
+        settings: the user's settings.
+        upright: whether to rotate frames as the file states, if the output cannot state it.
 
     Raises:
         DataError: it cannot be upscaled.
@@ -188,28 +186,28 @@ def examine(source: Source, settings: Settings, *, upright: bool = False) -> Cli
 
 
 def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
-    """Yield the frames of an input that are wanted, in order."""
+    """Yield the selected frames of an input, in order."""
     return folders.read(source, clip) if isinstance(source, FrameFolder) else videos.read(clip, settings)
 
 
 def names(source: Source, clip: Clip) -> list[str] | None:
-    """Return the names of the frames without ending, where they have some.
+    """Return the names of the frames without extension; None for a video.
 
     Raises:
-        DataError: two frames differ only in their ending.
+        DataError: two frames differ only in extension.
     """
     if not isinstance(source, FrameFolder):
         return None
     stems = [file.stem for file in source.files[clip.first : clip.last + 1]]
     if len(set(stems)) < len(stems):
         raise DataError(
-            f'{source.folder}: two frames differ only in their ending, expected one of them, or a video to write to'
+            f'{source.folder}: got two frames that differ only in extension, expected one of them, or a video as output'
         )
     return stems
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """Return what tells an input from another one, or from a changed one, without reading all of it."""
+    """Return what identifies an input and its version, without reading all of it."""
     files = source.files if isinstance(source, FrameFolder) else [source]
     digest = hashlib.sha256()
     for file in files:
