@@ -81,9 +81,9 @@ def launch(
         dist.init_process_group(**arguments)
         return
     # torchrun keeps its store over a restart, and with it the addresses of the processes that ended: look past them.
-    store, own, world = next(dist.rendezvous('env://', timeout=arguments['timeout']))
+    store, rank, world = next(dist.rendezvous('env://', timeout=arguments['timeout']))
     attempt = dist.PrefixStore(f'attempt_{os.environ["TORCHELASTIC_RESTART_COUNT"]}', store)
-    dist.init_process_group(store=attempt, rank=own, world_size=world, **arguments)
+    dist.init_process_group(store=attempt, rank=rank, world_size=world, **arguments)
 
 
 def _slurm_environment(port: int) -> None:

@@ -46,21 +46,21 @@ class TrainingError(UserError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in the options: where it is, what stands there and what may stand there."""
+    """One mistake in the options: the key, the value that was given, and what is expected."""
 
     key: str
-    found: str
-    wanted: str
+    got: str
+    expected: str
     hint: str = ''
 
     def __str__(self) -> str:
-        text = f'{self.key}: got {self.found}, expected {self.wanted}'
+        text = f'{self.key}: got {self.got}, expected {self.expected}'
         return f'{text} ({self.hint})' if self.hint else text
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     """A suggestion such as ``did you mean 'mid_channels'?``, or an empty string when nothing is close."""
-    matches = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    matches = get_close_matches(str(name), [str(k) for k in names], n=1, cutoff=0.6)
     return f'did you mean {matches[0]!r}?' if matches else ''
 
 

@@ -62,5 +62,5 @@ def generator_prefix(names: Iterable[str], *, averaged: bool) -> str:
         ``generator.`` or ``generator_ema.``; empty for other files.
     """
     first = {name.partition('.')[0] for name in names}
-    wanted = ('generator_ema', 'generator') if averaged else ('generator', 'generator_ema')
-    return next((f'{part}.' for part in wanted if part in first and len(first) > 1), '')
+    prefixes = ('generator_ema', 'generator') if averaged else ('generator', 'generator_ema')
+    return next((f'{part}.' for part in prefixes if part in first and len(first) > 1), '')

@@ -124,12 +124,12 @@ def _cut_short(data: bytes) -> bool:
         return b'IEND' not in data
     if not data.startswith(_JPEG_START):
         return False
-    at = 2
+    position = 2
     while (
-        data[at : at + 1] == b'\xff' and data[at + 1 : at + 2] != b'\xda'
+        data[position : position + 1] == b'\xff' and data[position + 1 : position + 2] != b'\xda'
     ):  # segments before the pixels; one may hold a thumbnail
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
-    return b'\xff\xd9' not in data[at:]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    return b'\xff\xd9' not in data[position:]
 
 
 def encode_png(image: Frame, compression: int = 3) -> bytes:
@@ -176,7 +176,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.height, image.width
     except UnidentifiedImageError as error:
-        found = 'an empty file' if os.path.getsize(path) == 0 else 'something else'
-        raise DataError(f'{os.fspath(path)}: got {found}, expected an image') from error
+        content = 'an empty file' if os.path.getsize(path) == 0 else 'something else'
+        raise DataError(f'{os.fspath(path)}: got {content}, expected an image') from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'{os.fspath(path)}: the image header cannot be read ({error})') from error

@@ -202,9 +202,9 @@ class Bar:
     def _say(self, note: str) -> None:
         self._said = time.monotonic()
         rate = (self.done - self._start) / max(self._said - self._began, 1e-9)
-        left = duration((self.total - self.done) / rate) if rate else '?'
+        remaining = duration((self.total - self.done) / rate) if rate else '?'
         speed = f'{rate:.1f} {self.unit}/s' if rate >= 1 or not rate else f'{1 / rate:.1f} s/{self.unit}'
-        logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {left} left{", " + note if note else ""}')
+        logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {remaining} left{", " + note if note else ""}')
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -149,11 +149,13 @@ def find(registry: Any, name: str) -> Callable[..., Any]:
     Raises:
         UserError: nothing has this name; the message lists what there is and the nearest name.
     """
-    known = names(registry)
+    registered = names(registry)
     for candidate in (f'{name}_{SUFFIX}', name, f'{name}_basicsr'):
         if candidate in registry:
             return registry._obj_map[candidate]
-    raise UserError(f'no {registry._name} named {name!r}: {nearest(name, known) or "known are " + listing(known, 60)}')
+    raise UserError(
+        f'no {registry._name} named {name!r}: {nearest(name, registered) or "known are " + listing(registered, 60)}'
+    )
 
 
 def names(registry: Any) -> list[str]:

@@ -54,40 +54,43 @@ def load_weights(
     Raises:
         WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
     """
-    found = read_weights(path, key)
-    if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
-        found = inner
+    stored = read_weights(path, key)
+    if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in stored.items() if n.startswith(f'{part}.')}):
+        stored = inner
     rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
-    own = network.state_dict()
+    state = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
-    found = _named_as(found, own, rename, path)
-    optional = {*optional, *_neutral_at_start(network, found)}
+    stored = _named_as(stored, state, rename, path)
+    optional = {*optional, *_neutral_at_start(network, stored)}
     layers: Callable[[Mapping[str, Tensor]], Collection[str]] = getattr(network, 'layers_of_scale', _no_layers)
-    rescaled, problems = layers(found), []
+    rescaled, problems = layers(stored), []
     if rescaled and other_scale:
-        fresh = [n for n in own if n.rpartition('.')[0] in rescaled]
+        fresh = [n for n in state if n.rpartition('.')[0] in rescaled]
         log.logger.info(f'{path}: weights of another scale; these start fresh: {listing(fresh, 20)}')
-        optional, found = {*optional, *fresh}, {n: t for n, t in found.items() if n.rpartition('.')[0] not in rescaled}
+        optional, stored = (
+            {*optional, *fresh},
+            {n: t for n, t in stored.items() if n.rpartition('.')[0] not in rescaled},
+        )
     elif rescaled:
         problems.append(f'they are of another scale than ×{network.scale}; only training starts from such weights')
-    if missing := [n for n in own if n not in found and n not in optional]:
+    if missing := [n for n in state if n not in stored and n not in optional]:
         problems.append(f'missing ({len(missing)}): {listing(missing)}')
-    if unexpected := [n for n in found if n not in own and n not in extras]:
+    if unexpected := [n for n in stored if n not in state and n not in extras]:
         problems.append(f'unexpected ({len(unexpected)}): {listing(unexpected)}')
-    wanted = {**extras, **own}
+    expected = {**extras, **state}
     # The shapes of dead weights (on the meta device) mean nothing: they are not loaded.
-    comparable = [n for n in found if n in wanted and not (n in extras and extras[n].is_meta)]
-    if misshapen := [n for n in comparable if found[n].shape != wanted[n].shape]:
-        shown = [f'{n} is {list(found[n].shape)}, expected {list(wanted[n].shape)}' for n in misshapen]
+    comparable = [n for n in stored if n in expected and not (n in extras and extras[n].is_meta)]
+    if misshapen := [n for n in comparable if stored[n].shape != expected[n].shape]:
+        shown = [f'{n} is {list(stored[n].shape)}, expected {list(expected[n].shape)}' for n in misshapen]
         problems.append(f'wrong shape ({len(shown)}): {listing(shown, 8)}')
     if problems:
         text = f'{path} does not fit {type(network).__name__}\n  ' + '\n  '.join(problems)
         if strict:
             raise WeightsError(text)
         log.logger.warning(f'{text}\n  these names were skipped: strict loading is off')
-    _compare_tables(found, extras, path)
-    fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
-    network.load_state_dict({**own, **fitting})
+    _compare_tables(stored, extras, path)
+    fitting = {n: t for n, t in stored.items() if n in state and t.shape == state[n].shape}
+    network.load_state_dict({**state, **fitting})
 
 
 def _no_layers(state: Mapping[str, Tensor]) -> Collection[str]:

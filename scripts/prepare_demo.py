@@ -129,8 +129,8 @@ def prepare(out: Path = FRAMES, clip: Path = CLIP) -> Path:
     """
     if not clip.is_file():
         raise DataError(f'{clip}: no such file; it is part of the repository:  git checkout -- datasets/demo')
-    wanted, note = recipe(clip), out / 'prepared.json'
-    if note.is_file() and json.loads(note.read_text(encoding='utf-8')) == wanted:
+    expected, note = recipe(clip), out / 'prepared.json'
+    if note.is_file() and json.loads(note.read_text(encoding='utf-8')) == expected:
         return out
     if out.exists() and not note.is_file() and any(out.iterdir()):
         raise DataError(f'{out}: got a folder that this script did not write, expected a new folder, or remove it')
@@ -138,7 +138,7 @@ def prepare(out: Path = FRAMES, clip: Path = CLIP) -> Path:
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as temporary:
         fresh = Path(temporary) / out.name
         write_frames(clip, fresh)
-        (fresh / 'prepared.json').write_text(json.dumps(wanted, indent=1), encoding='utf-8')
+        (fresh / 'prepared.json').write_text(json.dumps(expected, indent=1), encoding='utf-8')
         if out.exists():
             shutil.move(out, Path(temporary) / 'old')
         fresh.rename(out)

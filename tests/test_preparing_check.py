@@ -105,10 +105,10 @@ def test_shift_is_estimated():
 
 def test_odd_shifts_are_named():
     gt = texture(0, 0, (256, 256))
-    found = likeness(gt[4:-4, 4:-4].copy(), degrade_uint8(gt[2:-6, 5:-3].copy()), 4)
-    assert found.how == 'shifted'
-    assert found.label.startswith('BI shifted by')
-    assert found.shift == pytest.approx((-2, 1), abs=0.3)
+    result = likeness(gt[4:-4, 4:-4].copy(), degrade_uint8(gt[2:-6, 5:-3].copy()), 4)
+    assert result.how == 'shifted'
+    assert result.label.startswith('BI shifted by')
+    assert result.shift == pytest.approx((-2, 1), abs=0.3)
 
 
 def test_samples_are_spread():
@@ -141,9 +141,9 @@ def test_exit_codes_and_json(data, capsys):
     assert 'everything is as it should be' in said.out
     code, said = run(capsys, 'check', data, '--protocol', 'REDS4', '--json')
     assert code == 1
-    found = json.loads(said.out)
-    assert not found['ok']
-    assert found['sets'][0]['degradation']['labels'] == {'BI': 14}
+    result = json.loads(said.out)
+    assert not result['ok']
+    assert result['sets'][0]['degradation']['labels'] == {'BI': 14}
     code, said = run(capsys, 'check', data / 'nowhere')
     assert code == 2
     assert 'nowhere' in said.err

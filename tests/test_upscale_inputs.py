@@ -315,10 +315,10 @@ def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_networks_are_recognized(tmp_path, section):
     network = build_network(section)
     write_weights(tmp_path / 'w.pth', network, section)
-    found = network_section(tmp_path / 'w.pth')
-    assert found is not None
-    assert {k: found[k] for k in section} == section
-    build_network(found).load_state_dict(network.state_dict())
+    result = network_section(tmp_path / 'w.pth')
+    assert result is not None
+    assert {k: result[k] for k in section} == section
+    build_network(result).load_state_dict(network.state_dict())
     assert recognize({'other': torch.zeros(1)}) is None
 
 

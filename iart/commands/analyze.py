@@ -132,7 +132,7 @@ def _findings(
     """What is shown of it on a page."""
     from iart.analysis.findings import Findings, Table
 
-    known = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())
+    known_flow = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())
     spent = tuple(
         (
             c.label,
@@ -147,7 +147,7 @@ def _findings(
         'Alignments analyzed',
         (f'Errors on known flow are of {clips} rendered clips: squared error relative to the variance of the truth.',),
         (
-            Table('Error on known flow', ('alignment', 'visible', 'hidden'), known),
+            Table('Error on known flow', ('alignment', 'visible', 'hidden'), known_flow),
             Table(
                 'Cost of a call at 64×64 pixels, 60 channels',
                 ('alignment', 'parameters', 'ms', 'ms with backward', 'MB'),

@@ -16,11 +16,11 @@ class Parser(argparse.ArgumentParser):
 
     def spelled(self, arguments: Sequence[str]) -> list[str]:
         """Return the arguments with the long options that this parser has in the spelling it has them in."""
-        own = {name.replace('_', '-'): name for name in self._option_string_actions if name.startswith('--')}
+        spelling = {name.replace('_', '-'): name for name in self._option_string_actions if name.startswith('--')}
         result = []
         for argument in arguments:
             name, equals, value = argument.partition('=')
-            result.append(own.get(name.replace('_', '-'), name) + equals + value)
+            result.append(spelling.get(name.replace('_', '-'), name) + equals + value)
         return result
 
 

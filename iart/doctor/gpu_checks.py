@@ -92,9 +92,9 @@ def out_of_memory(device: torch.device) -> CheckResult:
         restore = plan_restorer(network, device, 'fp32')
         shapes = {tuple(frame.shape) for frame in restore(clip)}
         used = [plan.kind for plan in restore.used]
-    left = gpu_facts.allocated(device) - before
-    right = shapes == {(1, 3, 384, 640)} and left < 2**20
-    return judge(right, f'plans {" then ".join(used)}, {left} bytes left behind', _REPORT, plans=used, left=left)
+    leaked = gpu_facts.allocated(device) - before
+    right = shapes == {(1, 3, 384, 640)} and leaked < 2**20
+    return judge(right, f'plans {" then ".join(used)}, {leaked} bytes left behind', _REPORT, plans=used, left=leaked)
 
 
 def training(device: torch.device) -> CheckResult:

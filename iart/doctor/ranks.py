@@ -129,12 +129,12 @@ def _rank(kind: str) -> None:
     world = int(os.environ['WORLD_SIZE'])
     device = devices.choose(kind, distributed.local_rank('pytorch'), world)
     distributed.launch('pytorch', device=device, timeout_minutes=1)
-    own = slice(distributed.rank(), distributed.rank() + 1)
+    share = slice(distributed.rank(), distributed.rank() + 1)
     network = DistributedDataParallel(
         Small(device).network.train(), device_ids=devices.ddp_ids(device), **distributed.CONSTANT_BUFFERS
     )
     clips, targets = _clips(device, world)
-    losses = _train(network, clips[own], targets[own])
+    losses = _train(network, clips[share], targets[share])
     weights = float(sum(p.detach().double().sum() for p in network.parameters()).cpu())  # type: ignore[union-attr]
     rank = distributed.rank()
     flags = distributed.gather(rank) == list(range(world)) and distributed.any_rank(rank == world - 1)

@@ -75,9 +75,9 @@ def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -
     if not lines:
         reason = done.stderr.strip().splitlines()[-1:] or [f'ended with code {done.returncode}']
         return CheckResult('wrong', reason[0], 'report this with the JSON file', {'stderr': done.stderr[-4000:]})
-    found: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
-    found['figures']['seconds'] = round(time.monotonic() - begin, 1)
-    return CheckResult(**found)
+    result: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
+    result['figures']['seconds'] = round(time.monotonic() - begin, 1)
+    return CheckResult(**result)
 
 
 def _check(name: str, device: str) -> CheckResult:

@@ -72,8 +72,8 @@ def _peak_of_frames(network: nn.Module, device: torch.device, side: int) -> tupl
         frames: Iterator[Tensor] = network.frames(_Still(_clip(3, side, device).unbind(1)), store)  # type: ignore[operator]
         for frame in frames:
             width = frame.shape[-1]
-    kept = sum(len(s) * s.item_bytes for s in made)
-    return max(0, allocations.peak - kept), width // side, [s.item_bytes for s in made]
+    stored = sum(len(s) * s.item_bytes for s in made)
+    return max(0, allocations.peak - stored), width // side, [s.item_bytes for s in made]
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
@@ -89,8 +89,8 @@ def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
             width = network(_clip(count, SMALLEST_SIDE, device)).shape[-1]
         peaks.append(allocations.peak)
     pixels = SMALLEST_SIDE**2
-    kept = max(0, peaks[1] - peaks[0]) / (more - few)
-    return Costs(width // SMALLEST_SIDE, max(0.0, peaks[0] - few * kept) / pixels, kept / pixels, False)
+    per_frame = max(0, peaks[1] - peaks[0]) / (more - few)
+    return Costs(width // SMALLEST_SIDE, max(0.0, peaks[0] - few * per_frame) / pixels, per_frame / pixels, False)
 
 
 def _clip(frames: int, side: int, device: torch.device) -> Tensor:

@@ -222,12 +222,12 @@ def _expect(plan: Plan, costs: Costs, shared: bool) -> Plan:
     area = size.clips * max(stop - start for start, stop in down) * max(stop - start for start, stop in across)
     delivered = min(plan.chunk or size.frames, size.frames)
     seen = min(delivered + 2 * plan.chunk_overlap, size.frames)
-    kept = costs.kept * area * seen / (2 if plan.half else 1)
+    features = costs.kept * area * seen / (2 if plan.half else 1)
     if plan.features == 'host' and costs.items and not shared:
         # Page-locked memory comes in powers of two.
-        kept = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
+        features = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
     taken = {'device': costs.fixed + costs.work * area, 'host': 0.0, 'disk': 0.0}
-    taken[plan.features] += kept
+    taken[plan.features] += features
     if plan.tile:
         pixels = size.clips * sum(stop - start for start, stop in down) * sum(stop - start for start, stop in across)
         taken[plan.outputs] += pixels * costs.scale**2 * 12.0 * delivered  # three float32 channels

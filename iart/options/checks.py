@@ -148,8 +148,8 @@ def _dataset(section: Any, key: str) -> list[Problem]:
         place = 'trains; datasets.train is its place' if phase == 'test' else 'scores; val and test are its places'
         allowed = roles.datasets(phase)
         return [*problems, Problem(f'{key}.type', repr(kind), f'one of: {listing(allowed, 60)}', f'{kind} {place}')]
-    known = roles.datasets(phase)
-    problems += _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    types = roles.datasets(phase)
+    problems += _misfits({'type': kind, **arguments}, key, types, {'scale', 'seed'})
     degradation = arguments.get('degradation')
     if isinstance(degradation, str | list) and degradation not in FRAME_KINDS and phase == 'train':
         problems += check_chain(degradation, f'{key}.degradation')
@@ -195,12 +195,12 @@ def _contradictions(raw: dict[str, Any]) -> list[Problem]:
         problems.append(Problem('name', repr(name), _FOLDER_NAME))
     models = sorted({'VSRModel', *roles.models()})
     if isinstance(model_type, str) and model_type not in models:
-        wanted = f'one of: {listing(models)}, or a video model of upstream'
-        problems.append(Problem('model_type', repr(model_type), wanted, nearest(model_type, models)))
+        expected = f'one of: {listing(models)}, or a video model of upstream'
+        problems.append(Problem('model_type', repr(model_type), expected, nearest(model_type, models)))
     best, metrics = val.get('best_metric'), _mapping(val.get('metrics'))
     if best is not None and best not in metrics:
-        wanted = f'one of val.metrics: {listing(metrics) or "none"}'
-        problems.append(Problem('val.best_metric', repr(best), wanted, nearest(best, metrics)))
+        expected = f'one of val.metrics: {listing(metrics) or "none"}'
+        problems.append(Problem('val.best_metric', repr(best), expected, nearest(best, metrics)))
     problems += _scale(raw) + _same_names(_mapping(raw.get('datasets')))
     if isinstance(raw.get('train'), dict):
         problems += _training_contradictions(raw['train'], _mapping(raw.get('datasets')).get('train'))
@@ -226,8 +226,8 @@ def _same_names(datasets: dict[str, Any]) -> list[Problem]:
         if key == 'train' or not isinstance(name, str):
             continue
         if (other := first.setdefault(name.casefold(), key)) != key:
-            wanted = f'a name of its own, such as {key}: datasets.{other} has this one, and results are kept by name'
-            problems.append(Problem(f'datasets.{key}.name', repr(name), wanted))
+            expected = f'a name of its own, such as {key}: datasets.{other} has this one, and results are kept by name'
+            problems.append(Problem(f'datasets.{key}.name', repr(name), expected))
     return problems
 
 
@@ -250,8 +250,10 @@ def _training_contradictions(train: dict[str, Any], data: Any) -> list[Problem]:
         problems += _as_many('periods', schedule.periods, schedule.restart_weights)
         total = train.get('total_iter')
         if isinstance(total, int | float) and sum(schedule.periods) < total:
-            wanted = f'periods that cover total_iter ({total})'
-            problems.append(Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', wanted))
+            expected = f'periods that cover total_iter ({total})'
+            problems.append(
+                Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', expected)
+            )
     elif isinstance(schedule, MultiStepLR):
         problems += _as_many('restarts', schedule.restarts, schedule.restart_weights)
     return problems
@@ -262,10 +264,10 @@ def _adversarial_contradictions(raw: dict[str, Any]) -> list[Problem]:
     train = raw['train']
     sections = {'network_d': raw.get('network_d'), **{f'train.{k}': train.get(k) for k in ('gan_opt', 'optim_d')}}
     if raw.get('model_type') == _GAN_MODEL:
-        wanted = f'a section, since model_type is {_GAN_MODEL}'
-        return [Problem(key, 'nothing', wanted) for key, section in sections.items() if section is None]
-    wanted = f'no such section, or model_type: {_GAN_MODEL}'
-    return [Problem(key, 'a section', wanted) for key, section in sections.items() if section is not None]
+        expected = f'a section, since model_type is {_GAN_MODEL}'
+        return [Problem(key, 'nothing', expected) for key, section in sections.items() if section is None]
+    expected = f'no such section, or model_type: {_GAN_MODEL}'
+    return [Problem(key, 'a section', expected) for key, section in sections.items() if section is not None]
 
 
 def _as_many(name: str, values: tuple[int, ...], weights: tuple[float, ...]) -> list[Problem]:

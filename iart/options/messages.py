@@ -29,8 +29,8 @@ def explain(error: ValidationError, raw: dict[str, Any]) -> list[Problem]:
 def _join(problems: list[Problem]) -> Problem:
     """Several readings of one value (a number or a word) as one problem."""
     first = problems[0]
-    wanted = ' or '.join(dict.fromkeys(p.wanted for p in problems))
-    return Problem(first.key, first.found, wanted, next((p.hint for p in problems if p.hint), ''))
+    expected = ' or '.join(dict.fromkeys(p.expected for p in problems))
+    return Problem(first.key, first.got, expected, next((p.hint for p in problems if p.hint), ''))
 
 
 def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
@@ -42,11 +42,11 @@ def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
         return Problem(key, got, f'one of the keys {listing(fields, 60)}', nearest(path[-1], fields))
     if kind in ('union_tag_invalid', 'union_tag_not_found'):
         tag = context.get('tag')
-        known = str(context.get('expected_tags', '')) or ', '.join(
+        tags = str(context.get('expected_tags', '')) or ', '.join(
             repr(tag) for model in models for tag in _own_tags(model)
         )
-        hint = nearest(str(tag), [name.strip("'") for name in known.split(', ')]) if tag else ''
-        return Problem(f'{key}.type', repr(tag) if tag else 'nothing', f'one of: {known}', hint)
+        hint = nearest(str(tag), [name.strip("'") for name in tags.split(', ')]) if tag else ''
+        return Problem(f'{key}.type', repr(tag) if tag else 'nothing', f'one of: {tags}', hint)
     if kind == 'literal_error':
         return Problem(
             key,

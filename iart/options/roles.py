@@ -44,8 +44,8 @@ def networks() -> Components:
 
 def discriminators() -> Components:
     """Return the networks that judge frames, by name: two of BasicSR's, and ours with ``is_discriminator``."""
-    found = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
-    return {n: c for n, c in found.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
+    networks = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
+    return {n: c for n, c in networks.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
 
 
 def losses(key: str) -> Components:
@@ -65,8 +65,8 @@ def models() -> Components:
 
 def datasets(phase: str = '') -> Components:
     """Return the data sets for ``train`` or ``test`` (default: all), by name."""
-    found = _usable(DATASET_REGISTRY, '')
-    return {name: kind for name, kind in found.items() if not phase or getattr(kind, 'phase', phase) == phase}
+    types = _usable(DATASET_REGISTRY, '')
+    return {name: kind for name, kind in types.items() if not phase or getattr(kind, 'phase', phase) == phase}
 
 
 def reason(key: str, name: str) -> str:

@@ -108,10 +108,10 @@ def _resolve(
             raw['datasets'].pop('train', None)
     raw, unset = expand(raw)
     problems += unset
-    raw, notes, found = upstream.normalise(raw)
-    problems += found
-    options, found = checking.check(raw)
-    problems += found
+    raw, notes, mistakes = upstream.normalise(raw)
+    problems += mistakes
+    options, mistakes = checking.check(raw)
+    problems += mistakes
     if problems or options is None:
         count = '1 mistake' if len(problems) == 1 else f'{len(problems)} mistakes'
         raise OptionsError('\n  '.join([f'{source}: {count}', *map(str, problems)]))
@@ -161,7 +161,7 @@ def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         )
         below.pop('base')
     found = [
-        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.found, p.wanted, p.hint) for p in found
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint) for p in found
     ]
     return merge(merge({}, below), raw), problems + found
 

@@ -50,9 +50,9 @@ class SetFindings:
     def ok(self) -> bool:
         return all(row.verdict != 'FAILED' for row in self.rows)
 
-    def add(self, check: str, verdict: Verdict | bool, found: str) -> None:
+    def add(self, check: str, verdict: Verdict | bool, text: str) -> None:
         self.rows.append(
-            CheckRow(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), found)
+            CheckRow(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), text)
         )
 
 
@@ -212,7 +212,7 @@ def _pixels_row(report: SetFindings, dataset: Any, findings: FrameFindings) -> N
 
 
 def _degradation_row(report: SetFindings, findings: FrameFindings, expected: str | None) -> None:
-    seen = [(at, like) for at, like in findings.seen.items() if at not in findings.moved]
+    seen = [(place, like) for place, like in findings.seen.items() if place not in findings.moved]
     if not seen:
         if findings.looked > len(findings.unreadable):
             report.add('degradation', 'note', 'unknown: no LR frame is paired with its own GT')
@@ -229,8 +229,8 @@ def _degradation_row(report: SetFindings, findings: FrameFindings, expected: str
         'shift': list(shift),
         'expected': expected,
     }
-    known = all(like.how == 'known' for _, like in seen)
-    right = known and len(labels) == 1 and (expected is None or usual == expected)
+    recognized = all(like.how == 'known' for _, like in seen)
+    right = recognized and len(labels) == 1 and (expected is None or usual == expected)
     text = f'looks like {usual} in {count} of {len(seen)} frames ({agreement})'
     if any(shift):
         text += f'; sampling points off by ({shift[0]:+.2f}, {shift[1]:+.2f}) GT pixels (down, right)'

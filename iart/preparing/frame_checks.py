@@ -49,16 +49,16 @@ class FrameFindings:
     @property
     def swapped(self) -> dict[Place, Place]:
         """LR frames that belong to another clip."""
-        return {at: to for at, to in self.moved.items() if at[0] != to[0]}
+        return {place: to for place, to in self.moved.items() if place[0] != to[0]}
 
     @property
     def reordered(self) -> dict[Place, Place]:
         """LR frames that belong to another frame of their clip."""
-        return {at: to for at, to in self.moved.items() if at[0] == to[0]}
+        return {place: to for place, to in self.moved.items() if place[0] == to[0]}
 
     def labels(self) -> Counter[str]:
         """Number of frames by label, without moved frames."""
-        return Counter(like.label for at, like in self.seen.items() if at not in self.moved)
+        return Counter(like.label for place, like in self.seen.items() if place not in self.moved)
 
 
 def choose(clips: Sequence[ClipInfo], most: int | None) -> list[Place]:
@@ -126,30 +126,30 @@ class _Examiner:
         except DataError as error:
             return str(error)
 
-    def describe(self, at: Place) -> Likeness:
-        like = likeness(self._gt(at), self._lq(at), self.scale, self.expected, self.hint)
+    def describe(self, place: Place) -> Likeness:
+        like = likeness(self._gt(place), self._lq(place), self.scale, self.expected, self.hint)
         self.hint = like.label
         return like
 
-    def _lq(self, at: Place) -> Frame:
-        clip = self.clips[at[0]]
-        return self.lq.read(clip.name, clip.frames[at[1]])
+    def _lq(self, place: Place) -> Frame:
+        clip = self.clips[place[0]]
+        return self.lq.read(clip.name, clip.frames[place[1]])
 
-    def _gt(self, at: Place) -> Frame:
-        clip = self.clips[at[0]]
-        name = clip.gt_frames[at[1]] if clip.gt_frames else clip.frames[at[1]]
+    def _gt(self, place: Place) -> Frame:
+        clip = self.clips[place[0]]
+        name = clip.gt_frames[place[1]] if clip.gt_frames else clip.frames[place[1]]
         return self.gt.read(clip.name, name)
 
     def find_places(self, lost: Sequence[Place]) -> dict[Place, Place]:
         """Return the true pairs of LR frames: in their own clip first, then at the same position of all others."""
-        found: dict[Place, Place] = {}
+        pairs: dict[Place, Place] = {}
         for clip in sorted({c for c, _ in lost}):
             members = [at for at in lost if at[0] == clip]
             tried = [members[k] for k in _spread(len(members), _SEARCHES)]
             here = self._search(tried, self._whole(clip)) or self._search(tried, self._others(tried))
             places = [place for other in sorted({c for c, _ in here.values()}) for place in self._whole(other)]
-            found |= here | self._search([at for at in members if at not in here], places)
-        return found
+            pairs |= here | self._search([at for at in members if at not in here], places)
+        return pairs
 
     def _whole(self, clip: int) -> list[Place]:
         info = self.clips[clip]

@@ -66,12 +66,12 @@ def likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None, hint
     exact = known_likeness(gt, lq, scale, expected)
     if exact is not None:
         return exact
-    found: list[Likeness] = []
+    candidates: list[Likeness] = []
     for label, shift, make in sorted(_impostors(scale), key=lambda impostor: impostor[0] != hint):
-        found.append(Likeness(label, 'impostor', difference(make(gt), lq), shift))
-        if label == hint and found[-1].rms <= _LIKE:
+        candidates.append(Likeness(label, 'impostor', difference(make(gt), lq), shift))
+        if label == hint and candidates[-1].rms <= _LIKE:
             break
-    best = min(found, key=lambda like: like.rms)
+    best = min(candidates, key=lambda like: like.rms)
     return best if best.rms <= _LIKE else _shifted(gt, lq, scale)
 
 

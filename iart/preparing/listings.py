@@ -24,28 +24,28 @@ def find_frames(root: Path) -> list[Path]:
     """
     if not os.path.isdir(root):
         raise DataError(f'{root}: no such folder, expected a folder of frames')
-    found: list[Path] = []
-    _collect(root, root, (os.path.realpath(root),), found)
-    if not found:
+    files: list[Path] = []
+    _collect(root, root, (os.path.realpath(root),), files)
+    if not files:
         raise DataError(f'{root}: got no images in it or below, expected frames ({listing(IMAGE_SUFFIXES)})')
-    return found
+    return files
 
 
-def _collect(root: Path, folder: Path, above: tuple[str, ...], found: list[Path]) -> None:
+def _collect(root: Path, folder: Path, above: tuple[str, ...], files: list[Path]) -> None:
     try:
         with os.scandir(folder) as entries:
             names = sorted((e.name for e in entries if not e.name.startswith(('.', '__'))), key=natural_key)
         for name in names:
             path = folder / name
             if name.lower().endswith(IMAGE_SUFFIXES):
-                found.append(path.relative_to(root))
+                files.append(path.relative_to(root))
             elif path.is_symlink() and not path.exists():
                 path.stat()  # raises if the link leads nowhere, or to itself
             elif path.is_dir():
                 real = os.path.realpath(path)
                 if real in above:
                     raise DataError(f'{path}: a symbolic link that leads back to {real}, expected a folder of frames')
-                _collect(root, path, (*above, real), found)
+                _collect(root, path, (*above, real), files)
     except OSError as error:
         raise DataError(f'{error.filename or folder}: cannot be read ({error.strerror})') from error
 

@@ -114,13 +114,13 @@ def _write(folder: Path, encoded: Iterable[tuple[Frame, bytes]]) -> None:
     try:
         with lmdb.open(str(folder), map_size=_FIRST_MAP) as environment:
             batch: list[tuple[bytes, bytes]] = []
-            held = 0
+            size = 0
             for frame, data in encoded:
                 batch.append((_key(frame), data))
-                held += len(data)
-                if held > _BATCH:
+                size += len(data)
+                if size > _BATCH:
                     _commit(environment, batch)
-                    batch, held = [], 0
+                    batch, size = [], 0
             _commit(environment, batch)
     except lmdb.BadValsizeError as error:
         raise DataError(

@@ -169,21 +169,21 @@ def _small(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[
 
 def _gt_clips(root: Path, clips: Sequence[Clip], wishes: PrepareOptions) -> Mapping[str, Path]:
     """Return the folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for clip in clips:
         names = [n for n in (clip.name, clip.also) if n]
         places = [pattern.format(n) for n in names for pattern in _GT_PLACES]
         folder = next((root / p for p in places if (root / p).is_dir() and not subfolders(root / p)), None)
         if folder is not None:
-            found[clip.name] = folder
+            folders[clip.name] = folder
         elif not wishes.incomplete:
             raise DataError(
                 f'{root}: got no folder of frames for clip {clip.name}, expected one of {listing(places)} (or '
                 '--incomplete)'
             )
-    if not found:
+    if not folders:
         raise DataError(f'{root}: got none of the clips {listing(c.name for c in clips)}')
-    return found
+    return folders
 
 
 _GT_PLACES = ('GT/{}', 'HR/{}', 'original/{}', 'GT/{}/truth', '{}/truth', '{}/original', '{}/GT', '{}')

@@ -63,12 +63,12 @@ class Footage:
         Args:
             plain: with LR bicubic (left out anyway where a result is just that).
         """
-        found: dict[str, Frame | None] = {}
+        frames: dict[str, Frame | None] = {}
         if plain and BICUBIC not in self.files:
-            found['LR bicubic'] = self.bicubic(index)
-        found |= {label: self.restored(label, index) for label in self.files}
-        found['GT'] = self.gt(index)
-        there = {name: frame for name, frame in found.items() if frame is not None}
+            frames['LR bicubic'] = self.bicubic(index)
+        frames |= {label: self.restored(label, index) for label in self.files}
+        frames['GT'] = self.gt(index)
+        there = {name: frame for name, frame in frames.items() if frame is not None}
         shape = there[next(iter(self.files))].shape
         return {name: frame for name, frame in there.items() if frame.shape == shape}
 
@@ -84,7 +84,7 @@ def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], l
     Returns:
         The clips, and notes about what cannot be shown and why.
     """
-    found, notes = [], []
+    footage, notes = [], []
     for name in dict.fromkeys(entry.name for result in results for entry in result.file.sets):
         shown: dict[str, dict[str, Result]] = {}
         for result in results:
@@ -98,8 +98,8 @@ def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], l
         fullest = max(map(len, shown.values()))  # rather clips that all results have
         chosen = [clip for clip, owners in shown.items() if len(owners) == fullest][:most]
         pieces = [_one_clip(name, clip, shown[clip], notes) for clip in chosen]
-        found += _with_data(name, [piece for piece in pieces if piece is not None], shown, notes)
-    return found, list(dict.fromkeys(notes))
+        footage += _with_data(name, [piece for piece in pieces if piece is not None], shown, notes)
+    return footage, list(dict.fromkeys(notes))
 
 
 def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[str]) -> Footage | None:

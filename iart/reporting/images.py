@@ -50,7 +50,7 @@ def from_png(path: Path, alt: str) -> Image:
         DataError: the file cannot be read.
     """
     data = read_bytes(path)
-    width, height = (int.from_bytes(data[at : at + 4], 'big') for at in (16, 20))
+    width, height = (int.from_bytes(data[offset : offset + 4], 'big') for offset in (16, 20))
     return Image(_uri(data, 'png'), width, height, alt)
 
 

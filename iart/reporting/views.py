@@ -88,8 +88,10 @@ def _chart(
 ) -> dict[str, Any]:
     summaries = []
     for result, values in series:
-        kept = finite(values) or [math.inf]
-        low, mean, high = (number(v, digits) for v in (min(kept), sum(kept) / len(kept), max(kept)))
+        finite_values = finite(values) or [math.inf]
+        low, mean, high = (
+            number(v, digits) for v in (min(finite_values), sum(finite_values) / len(finite_values), max(finite_values))
+        )
         summaries.append(f'{result.label}: lowest {low}, mean {mean}, highest {high}')
     return {
         'number': 0,

@@ -39,18 +39,18 @@ def segments(frames: Iterable[tuple[T, bool]], length: int, overlap: int) -> Ite
     Yields:
         Segments as soon as their frames are available; at most ``length + 2 · overlap`` frames are in memory.
     """
-    number, held, start = 0, list[T](), 0  # `held[start:]` is still to be delivered
+    number, frames_held, start = 0, list[T](), 0  # `held[start:]` is still to be delivered
     for frame, begins in frames:
-        if begins and held[start:]:
-            yield Segment(number, held, range(start, len(held)))
+        if begins and frames_held[start:]:
+            yield Segment(number, frames_held, range(start, len(frames_held)))
             number += 1
         if begins:
-            held, start = [], 0
-        held.append(frame)
-        if len(held) - start == length + overlap:
-            yield Segment(number, held, range(start, start + length))
+            frames_held, start = [], 0
+        frames_held.append(frame)
+        if len(frames_held) - start == length + overlap:
+            yield Segment(number, frames_held, range(start, start + length))
             number += 1
-            kept = max(0, start + length - overlap)
-            held, start = held[kept:], start + length - kept
-    if held[start:]:
-        yield Segment(number, held, range(start, len(held)))
+            first = max(0, start + length - overlap)
+            frames_held, start = frames_held[first:], start + length - first
+    if frames_held[start:]:
+        yield Segment(number, frames_held, range(start, len(frames_held)))
