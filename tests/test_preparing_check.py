@@ -138,7 +138,7 @@ def run(capsys, *arguments):
 def test_exit_codes_and_json(data, capsys):
     code, said = run(capsys, 'check', data, '--jobs', 1)
     assert code == 0
-    assert 'everything is as it should be' in said.out
+    assert 'all checks passed' in said.out
     code, said = run(capsys, 'check', data, '--protocol', 'REDS4', '--json')
     assert code == 1
     result = json.loads(said.out)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from helpers.upscale_clips import Enlarge, texture, write
 from helpers.video_files import copy, encode, with_content
-from prepare_demo import film_frames
 
 from iart.data.frames import open_store
 from iart.data.loaders import build_part
 from iart.data.store import Box
+from iart.demo.frames import film_frames
 from iart.errors import DataError
 from iart.image import read_image, to_tensor, to_uint8, write_png
 from iart.ops.degradation import degrade_uint8

@@ -1,5 +1,4 @@
-"""What the page shows beside tables: charts, frames to compare, details, slices through time, views of the
-alignment."""
+"""Contents of the page besides tables: charts, frames to compare, details, slices through time, alignment views."""
 
 import json
 import math
@@ -18,12 +17,12 @@ from iart.reporting.tables import digits_of, number
 
 MOST_CHARTS = 12  # clips
 _THUMB_WIDTH = 380
-_LONGEST_ARROW = 12  # pixels of the LR frame, about
+_LONGEST_ARROW = 12  # pixels of the LR frame, approximately
 
 
 @dataclass(frozen=True)
 class ViewLayer:
-    """One picture of a frame in the comparison."""
+    """One image of a frame in the comparison."""
 
     name: str
     image: Image
@@ -40,7 +39,7 @@ class Shot:
     reason: str
     layers: tuple[ViewLayer, ...]
     left: int
-    """Layers that stand left and right of the divider at first."""
+    """Layers that are initially left and right of the divider."""
     right: int
     box: tuple[int, int, int, int]
     crops: tuple[ViewLayer, ...]
@@ -48,7 +47,7 @@ class Shot:
     originals: dict[str, Frame]
     """Versions without error maps, for the figures."""
     scores: dict[str, dict[str, float]]
-    """PSNR and SSIM of versions, whatever the options call them, under ``psnr`` and ``ssim``."""
+    """PSNR and SSIM of versions under ``psnr`` and ``ssim``, independent of their names in the options."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class SliceView:
 
 
 def charts_of(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The figures of every frame of the first clips, ready for the page's script; clips of one frame have no chart."""
+    """Return the scores of all frames of the first clips for the page's script; clips of one frame have no chart."""
     charts: list[dict[str, Any]] = []
     metrics = dict.fromkeys(m for result in results for m in result.file.settings.metrics)
     for key in dict.fromkeys(key for result in results for key in result.frames):
@@ -112,7 +111,7 @@ def _series(label: str, color: int, values: tuple[float, ...], digits: int) -> d
 
 
 def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Shot]:
-    """The chosen frames of a clip."""
+    """Return the chosen frames of a clip."""
     scored = {r.label: r.frames[footage.set, footage.clip] for r in results if r.label in footage.files}
     metric = next((m for frames in scored.values() for m in frames.values), None)
     values = [frames.values[metric] for frames in scored.values() if metric and metric in frames.values]
@@ -161,7 +160,7 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
 
 
 def _first_pair(names: list[str], footage: Footage) -> tuple[int, int]:
-    """What stands left and right at first: the plainest version and the best network."""
+    """Return the initial left and right layer: the plainest version and the best network."""
     plain = next((n for n in ('LR bicubic', BICUBIC) if n in names), names[0])
     best = next((n for n in footage.files if n in names and n != plain), names[-1])
     return names.index(plain), names.index(best)
@@ -205,7 +204,7 @@ def slices_of(footage: Footage) -> SliceView | None:
 
 
 def alignments_of(result: Result) -> list[dict[str, Any]]:
-    """The views of the alignment that ``iart test --report`` left in a results folder.
+    """Return the views of the alignment that ``iart test --report`` wrote to a results folder.
 
     Raises:
         DataError: a file of them is missing or damaged.
