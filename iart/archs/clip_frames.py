@@ -119,16 +119,8 @@ def clip_flows(
         ValueError: the given flows do not have the clip's size.
     """
     pairs = len(clip) - 1
-    if given is None and comes_with_clip(spynet):
-        given = clip.flows
-    if given is not None:
-        if len(given) != 2:
-            raise ValueError('flows: got flows to the next frame only, expected flows to the previous frame as well')
-        n, h, w = clip.padded_size
-        for flow in given:
-            if flow.shape != (n, pairs, 2, h, w):
-                raise ValueError(f'flows: got shape {tuple(flow.shape)}, expected {(n, pairs, 2, h, w)}')
-        return given[0].float().unbind(1), given[1].float().unbind(1)
+    if (known := given_flows(spynet, clip, given)) is not None:
+        return known
     if not pairs:
         return (), ()
     if torch.is_grad_enabled():
@@ -143,6 +135,27 @@ def clip_flows(
         if forward_flows is not None:
             _put(forward_flows, start, pair_flows(spynet, run[:, 1:], run[:, :-1]))
     return backward_flows, _Reversed(backward_flows) if forward_flows is None else forward_flows
+
+
+def given_flows(
+    spynet: nn.Module, clip: ClipFrames, given: Flows | None
+) -> tuple[Sequence[Tensor], Sequence[Tensor]] | None:
+    """Return the flows that need no estimate, as :func:`clip_flows` does; None where there are none.
+
+    Raises:
+        ValueError: they are not of the clip's size.
+    """
+    if given is None and comes_with_clip(spynet):
+        given = clip.flows
+    if given is None:
+        return None
+    if len(given) != 2:
+        raise ValueError('flows: got flows to the next frame only, expected flows to the previous frame as well')
+    n, h, w = clip.padded_size
+    for flow in given:
+        if flow.shape != (n, len(clip) - 1, 2, h, w):
+            raise ValueError(f'flows: got shape {tuple(flow.shape)}, expected {(n, len(clip) - 1, 2, h, w)}')
+    return given[0].float().unbind(1), given[1].float().unbind(1)
 
 
 def _put(store: Store, start: int, flows: Tensor) -> None:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from iart import log
+from iart.archs.causal import CausalState, advance, causal_frames
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
 from iart.archs.flow import build_flow, freeze_unreached, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
-from iart.archs.propagation import Propagation, propagate
+from iart.archs.propagation import Propagation, check_fused_frames, propagate
 from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, next_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
@@ -126,7 +127,7 @@ class IART(nn.Module):
             else first
         )
         freeze_unreached(self.spynet, self.implicit_warp)
-        _check_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
+        check_fused_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
         self.swin_backbone = nn.ModuleDict(
             {
                 name: FusionBackbone(
@@ -176,12 +177,45 @@ class IART(nn.Module):
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         if flows is not None:
             flows = tuple(pad_to(flow, SMALLEST_SIDE) for flow in flows)
+        if self.propagation.causal and not torch.is_grad_enabled():
+            yield from causal_frames(self, clip, flows)
+            return
         if store is not None:
             yield from self._stream(clip, store, flows)
             return
         place: Place = 'host' if len(clip) > self.cpu_cache_length and not torch.is_grad_enabled() else 'device'
         with stores(place, self.conv_first.weight.device) as store:
             yield from self._stream(clip, store, flows)
+
+    def step(
+        self, frame: Tensor, state: CausalState | None = None, flow: Tensor | None = None
+    ) -> tuple[Tensor, CausalState]:
+        """Restore the next frame of a stream, for networks whose passes all run forward.
+
+        Args:
+            frame: (n, 3, h, w) RGB in [0, 1], on the network's device.
+            state: what the call for the frame before returned; None for the first frame of a stream or of a shot.
+            flow: (n, 2, h, w) from this frame to the one before, to use in place of the estimator's.
+
+        Returns:
+            (n, 3, s·h, s·w), bit-exact with :meth:`frames`, and the state for the next call.
+
+        Raises:
+            ValueError: a pass runs backward, or the frame has another size than those before it.
+        """
+        height, width = (self.scale * side for side in frame.shape[-2:])
+        flow = None if flow is None else pad_to(flow, SMALLEST_SIDE)
+        sr, state = advance(self, pad_to(frame, SMALLEST_SIDE), state, flow)
+        return sr[..., :height, :width], state
+
+    def first_feature(self, frame: Tensor) -> Tensor:
+        """Return the (n, C, h, w) feature that the first pass begins with, of a (n, 3, h, w) frame."""
+        # Channels last: windows and taps gather whole pixels, whose channels are then adjacent in memory.
+        return self.conv_first(frame.contiguous(memory_format=torch.channels_last))
+
+    def alignment_of(self, name: str) -> nn.Module:
+        """Return the alignment of a pass."""
+        return self.implicit_warp[name] if isinstance(self.implicit_warp, nn.ModuleDict) else self.implicit_warp
 
     def _stream(self, clip: ClipFrames, store: StoreFactory, given: Flows | None) -> Iterator[Tensor]:
         """Run all passes over a clip and yield its frames, (n, 3, s·h, s·w) each (paper, section 3.1).
@@ -194,13 +228,12 @@ class IART(nn.Module):
         height, width = (self.scale * side for side in clip.size)
         features = store(len(clip))
         for i, frame in enumerate(clip):
-            # Channels last: windows and taps gather whole pixels, whose channels are then adjacent in memory.
-            features[i] = self.conv_first(frame.contiguous(memory_format=torch.channels_last))
+            features[i] = self.first_feature(frame)
         backward, forward = clip_flows(self.spynet, clip, store, given)
         size = clip.padded_size
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
-        passes, shared = self.propagation.passes, self.implicit_warp
+        passes = self.propagation.passes
         layouts: WindowLayouts | None = None
         for name in passes:
             # A backward pass visits frames from the last to the first, so its neighbor is the next frame.
@@ -210,7 +243,7 @@ class IART(nn.Module):
             layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
             # Position biases, masks and weights in the dtype of the computation: once per pass, not once per frame.
             fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
-            align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
+            align = self.alignment_of(name)
             for i, feature in propagate(features, flows, align, fuse, toward_next, again, self.propagation.order):
                 if name != passes[-1]:
                     features[i] = feature
@@ -265,20 +298,3 @@ def _check(in_channels: int, is_low_res_input: bool) -> None:
         raise ValueError(f'in_channels: got {in_channels}, expected 3 (the flow network takes RGB)')
     if not is_low_res_input:
         raise ValueError('is_low_res_input: got false, expected true: features have the size of the input')
-
-
-def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
-    if joint and order == 1:
-        raise ValueError('alignment: got order 2 (both neighbors), expected order 1 with propagation.order 1')
-    frames = 2 if joint or order == 1 else 3
-    if num_frames not in (None, frames):
-        fused = (
-            'aligned neighbor, current frame'
-            if frames == 2
-            else 'first-order neighbor, current frame, second-order neighbor'
-        )
-        raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
-    if len(window_size) != 3 or window_size[0] != frames:
-        raise ValueError(
-            f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)'
-        )

@@ -37,6 +37,11 @@ class Propagation:
                 f'or forward, such as {list(PASSES)}'
             )
 
+    @property
+    def causal(self) -> bool:
+        """Whether all passes run forward: a frame then depends on no later one."""
+        return all(name.startswith('forward') for name in self.passes)
+
 
 class _Readable(Protocol):
     def __len__(self) -> int: ...
@@ -68,33 +73,93 @@ def propagate(
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.
     """
-    prepare = getattr(align, 'prepare', _as_it_is)
+    prepare = source_of(align)
     t = len(features)
-    joint = getattr(align, 'joint', False)
     sources: list[Any] = []  # the last two outputs of this pass, newest first, ready to be aligned
     flow_before = None
     for i in range(t - 1, -1, -1) if backward else range(t):
         x = features[i]
-        if not sources:
-            aligned = [x] * (order if not joint else 1)
-        else:
-            flow = flows[i] if backward else flows[i - 1]
-            farther = None if flow_before is None or order == 1 else flow + flow_warp(flow_before, flow)
-            if joint:
-                both = (torch.zeros_like(x), torch.zeros_like(flow)) if farther is None else (sources[1], farther)
-                aligned = [recompute(recompute_align, align, sources[0], x, flow, *both)]
-            else:
-                aligned = [recompute(recompute_align, align, sources[0], x, flow)]
-                if farther is not None:
-                    aligned.append(recompute(recompute_align, align, sources[1], x, farther))
-                elif order == 2:
-                    aligned.append(torch.zeros_like(x))
-            flow_before = flow
-        z = fuse(torch.stack((aligned[0], x, *aligned[1:]), dim=1))
+        near = None if not sources else flows[i] if backward else flows[i - 1]
+        far = None if near is None or flow_before is None or order == 1 else second_flow(near, flow_before)
+        z = fuse(aligned_frames(x, sources, near, far, align, order, recompute_align))
+        flow_before = near
         yield i, z
         if t > 1:
             sources = [prepare(z), *sources[:1]]
 
 
+def second_flow(flow: Tensor, flow_before: Tensor) -> Tensor:
+    """Return the flow to the second-order neighbor: that to the first one, and on from there; (n, 2, h, w) each."""
+    return flow + flow_warp(flow_before, flow)
+
+
+def aligned_frames(
+    x: Tensor,
+    sources: Sequence[Any],
+    near: Tensor | None,
+    far: Tensor | None,
+    align: nn.Module,
+    order: int,
+    recompute_align: bool = False,
+) -> Tensor:
+    """Return what a backbone fuses for one frame: the current feature and the aligned ones of its neighbors.
+
+    Args:
+        x: (n, C, h, w) feature of the current frame.
+        sources: what :func:`source_of` makes of the last outputs of the pass, newest first; none for its first frame.
+        near: (n, 2, h, w) flow to the first-order neighbor; None for the first frame of a pass.
+        far: the flow to the second-order neighbor; None for the first two frames, and with ``order`` 1.
+        align, order, recompute_align: see :func:`propagate`.
+
+    Returns:
+        (n, 3, C, h, w) of first-order aligned, current, second-order aligned; (n, 2, C, h, w) of aligned, current with
+        ``order`` 1 and with a joint alignment.
+    """
+    joint = getattr(align, 'joint', False)
+    if near is None:
+        aligned = [x] * (order if not joint else 1)
+    elif joint:
+        both = (torch.zeros_like(x), torch.zeros_like(near)) if far is None else (sources[1], far)
+        aligned = [recompute(recompute_align, align, sources[0], x, near, *both)]
+    else:
+        aligned = [recompute(recompute_align, align, sources[0], x, near)]
+        if far is not None:
+            aligned.append(recompute(recompute_align, align, sources[1], x, far))
+        elif order == 2:
+            aligned.append(torch.zeros_like(x))
+    return torch.stack((aligned[0], x, *aligned[1:]), dim=1)
+
+
+def source_of(align: nn.Module) -> Callable[[Tensor], Any]:
+    """Return what makes a feature ready to be aligned: the alignment's ``prepare``, or nothing."""
+    prepare: Callable[[Tensor], Any] = getattr(align, 'prepare', _as_it_is)
+    return prepare
+
+
 def _as_it_is(source: Tensor) -> Tensor:
     return source
+
+
+def check_fused_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
+    """Raise ValueError, naming the argument, unless a backbone's sizes fit the frames that are fused.
+
+    Args:
+        num_frames: from the options; None: whatever is needed.
+        window_size: (frames, height, width) of an attention window.
+        order: neighbors that a frame is fused with.
+        joint: whether the alignment brings both neighbors in one call.
+    """
+    if joint and order == 1:
+        raise ValueError('alignment: got order 2 (both neighbors), expected order 1 with propagation.order 1')
+    frames = 2 if joint or order == 1 else 3
+    if num_frames not in (None, frames):
+        fused = (
+            'aligned neighbor, current frame'
+            if frames == 2
+            else 'first-order neighbor, current frame, second-order neighbor'
+        )
+        raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
+    if len(window_size) != 3 or window_size[0] != frames:
+        raise ValueError(
+            f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)'
+        )

@@ -1,6 +1,6 @@
 """Training sets for recurrent networks: windows of LR and GT frames, cropped, flipped and transposed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from iart.data import transforms
-from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.lq_side import Degradation, open_sides, run_chain
 from iart.data.meta import MetaClip, read_meta
 from iart.data.pairs import ClipInfo, check_teacher, choose_clips, pair_clips
 from iart.data.store import Box, check_size
+from iart.degradations import Chain
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX
@@ -39,13 +40,16 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
     ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
     'frames': list[str]}``, float32 RGB in [0, 1]; with ``flow_cache`` also ``'flows': (2, t-1, 2, h, w)`` in LR pixels,
-    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt.
+    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt; with a
+    chain that changes GT also ``'gt_plain'``, GT without the change.
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
-        dataroot_lq: the same for the LR frames; None with ``degradation``.
-        degradation: ``BI`` or ``BD``: make LR from GT as it is read, with the same pixels as LR files. GT may have any
-            size (rows and columns beyond a multiple of ``scale`` are not used).
+        dataroot_lq: the same for the LR frames; None where ``degradation`` makes them.
+        degradation: make LR from GT as it is read: ``BI`` or ``BD`` (the same pixels as LR files would give), or a
+            chain of random steps (:mod:`iart.degradations`): ``RealBasicVSR``, a YAML file or a list of steps. GT may
+            have any size (rows and columns beyond a multiple of ``scale`` are not used). A chain that changes GT only
+            is given beside ``dataroot_lq``.
         num_frame: frames of a window; -1 for all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without it, all clips are used.
@@ -83,7 +87,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         num_frame: int,
         gt_size: int,
         dataroot_lq: str | None = None,
-        degradation: Literal['BI', 'BD'] | None = None,
+        degradation: Degradation | None = None,
         meta_info_file: str | None = None,
         io_backend: IoBackend | None = None,
         clips: list[str] | None = None,
@@ -101,12 +105,11 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
     ) -> None:
         _check_numbers(num_frame, gt_size, scale, interval_list)
-        self.gt = self._open_gt(dataroot_gt, io_backend, cache_data)
-        self.degraded: DegradedStore | None = None
-        if degradation is not None:
-            self.gt = TrimmedStore(self.gt, scale)
-            self.degraded = DegradedStore(self.gt, degradation, scale)
-        self.lq = lq_store(dataroot_lq, self.degraded, lambda root: open_store(root, io_backend, cache=cache_data))
+        gt = self._open_gt(dataroot_gt, io_backend, cache_data)
+        self.gt, self.lq, self.degraded, self.chain = open_sides(
+            gt, degradation, dataroot_lq, lambda root: open_store(root, io_backend, cache=cache_data), scale
+        )
+        _check_chain(self.chain, flow_cache=flow_cache, dataroot_teacher=dataroot_teacher)
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
@@ -116,7 +119,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.teacher is not None:
             check_teacher(self.teacher, self.clips, self.scale)
         self.flow_cache = flow_cache
-        self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
+        self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, str(degradation))) if flow_cache else None
         self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = (
             random_reverse,
             use_hflip,
@@ -175,28 +178,37 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         side = self.gt_size // self.scale
         box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
         turn = transforms.draw_turn(rng, hflip=self.use_hflip, rotate=self.use_rot)
-        lq, gt = (transforms.turn_frames(frames, turn) for frames in self._read(clip, chosen, box))
         names = [clip.frames[i] for i in chosen]
-        if self.flip_sequence:
-            lq, gt, names = transforms.mirror(lq), transforms.mirror(gt), names + names[::-1]
-        item = {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'clip': clip.name, 'frames': names}
+        item: dict[str, Any] = {'clip': clip.name, 'frames': names + names[::-1] if self.flip_sequence else names}
+        frames = {side: self._place(read, turn) for side, read in self._read(clip, chosen, box).items()}
+        if self.chain is not None:
+            item |= run_chain(self.chain, frames, self.scale, (self.seed, epoch, position))
+        else:
+            item |= {side: to_tensor(turned) for side, turned in frames.items()}
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
         if self.teacher is not None:
-            target = transforms.turn_frames(self._read_large(self.teacher, clip, chosen, box), turn)
-            item['teacher'] = to_tensor(transforms.mirror(target) if self.flip_sequence else target)
+            item['teacher'] = to_tensor(self._place(self._read_large(self.teacher, clip, chosen, box), turn))
         if self.exact_flows is not None:
             item['gt_flows'] = torch.from_numpy(transforms.turn_flows(self.exact_flows.read(clip, chosen, box), turn))
         return item
 
-    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:
-        """Read one rectangle of the chosen frames: (t, height, width, 3) and (t, scale * height, .., 3) uint8."""
+    def _place(self, frames: Frame, turn: transforms.Turn) -> Frame:
+        turned = transforms.turn_frames(frames, turn)
+        return transforms.mirror(turned) if self.flip_sequence else turned
+
+    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> dict[str, Frame]:
+        """Read one rectangle of the chosen frames, uint8: ``lq`` (t, height, width, 3), unless a chain makes it from
+        ``gt``, and ``gt`` (t, scale * height, scale * width, 3)."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-            return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
+            return {'lq': np.stack([lq for lq, _ in pairs]), 'gt': np.stack([gt for _, gt in pairs])}
+        gt = self._read_large(self.gt, clip, chosen, box)
+        if self.chain is not None and self.chain.lq_steps:
+            return {'gt': gt}
         lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-        return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
+        return {'lq': np.stack(lq), 'gt': gt}
 
     def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
         """Read the same rectangle of frames of GT's size."""
@@ -210,24 +222,14 @@ def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) 
     return check_size(store.read(clip, frame), size, store.where(clip, frame))
 
 
-def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callable[[str], FrameStore]) -> FrameStore:
-    """Return where LR frames come from: their folder, or the ground truth, degraded.
-
-    Raises:
-        OptionsError: both are given, or neither.
-    """
-    if degraded is not None and root is not None:
-        raise OptionsError(
-            f'dataroot_lq: got {root!r} with degradation, expected one of the two: LR files, or LR made from GT'
-        )
-    if degraded is not None:
-        return degraded
-    if root is None:
-        raise OptionsError(
-            'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD) to make them '
-            'from GT'
-        )
-    return open_root(root)
+def _check_chain(chain: Chain | None, **beside: object) -> None:
+    """A chain makes other LR frames each time: nothing that was computed from LR frames can be given beside it."""
+    for name, value in beside.items():
+        if chain is not None and chain.lq_steps and value is not None:
+            raise OptionsError(
+                f'{name}: got {value!r} beside degradation {chain.name}, expected nothing: the chain makes other LR '
+                'frames in each epoch'
+            )
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:

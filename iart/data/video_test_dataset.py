@@ -8,9 +8,10 @@ from torch.utils.data import Dataset
 from iart import log
 from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.lq_side import lq_store
 from iart.data.meta import read_meta
 from iart.data.pairs import ClipInfo, choose_clips, pair_clips
-from iart.data.recurrent_dataset import ALL_FRAMES, lq_store, read_sized
+from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX

@@ -1,7 +1,7 @@
 """Carrying out a memory plan."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ def run(
     scale: int,
     skip: int = 0,
     spill_to: Path | None = None,
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """Restore a clip.
 
     Args:

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from iart.degradations import FRAME_KINDS
 from iart.errors import DataError, UserError, listing
 
-KINDS = ('BI', 'BD')
+KINDS = FRAME_KINDS
 SAME = 1.0
 """Root mean square difference, in gray levels, up to which two frames are the same but for rounding."""
 BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1

@@ -76,6 +76,12 @@ class PathOptions(Section):
     """Entry of the weight file: `params` or `params_ema`; `~` when the file holds the names themselves."""
     strict_load_g: bool = True
     """Every name must be accounted for; `false` takes what fits and lists every name it skipped."""
+    pretrain_network_d: str | None = None
+    """Weight file that the discriminator starts from."""
+    param_key_d: str | None = 'params'
+    """Entry of that file; see `param_key_g`."""
+    strict_load_d: bool = True
+    """Every name of the discriminator must be accounted for."""
     resume_state: str | None = None
     """Checkpoint to continue from, exactly where it was written."""
     experiments_root: str = 'experiments'
@@ -173,6 +179,9 @@ class Options(Section):
     """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that
     have one,
     `flow: {type: ...}` where their optical flow comes from."""
+    network_d: Component | None = None
+    """Discriminator of adversarial training (`model_type: VSRGANModel`): `type` (`UNetDiscriminatorSN`,
+    `VGGStyleDiscriminator`) and its arguments."""
     path: PathOptions = PathOptions()
     """Weights and folders."""
     train: TrainOptions | None = None

@@ -44,8 +44,8 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     """
     section: Mapping[str, Any] = train.optim_g
     base = float(section['lr'])
-    flow_ids = {id(p) for p in model.flow_parameters()}
-    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow_ids]
+    others = {id(p) for p in (*model.flow_parameters(), *discriminator_parameters(model))}
+    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in others]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {'params': main, 'base_lr': base},
@@ -54,9 +54,27 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     groups = [group for group in groups if group['params']]
     if not groups:
         raise OptionsError(f'network_g: {type(model.network).__name__} has no parameters to train')
+    return _build(section, groups, 'train.optim_g')
+
+
+def build_discriminator_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer | None:
+    """Build the optimizer of ``train.optim_d``; None for a model without a discriminator."""
+    parameters = discriminator_parameters(model)
+    if not parameters or train.optim_d is None:
+        return None
+    return _build(train.optim_d, [{'params': parameters, 'base_lr': float(train.optim_d['lr'])}], 'train.optim_d')
+
+
+def discriminator_parameters(model: VSRModel) -> list[nn.Parameter]:
+    """Return what the discriminator learns; empty without one."""
+    discriminator = getattr(model, 'discriminator', None)
+    return [] if discriminator is None else list(discriminator.parameters())
+
+
+def _build(section: Mapping[str, Any], groups: list[dict[str, Any]], key: str) -> torch.optim.Optimizer:
     arguments = {k: v for k, v in section.items() if k != 'type'}
     optimizer = find_optimizer(section['type'])
     if 'fused' in inspect.signature(optimizer).parameters and devices.fuses_optimizer(groups[0]['params'][0].device):
         arguments.setdefault('fused', True)
-    with component_errors('train.optim_g', f'{section["type"]} could not be built'):
+    with component_errors(key, f'{section["type"]} could not be built'):
         return optimizer(groups, **arguments)

@@ -21,7 +21,7 @@ from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.memory_fallback import within_memory
-from iart.training.optimizers import build_optimizer
+from iart.training.optimizers import build_discriminator_optimizer, build_optimizer
 from iart.training.preparation import GradientCheck, build_model, training_clip, try_model
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder
@@ -80,6 +80,8 @@ class Trainer:
             optimizer=build_optimizer(self.model, self.settings),
             scaler=devices.grad_scaler(device, self.settings.precision),
             device=device,
+            discriminator=getattr(self.model, 'discriminator', None),
+            optimizer_d=build_discriminator_optimizer(self.model, self.settings),
         )
         devices.seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
         self.progress = Progress.of(former or {})
@@ -139,8 +141,11 @@ class Trainer:
         losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
         self.gradient_check.after_backward()
         self.model.drop_frozen_gradients(self.step)
-        self.state.scaler.unscale_(self.state.optimizer)
-        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip or math.inf)
+        for optimizer in self.state.optimizers:
+            self.state.scaler.unscale_(optimizer)
+        limit = self.settings.grad_clip or math.inf
+        norms = [nn.utils.clip_grad_norm_(group, limit) for group in self.model.clipped_together()]
+        gradient = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
         if self.guard.admits(losses['loss'], gradient, self.state.scaler.get_scale(), micro_batches):
             self.state.update()
         else:
@@ -150,7 +155,8 @@ class Trainer:
 
     def _gradients(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
         """Forward and backward passes; return losses by name, averaged over the batches."""
-        self.state.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
         teacher = teacher_weight(self.step, self.settings.total_iter, self.settings.teacher_fade)
         for number, batch in enumerate(micro_batches, 1):
@@ -282,7 +288,7 @@ class Trainer:
             yield {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def _set_rates(self) -> None:
-        for group in self.state.optimizer.param_groups:
+        for group in (group for optimizer in self.state.optimizers for group in optimizer.param_groups):
             group['lr'] = lr_at(self.step, group['base_lr'], self.settings.scheduler, self.settings.warmup_iter)
 
     def _due(self, every: int | None) -> bool:

@@ -10,9 +10,9 @@ from iart import device as devices
 from iart.errors import DataError
 from iart.image import Frame, to_tensor, to_uint8
 from iart.inference.options import PlanOptions
+from iart.upscaling.live import restored
 from iart.upscaling.networks import load
 from iart.upscaling.settings import DEFAULT_WEIGHTS, SEGMENT
-from iart.upscaling.upscaler import Upscaler, cut
 
 
 def upscale(
@@ -29,7 +29,8 @@ def upscale(
     """Enlarge frames as they come, in constant memory.
 
     The network is loaded at once; frames are read and restored when the iterator is asked for them. It reads ahead of
-    its results by a segment.
+    its results by a segment; with a causal network (all passes forward) by three frames, or by none without
+    ``scene_cuts``.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
@@ -51,9 +52,17 @@ def upscale(
     place = devices.choose(device)
     network = weights.to(place) if isinstance(weights, nn.Module) else load(weights, place, key).network
     plan = plan or PlanOptions()
-    upscaler = Upscaler(network, place, precision=precision, plan=plan)
-    pieces = cut(_checked(frames), _rgb, scene_cuts=scene_cuts, length=segment, overlap=plan.chunk_overlap)
-    return (to_uint8(rgb) for piece in pieces for _, rgb in upscaler.restore(piece, _rgb))
+    outputs = restored(
+        network,
+        place,
+        _checked(frames),
+        _rgb,
+        precision=precision,
+        plan=plan,
+        scene_cuts=scene_cuts,
+        segment=segment,
+    )
+    return (to_uint8(rgb) for _, rgb in outputs)
 
 
 def _rgb(frame: Frame) -> Tensor:
