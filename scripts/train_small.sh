@@ -18,6 +18,6 @@ if compgen -G 'experiments/IART_small_long/training_states/*.state' >/dev/null; 
 "$python" train.py -opt options/small/IART_small_long.yml "$how"
 "$python" train.py -opt options/small/IART_small_final.yml --auto_resume
 
-"$python" -m iart convert experiments/IART_small_final/models/net_g_7000.pth results/IART_small.safetensors --key params_ema \
+"$python" -m iart convert experiments/IART_small_final/models/net_g_5200.pth results/IART_small.safetensors --key params_ema \
     -opt options/small/IART_small_final.yml --half
 echo 'written to results/IART_small.safetensors'
