@@ -105,6 +105,7 @@ def fork(run: Callable[[], object], output: Path) -> int:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(file, 'a', buffering=1)  # a test's own streams go elsewhere
         run()
         code = 0
     except SystemExit as end:
