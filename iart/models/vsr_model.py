@@ -22,7 +22,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
     """Whether the flow network rests at this step (counted from 0).
 
     Args:
-        step: optimiser steps done so far.
+        step: optimizer steps done so far.
         fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
@@ -32,7 +32,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
 class VSRModel(nn.Module):
     """A network, its losses, and a flow network that rests at the start.
 
-    The flow network is frozen by dropping its gradients before the optimiser steps. The graph that data parallel
+    The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
     Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
 
@@ -84,14 +84,14 @@ class VSRModel(nn.Module):
     def _restore(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
         exact = comes_with_clip(getattr(self.network, FLOW_NETWORK, None))
-        flows = batch.get('gt_flows') if exact else batch.get('flows')
-        known = {} if flows is None else {'flows': flows.unbind(1)}
+        given = batch.get('gt_flows') if exact else batch.get('flows')
+        flows = {} if given is None else {'flows': given.unbind(1)}
         cleaned: Tensor | None = None
         if CLEANING_LOSS in self.losses:
             cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
             restored = self.network.restore(cleaned)  # type: ignore[operator]
         else:
-            restored = self.network(batch['lq'], **known)
+            restored = self.network(batch['lq'], **flows)
         output = check_output(self.network, restored, batch['gt'].shape)
         parts = {
             name: loss_of(loss, output, batch['teacher' if name == TEACHER_LOSS else 'gt'])
@@ -115,7 +115,7 @@ class VSRModel(nn.Module):
         return [] if flow is None else list(flow.parameters())
 
     def drop_frozen_gradients(self, step: int) -> None:
-        """Forget the gradients of what rests at this step; without one an optimiser leaves weight and state alone."""
+        """Drop the gradients of parameters frozen at this step; the optimizer then changes neither weight nor state."""
         if flow_is_frozen(step, self.fix_flow):
             for parameter in self.flow_parameters():
                 parameter.grad = None
