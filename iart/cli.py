@@ -66,6 +66,7 @@ def _parser() -> Parser:
         data,
         doctor,
         estimate,
+        export,
         report,
         setup,
         test,
@@ -74,6 +75,20 @@ def _parser() -> Parser:
         weights,
     )
 
-    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup, doctor):
+    for command in (
+        train,
+        test,
+        check,
+        estimate,
+        data,
+        upscale,
+        report,
+        analyze,
+        weights,
+        convert,
+        export,
+        setup,
+        doctor,
+    ):
         command.add_commands(commands)
     return parser
