@@ -64,6 +64,7 @@ def _parser() -> Parser:
         check,
         convert,
         data,
+        demo,
         doctor,
         estimate,
         export,
@@ -76,6 +77,7 @@ def _parser() -> Parser:
     )
 
     for command in (
+        demo,
         train,
         test,
         check,

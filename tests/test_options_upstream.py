@@ -266,10 +266,16 @@ def test_multistep_schedule(tmp_path: Path) -> None:
     assert options.train.scheduler.model_dump()['milestones'] == (100000, 200000)
 
 
-def test_adversarial_training_is_out_of_scope(tmp_path: Path) -> None:
+def test_adversarial_training_in_upstream_s_words(tmp_path: Path) -> None:
     text = IART_N6.replace('RecurrentMixPrecisionRTModel', 'VideoRecurrentGANModel')
-    text = text.replace('  fix_flow', '  gan_opt: {type: GANLoss}\n  fix_flow')
-    with pytest.raises(OptionsError, match='out of scope') as caught:
-        read(tmp_path, text + '\nnetwork_d: {type: VGGStyleDiscriminator}\n')
-    lines = str(caught.value).splitlines()[1:]
-    assert [line.strip().split(':')[0] for line in lines] == ['model_type', 'network_d', 'train.gan_opt']
+    gan = '  gan_opt: {type: GANLoss, gan_type: vanilla}\n  optim_d: {type: Adam, lr: 1e-4}\n  net_d_iters: 1\n'
+    network_d = '\nnetwork_d: {type: UNetDiscriminatorSN, num_in_ch: 3}\n'
+    options = read(tmp_path, text.replace('  fix_flow', gan + '  fix_flow') + network_d)
+    assert options.model_type == 'VSRGANModel'
+    assert any('net_d_iters' in note for note in options.notes)
+    with pytest.raises(OptionsError) as caught:
+        read(tmp_path, text.replace('  fix_flow', '  net_d_init_iters: 5\n  net_d_reg_every: 16\n  fix_flow'))
+    message = str(caught.value)
+    assert 'train.net_d_init_iters: got 5, expected 0' in message
+    assert 'train.net_d_reg_every' in message
+    assert 'network_d: got nothing' in message

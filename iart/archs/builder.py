@@ -1,6 +1,7 @@
 """From options to a network."""
 
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,15 +19,20 @@ def without_weight_files(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return a ``network_g`` section without the files that parts of the network start from: where the weights of the
     whole network are loaded, or do not matter, none of them is read.
     """
-    return {key: value for key, value in section.items() if key not in ('spynet_path', 'edvr_path')}
+    return {
+        key: without_weight_files(value) if isinstance(value, Mapping) else value
+        for key, value in section.items()
+        if key not in ('spynet_path', 'edvr_path')
+    }
 
 
-def build_network(options: Any) -> nn.Module:
+def build_network(options: Any, key: str = 'network_g') -> nn.Module:
     """Build the network that options describe, ours or BasicSR's, with fresh weights.
 
     Args:
         options: loaded :class:`iart.options.Options`, a mapping with ``network_g``, or that section itself
             (``{'type': 'IART', ...}``).
+        key: path of the section in the YAML, for messages.
 
     Raises:
         OptionsError: no such network, or arguments that do not fit it.
@@ -35,10 +41,12 @@ def build_network(options: Any) -> nn.Module:
     if isinstance(section, Mapping) and 'type' not in section:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
-        raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    network = build(ARCH_REGISTRY, section, key='network_g')
+        raise OptionsError(f"{key}: got no 'type', expected the name of a network such as IART or BasicVSR")
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Deformable alignment module is not added')  # it is, below
+        network = build(ARCH_REGISTRY, section, key=key)
     if not isinstance(network, nn.Module):
-        raise OptionsError(f'network_g.type: got {section["type"]}, expected a network')
+        raise OptionsError(f'{key}.type: got {section["type"]}, expected a network')
     _add_deformable_alignment(network, section.get('max_residue_magnitude', 10))
     return network
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from iart.archs.builder import without_weight_files
+from iart.archs.realvsr_arch import translated
 from iart.archs.upsampler import SCALE, WIDTH, scale_of_state
 from iart.errors import WeightsError
 from iart.weights import read_weights, stored_options, without_prefix
@@ -31,8 +32,8 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
         key: entry of a ``.pth`` that holds the weights.
 
     Returns:
-        ``{'type': 'IART', ...}``, ``BasicVSR`` or ``IABasicVSR``, without the path of a flow network, whose weights are
-        in the file; None if the network is not recognized.
+        ``{'type': 'IART', ...}``, ``BasicVSR``, ``IABasicVSR`` or ``RealVSR``, without the path of a flow network,
+        whose weights are in the file; None if the network is not recognized.
 
     Raises:
         WeightsError: the file is missing or unreadable.
@@ -56,7 +57,8 @@ def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:
     if section is None:
         raise WeightsError(
             f'weights: got {path} without options and with unknown names, expected a network that is recognized (IART, '
-            'BasicVSR, IABasicVSR);  iart convert FILE OUT.safetensors -opt YAML  stores the options of its network'
+            'BasicVSR, IABasicVSR, RealVSR);  iart convert FILE OUT.safetensors -opt YAML  stores the options of its '
+            'network'
         )
     return section
 
@@ -72,7 +74,19 @@ def recognize(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
             return section(state, backbone)
     if 'backward_trunk.main.0.weight' in state and 'fusion.weight' in state:
         return _basicvsr(state)
+    if 'image_cleaning.0.main.0.weight' in state:
+        return _realvsr({translated(name): tensor for name, tensor in state.items()})
     return None
+
+
+def _realvsr(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Recognize RealVSR and the network within it; the threshold of its refinement is assumed to be the GAN model's."""
+    network = recognize({n.removeprefix('network.'): t for n, t in state.items() if n.startswith('network.')})
+    sizes = {
+        'num_cleaning_feat': state['image_cleaning.0.main.0.weight'].shape[0],
+        'num_cleaning_block': _count(state, r'image_cleaning\.0\.main\.2\.(\d+)\.'),
+    }
+    return network and {'type': 'RealVSR', **sizes, 'network': without_weight_files(network)}
 
 
 def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:

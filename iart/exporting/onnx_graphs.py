@@ -76,10 +76,7 @@ def write_onnx(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> None
             )
     except Exception as error:  # the exporter raises whatever it meets
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        size = 'at variable size, expected --size WIDTHxHEIGHT' if variable else 'as it is'
-        raise UserError(
-            f'export: {path.stem} cannot be exported {size} ({type(error).__name__}: {reason[:200]})'
-        ) from error
+        raise UserError(f'export: {path.stem} cannot be exported ({type(error).__name__}: {reason[:200]})') from error
     finally:
         quiet.setLevel(level)
     program.save(path)

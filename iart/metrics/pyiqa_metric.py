@@ -18,7 +18,7 @@ Image = npt.NDArray[np.uint8]
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_pyiqa(img: Image, img2: Image, crop_border: int = 0, metric: str = 'lpips') -> float:
-    """Any metric of ``pyiqa``, with its own default settings.
+    """Compute any metric of ``pyiqa`` with its default settings.
 
     Its weights are fetched by ``pyiqa`` at first use, from the network.
 
@@ -39,18 +39,18 @@ def calculate_pyiqa(img: Image, img2: Image, crop_border: int = 0, metric: str =
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_lpips(img: Image, img2: Image, crop_border: int = 0) -> float:
-    """LPIPS (AlexNet) by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    """Compute LPIPS (AlexNet) by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
     return calculate_pyiqa(img, img2, crop_border, 'lpips')
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_dists(img: Image, img2: Image, crop_border: int = 0) -> float:
-    """DISTS by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    """Compute DISTS by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
     return calculate_pyiqa(img, img2, crop_border, 'dists')
 
 
 def _tensor(image: Image, border: int) -> torch.Tensor:
-    """(h, w, 3) uint8 BGR to (1, 3, h, w) RGB in [0, 1]."""
+    """Convert (h, w, 3) uint8 BGR to (1, 3, h, w) RGB in [0, 1]."""
     h, w = image.shape[:2]
     return to_tensor(np.ascontiguousarray(image[border : h - border, border : w - border, ::-1]))[None]
 
@@ -61,10 +61,10 @@ def _network(metric: str) -> Any:
         pyiqa = importlib.import_module('pyiqa')
     except ImportError as error:
         raise UserError(f'the metric {metric} needs the package pyiqa: run  pip install pyiqa  ({error})') from error
-    known = pyiqa.list_models()
-    if metric not in known:
+    models = pyiqa.list_models()
+    if metric not in models:
         raise UserError(
             f'metric: got {metric!r}, expected a metric of pyiqa '
-            f'({nearest(metric, known) or "see pyiqa.list_models()"})'
+            f'({nearest(metric, models) or "see pyiqa.list_models()"})'
         )
     return pyiqa.create_metric(metric, device=torch.device('cpu'))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from iart.archs.flow import comes_with_clip
 from iart.archs.probe import check_output
@@ -13,6 +14,7 @@ from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX, compares_frames
 
 FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
+CLEANING_LOSS = 'l_clean'  # the loss of frames that a network cleans before it restores them
 TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output instead of the ground truth
 
 
@@ -20,7 +22,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
     """Whether the flow network rests at this step (counted from 0).
 
     Args:
-        step: optimiser steps done so far.
+        step: optimizer steps done so far.
         fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
@@ -30,14 +32,14 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
 class VSRModel(nn.Module):
     """A network, its losses, and a flow network that rests at the start.
 
-    The flow network is frozen by dropping its gradients before the optimiser steps. The graph that data parallel
+    The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
     Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
 
     Args:
         network: maps lq to sr.
-        losses: by name (``l_pix``, ``l_percep``, ``l_teacher``): called with (output, gt), returning a scalar or a pair
-            (perceptual, style or None) as BasicSR's perceptual loss does.
+        losses: by name (``l_pix``, ``l_percep``, ``l_teacher``, ``l_clean``): called with (output, gt), returning a
+            scalar or a pair (perceptual, style or None) as BasicSR's perceptual loss does.
         fix_flow: see :func:`flow_is_frozen`.
     """
 
@@ -46,6 +48,11 @@ class VSRModel(nn.Module):
         self.network, self.fix_flow = network, fix_flow
         self.takes_flows = 'flows' in inspect.signature(network.forward).parameters
         self.losses = nn.ModuleDict(losses)
+        if CLEANING_LOSS in self.losses and not hasattr(network, 'clean'):
+            raise OptionsError(
+                f'train.cleaning_opt: got a loss, and {type(network).__name__} cleans no frames, expected '
+                'network_g.type RealVSR, or no such loss'
+            )
         if fix_flow == -1:
             for parameter in self.flow_parameters():
                 parameter.requires_grad_(False)
@@ -71,15 +78,36 @@ class VSRModel(nn.Module):
                 f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
                 'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
+        output, parts = self._restore(batch)
+        return summed(output, parts)
+
+    def _restore(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
         key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
-        known = {'flows': batch[key].unbind(1)} if key in batch else {}
-        output = check_output(self.network, self.network(batch['lq'], **known), batch['gt'].shape)
+        flows = {'flows': batch[key].unbind(1)} if key in batch else {}
+        cleaned: Tensor | None = None
+        if CLEANING_LOSS in self.losses:
+            cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
+            restored = self.network.restore(cleaned)  # type: ignore[operator]
+        else:
+            restored = self.network(batch['lq'], **flows)
+        output = check_output(self.network, restored, batch['gt'].shape)
         targets = {TEACHER_LOSS: batch.get('teacher')}
-        parts = {name: loss_of(loss, output, targets.get(name, batch['gt'])) for name, loss in self.losses.items()}
+        parts = {
+            name: loss_of(loss, output, targets.get(name, batch['gt']))
+            for name, loss in self.losses.items()
+            if name != CLEANING_LOSS
+        }
         if TEACHER_LOSS in parts:
             parts[TEACHER_LOSS] = parts[TEACHER_LOSS] * batch.get('teacher_weight', 1.0)
-        total = sum(parts.values(), start=output.new_zeros(()))
-        return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
+        if cleaned is not None:
+            small = functional.interpolate(batch['gt'].flatten(0, 1), size=cleaned.shape[-2:], mode='area')
+            parts[CLEANING_LOSS] = loss_of(self.losses[CLEANING_LOSS], cleaned, small.view_as(cleaned))
+        return output, parts
+
+    def clipped_together(self) -> list[list[nn.Parameter]]:
+        """Return the groups of parameters whose gradients are clipped to one norm each."""
+        return [list(self.parameters())]
 
     def flow_parameters(self) -> list[nn.Parameter]:
         """Weights of the flow network; empty for networks without one."""
@@ -87,10 +115,16 @@ class VSRModel(nn.Module):
         return [] if flow is None else list(flow.parameters())
 
     def drop_frozen_gradients(self, step: int) -> None:
-        """Forget the gradients of what rests at this step; without one an optimiser leaves weight and state alone."""
+        """Drop the gradients of parameters frozen at this step; the optimizer then changes neither weight nor state."""
         if flow_is_frozen(step, self.fix_flow):
             for parameter in self.flow_parameters():
                 parameter.grad = None
+
+
+def summed(output: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a model returns: the sum of its losses, each of them and the output, these two detached."""
+    total = sum(parts.values(), start=output.new_zeros(()))
+    return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
 
 
 def loss_of(loss: nn.Module, output: Tensor, gt: Tensor) -> Tensor:

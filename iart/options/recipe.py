@@ -79,6 +79,13 @@ class TrainOptions(Section):
     """Pixel loss: `type` (e.g. `CharbonnierLoss`) and its arguments."""
     perceptual_opt: Component | None = None
     """Perceptual loss, beside or instead of the pixel loss: `type` (`PerceptualLoss`) and its arguments."""
+    cleaning_opt: Component | None = None
+    """Loss between the frames that `RealVSR` cleaned and the ground truth, downscaled by area: `type` (e.g. `L1Loss`)
+    and its arguments."""
+    gan_opt: Component | None = None
+    """Adversarial loss, with `model_type: VSRGANModel`: `type` (`GANLoss`) and its arguments."""
+    optim_d: Component | None = None
+    """Optimizer of the discriminator, as `optim_g`; its rate follows the same schedule."""
     teacher_opt: Component | None = None
     """Loss against the outputs of a better network, which `dataroot_teacher` of the training set names: `type` (e.g.
     `CharbonnierLoss`) and its arguments, among them `loss_weight`."""

@@ -33,8 +33,7 @@ class DatasetOptions(Section):
     """Training only: how often the set is repeated within an epoch."""
     unreadable: Literal['stop', 'skip'] = 'stop'
     """Training only: when a file cannot be read any more, `stop` saves and ends the run, `skip` takes another window of
-    the
-    set in its place, always the same one. Either way the file is named."""
+    the set in its place, always the same one. Either way the file is named."""
     pin_memory: bool = True
     """Training only: read into page-locked memory, which makes the copy to a GPU faster."""
     arguments: Component = Field(default_factory=FrozenDict)
@@ -76,6 +75,12 @@ class PathOptions(Section):
     """Entry of the weight file: `params` or `params_ema`; `~` when the file holds the names themselves."""
     strict_load_g: bool = True
     """Every name must be accounted for; `false` takes what fits and lists every name it skipped."""
+    pretrain_network_d: str | None = None
+    """Weight file that the discriminator starts from."""
+    param_key_d: str | None = 'params'
+    """Entry of that file; see `param_key_g`."""
+    strict_load_d: bool = True
+    """Every name of the discriminator must be accounted for."""
     resume_state: str | None = None
     """Checkpoint to continue from, exactly where it was written."""
     experiments_root: str = 'experiments'
@@ -173,6 +178,9 @@ class Options(Section):
     """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that
     have one,
     `flow: {type: ...}` where their optical flow comes from."""
+    network_d: Component | None = None
+    """Discriminator of adversarial training (`model_type: VSRGANModel`): `type` (`UNetDiscriminatorSN`,
+    `VGGStyleDiscriminator`) and its arguments."""
     path: PathOptions = PathOptions()
     """Weights and folders."""
     train: TrainOptions | None = None

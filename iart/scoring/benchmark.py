@@ -132,7 +132,7 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 
 
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
-    """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognized.
+    """Return the agreement of a test set and its settings with a protocol: the given one, else the recognized one.
 
     One frame is degraded again to see whether the LR frames are what the protocol wants.
     """
@@ -147,23 +147,23 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     frame = dataset.scored(0)[0]
     recognized = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame), scale)
     degradation = recognized[0] if recognized else None
-    found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
-    wrong = metric_differences(found.protocol, settings.metrics)
-    if found.protocol.degradation != degradation:
-        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {found.protocol.degradation}')
-    if found.protocol.scale != scale:
-        wrong.append(f'scale {scale}, expected {found.protocol.scale}')
+    fit = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
+    wrong = metric_differences(fit.protocol, settings.metrics)
+    if fit.protocol.degradation != degradation:
+        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {fit.protocol.degradation}')
+    if fit.protocol.scale != scale:
+        wrong.append(f'scale {scale}, expected {fit.protocol.scale}')
     length = len(dataset.clips[0].frames)
     counting = [length // 2] if settings.center_frame_only else dataset.scored(0)
-    if counting != (list(range(length)) if found.protocol.scored == 'all' else [length // 2]):
-        wrong.append(f'{len(counting)} of {length} frames count, wanted: {found.protocol.scored}')
-    return found.spoiled('; '.join(wrong)) if wrong else found
+    if counting != (list(range(length)) if fit.protocol.scored == 'all' else [length // 2]):
+        wrong.append(f'{len(counting)} of {length} frames are scored, expected: {fit.protocol.scored}')
+    return fit.spoiled('; '.join(wrong)) if wrong else fit
 
 
 def compare(
     scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts
 ) -> tuple[Comparison, ...]:
-    """Published results beside the totals; none unless data and settings are exactly the protocol's.
+    """Return published results beside the totals; none unless data and settings are exactly the protocol's.
 
     A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass
         gives.

@@ -29,7 +29,7 @@ Metric = Callable[[Frame, Frame], float]
 
 
 def build_metrics(sections: Mapping[str, Mapping[str, Any]], *, key: str = 'val.metrics') -> dict[str, Metric]:
-    """Metrics by the names the options give them; any of METRIC_REGISTRY that compares two uint8 images.
+    """Build metrics by their names in the options; any of METRIC_REGISTRY that compares two uint8 images.
 
     ``better`` in a section belongs to the choice of the best checkpoint and is left out here.
 
@@ -121,7 +121,7 @@ def score_set(
 
 
 def share_out(lengths: list[int], ranks: int) -> list[list[int]]:
-    """Clips for each rank: the longest first, each to the rank with the least frames so far."""
+    """Divide clips among ranks: the longest first, each to the rank with the fewest frames so far."""
     shares: list[list[int]] = [[] for _ in range(ranks)]
     load = [0] * ranks
     for clip in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -12,9 +12,10 @@ from iart.archs.builder import build_network
 from iart.archs.probe import show_clip
 from iart.component_errors import component_errors
 from iart.errors import OptionsError
-from iart.models.vsr_model import TEACHER_LOSS, VSRModel, loss_of
+from iart.models.vsr_model import CLEANING_LOSS, TEACHER_LOSS, VSRModel, loss_of
+from iart.models.vsrgan_model import VSRGANModel
 from iart.options import Options, TrainOptions
-from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
+from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY, build
 from iart.training.optimizers import freeze_all_but
 from iart.weights import load_weights
 
@@ -41,9 +42,7 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
         file, key = path.pretrain_network_g, path.param_key_g or 'params'
         load_weights(network, file, key, path.strict_load_g, other_scale=True)
     freeze_all_but(network, train.train_only)
-    losses = {
-        name: build(LOSS_REGISTRY, section, key=f'train.{key}') for name, (key, section) in _losses(train).items()
-    }
+    losses = {name: _build_loss(section, key) for name, (key, section) in _losses(train).items()}
     if not losses:
         raise OptionsError('train.pixel_opt: got nothing, expected a loss, such as {type: CharbonnierLoss}')
     model = build(
@@ -53,22 +52,50 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
         network=network,
         losses=losses,
         fix_flow=train.fix_flow,
+        **_adversary(options, resumed),
     )
     return model.to(device).train()
 
 
+def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
+    """Return the discriminator and its loss, if the options have them."""
+    path, train = options.path, options.train
+    if options.network_d is None or train is None or train.gan_opt is None:
+        return {}
+    discriminator: nn.Module = build(ARCH_REGISTRY, options.network_d, key='network_d')
+    if path.pretrain_network_d and not resumed:
+        load_weights(discriminator, path.pretrain_network_d, path.param_key_d or 'params', path.strict_load_d)
+    return {'discriminator': discriminator, 'gan_loss': build(LOSS_REGISTRY, train.gan_opt, key='train.gan_opt')}
+
+
+def _build_loss(section: Mapping[str, Any], key: str) -> nn.Module:
+    """Build a loss; one on VGG features reads weights that torchvision fetches where they are not at hand."""
+    try:
+        loss: nn.Module = build(LOSS_REGISTRY, section, key=f'train.{key}')
+    except OptionsError as error:
+        if section['type'] != 'PerceptualLoss' or 'layer_weights' not in section:
+            raise
+        raise OptionsError(
+            f'{error}\n  it needs the ImageNet weights of {section.get("vgg_type", "vgg19")}, which torchvision '
+            f'fetches once. Without network, put vgg19-dcbb9e9d.pth into {torch.hub.get_dir()}/checkpoints or into '
+            'experiments/pretrained_models, or leave train.perceptual_opt out'
+        ) from error
+    return loss
+
+
 def _losses(train: TrainOptions) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return the key and section of each loss that the options ask for."""
+    """Return the key and section of each loss of the options."""
     sections = {
         'l_pix': ('pixel_opt', train.pixel_opt),
         'l_percep': ('perceptual_opt', train.perceptual_opt),
         TEACHER_LOSS: ('teacher_opt', train.teacher_opt),
+        CLEANING_LOSS: ('cleaning_opt', train.cleaning_opt),
     }
     return {name: (key, section) for name, (key, section) in sections.items() if section}
 
 
 def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], int], device: torch.device) -> None:
-    """Show the network one clip of noise of the training set's size, and every loss what it gives.
+    """Run the network on a clip of noise of the training set's size, and every loss on its output.
 
     Args:
         model: on ``device``.
@@ -98,6 +125,9 @@ def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], in
                 raise ValueError(
                     f'got a loss of shape {tuple(value.shape)}, expected one number; is `reduction` right?'
                 )
+    if isinstance(model, VSRGANModel):
+        with torch.no_grad(), component_errors('network_d', 'the discriminator fails on a training clip'):
+            model.gan_loss(model.discriminator(target.flatten(0, 1)), True, is_disc=True)
 
 
 def training_clip(dataset: Any, section: Mapping[str, Any], scale: int) -> tuple[tuple[int, int], int]:
@@ -125,7 +155,7 @@ class GradientCheck:
         self._done = False
 
     def after_backward(self) -> None:
-        """Look at the gradients of the first backward pass; later calls do nothing.
+        """Check the gradients of the first backward pass; later calls do nothing.
 
         Raises:
             OptionsError: several processes train, and would wait for gradients that never come.

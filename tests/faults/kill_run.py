@@ -116,12 +116,12 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = kill_run(
+        result = kill_run(
             Path(folder), kills=given.kills, processes=given.processes, workers=given.workers, seed=given.seed
         )
-    for name, value in found.items():
+    for name, value in result.items():
         print(f'{name}: {value if value != [] else "nothing"}')
-    return int(bool(found['differs']))
+    return int(bool(result['differs']))
 
 
 if __name__ == '__main__':
