@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.upscale_clips import Enlarge, texture, write
+from helpers.video_files import copy, encode, with_content
 
 from iart.data.frames import open_store
 from iart.errors import DataError
@@ -24,7 +25,7 @@ from iart.video.color import Coding
 from iart.video.index import Facts, VideoIndex, index_of
 from iart.video.orientation import Orientation, orientation_of
 from iart.video.pictures import to_frame
-from iart.video.pixel_formats import depth, has_alpha, is_gray, is_rgb
+from iart.video.pixel_formats import has_alpha, is_gray, is_rgb
 from iart.video.siting import stream_siting
 
 CPU = torch.device('cpu')
@@ -90,45 +91,6 @@ def test_siting_is_read_from_the_stream(tmp_path, suffix, codec, pix_fmt, option
     with av.open(str(path)) as container:
         assert stream_siting(container.streams.video[0]) == siting
     assert index_of(path).facts.siting == siting
-
-
-def encode(path, frames, codec='libx264', pix_fmt='yuv420p', options=None, *, rate=25, gop=6, times=None, form=None):
-    if codec not in av.codecs_available:
-        pytest.skip(f'this FFmpeg has no {codec}')
-    with av.open(str(path), 'w', format=form) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pix_fmt
-        context = stream.codec_context
-        context.options = (
-            {'preset': 'ultrafast', 'crf': '1', **(options or {})} if codec == 'libx264' else options or {}
-        )
-        context.gop_size = gop
-        for number, pixels in enumerate(frames):
-            frame = to_frame(
-                to_tensor(pixels), pix_fmt, Coding('BT.601', False, depth(pix_fmt)), 0, 1, Fraction(1, rate)
-            )
-            frame.pts, frame.time_base = (times[number] if times else number), Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def copy(source, target, change, form=None, options=None):
-    """Copy a video's packets; ``change`` gets (number, packet) and returns the packet to write, or None."""
-    with av.open(str(source)) as before, av.open(str(target), 'w', format=form, options=options or {}) as after:
-        stream = after.add_stream_from_template(before.streams.video[0], opaque=True)
-        for number, packet in enumerate(before.demux(before.streams.video[0])):
-            if packet.size and (changed := change(number, packet)) is not None:
-                changed.stream = stream
-                after.mux(changed)
-    return target
-
-
-def with_content(packet, content):
-    fresh = av.Packet(content)
-    fresh.pts, fresh.dts, fresh.duration, fresh.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
-    fresh.is_keyframe = packet.is_keyframe
-    return fresh
 
 
 @pytest.mark.parametrize('codec', ['ffv1', 'mpeg4', 'libvpx-vp9', 'mjpeg', 'png'])

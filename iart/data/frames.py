@@ -1,7 +1,9 @@
 """Sources of frames: folders of images, LMDBs or video files, behind one protocol (:mod:`iart.data.store`)."""
 
+import itertools
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from iart.data.lmdb_store import LmdbStore
@@ -23,6 +25,7 @@ __all__ = [
     'open_store',
 ]
 
+_LOOKED_AT = 10_000  # directory entries
 _SCALE_FOLDER = re.compile(r'^[xX]\d+$')
 _JPEG_START, _JPEG_SUFFIXES = b'\xff\xd8\xff', ('.jpg', '.jpeg')
 
@@ -58,7 +61,7 @@ class FolderStore:
     def clips(self) -> tuple[str, ...]:
         folders, images = _scan(self._base)
         if not folders:
-            content = f'{len(images)} images directly in it' if images else 'nothing in it'
+            content = f'{len(images)} images directly in it' if images else _files_in(self._base)
             raise DataError(f'{self._base}: got {content}, expected one folder of images per clip')
         names: list[str] = []
         for name in folders:
@@ -131,6 +134,14 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
     except OSError as error:  # no permission, or a symbolic link that leads to itself
         raise DataError(f'{place}: cannot be read ({error.strerror})') from error
     return sorted(folders, key=natural_key), sorted(images, key=natural_key)
+
+
+def _files_in(folder: Path) -> str:
+    """Say what is in a folder without images."""
+    entries = itertools.islice(folder.iterdir(), _LOOKED_AT)
+    kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
+    found = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4)
+    return f'{found} directly in it (readable are {listing(IMAGE_SUFFIXES)})' if found else 'nothing in it'
 
 
 def _below_scale(folder: Path) -> Path:

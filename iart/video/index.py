@@ -1,6 +1,7 @@
 """Index of a video file: the times of its frames and the positions where decoding can begin."""
 
 import contextlib
+import itertools
 import json
 import time
 import zipfile
@@ -24,7 +25,8 @@ from iart.video.decode import Damage, decode, first_frame, is_hidden, packets
 from iart.video.siting import stream_siting
 
 _WORTH_KEEPING = 1.0  # seconds; an index that took longer is stored in a hidden file beside the video
-_FORMAT = 2  # of that file
+_FORMAT = 3  # of that file
+_TRIED_FRAMES = 250  # decoded to see whether they come in the order of their times
 _IN_MEMORY = 8  # indexes that a process keeps
 
 
@@ -132,7 +134,7 @@ def make_index(file: Path) -> VideoIndex:
         raise DataError(f'{file}: got {content}, expected a video')
     facts = Facts((frame.height, frame.width), False, scan.end, scan.hidden, siting, pyav.display_matrix(frame))
     times = np.unique(np.frombuffer(scan.times, np.int64))
-    if scan.untimed or len(times) < len(scan.times):
+    if scan.untimed or len(times) < len(scan.times) or (scan.delay is not None and _shuffled(file)):
         return _counted(file, facts)
     return VideoIndex(times, np.unique(np.frombuffer(scan.keys, np.int64)), facts)
 
@@ -143,6 +145,8 @@ class _Scan:
     def __init__(self) -> None:
         self.times, self.keys = array('q'), array('q')
         self.end, self.hidden, self.untimed = -(1 << 62), 0, 0
+        self.delay: int | None = None
+        """Time from decoding to presentation; None if it differs between frames, as with reordered ones."""
 
     def add(self, packet: Any, codec: str) -> None:
         if not packet.size or packet.is_discard:
@@ -153,10 +157,26 @@ class _Scan:
         if packet.pts is None:
             self.untimed += 1
             return
+        delay = packet.pts - packet.dts if packet.dts is not None else None
+        self.delay = delay if not self.times or delay == self.delay else None
         self.times.append(packet.pts)
         self.end = max(self.end, packet.pts + (packet.duration or 0))
         if packet.is_keyframe:
             self.keys.append(packet.pts)
+
+
+def _shuffled(file: Path) -> bool:
+    """Return whether the decoder outputs frames in another order than that of their times.
+
+    AVI stores no times: FFmpeg numbers the packets, which is wrong where the codec reorders frames.
+    """
+    with opened(file) as container:
+        stream = picture_stream(container, file)
+        if not stream.codec_context.has_b_frames:
+            return False
+        frames = itertools.islice(decode(container, stream, Damage()), _TRIED_FRAMES)
+        times = [frame.pts for frame in frames if frame.pts is not None]
+    return times != sorted(times)
 
 
 def _counted(file: Path, facts: Facts) -> VideoIndex:
