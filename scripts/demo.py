@@ -81,7 +81,11 @@ def compare(picture: Path, results: Path, name: str, bicubic: SetReport, trained
         'GT': read_image(frames / 'GT' / file),
     }
     scores: dict[str, Mapping[str, float]] = {
-        column: {metric: report.scores.clips[0].values[metric][middle] for metric in report.scores.metrics}
+        column: {
+            metric: value
+            for metric in report.scores.metrics
+            if (value := report.scores.clips[0].values[metric][middle]) is not None
+        }
         for column, report in (('bicubic', bicubic), ('IART', trained))
     }
     comparison(picture, columns, scores, title=f'Frame {clip.frames[middle]} of the held-out clip, ×4')

@@ -19,7 +19,7 @@ _MOST_TRIED = 256  # pixels
 GIVEN = frozenset({'img', 'img2', 'previous', 'previous2'})
 """Arguments of a metric that the program passes: restored frame, ground truth, and the same of the frame before."""
 
-Metric = Callable[..., float]
+Metric = Callable[..., float | None]
 """(restored, ground truth) → the figure; both (h, w, 3) uint8 RGB. See :class:`Measure`."""
 
 
