@@ -11,7 +11,7 @@ from typing import Any
 
 from iart import log
 from iart.errors import DataError, UserError, listing
-from iart.files import Lock, named_errors, to_json, write_atomically
+from iart.files import Lock, named_errors, write_atomically
 
 _SETTINGS = '.settings.json'
 
@@ -104,7 +104,8 @@ class PartialFolder:
 
     def note(self, name: str, content: Mapping[str, Any]) -> None:
         """Store a small JSON file."""
-        write_atomically(self.folder / name, lambda target: Path(target).write_text(to_json(content), encoding='utf-8'))
+        text = json.dumps(content, indent=1)  # ASCII: names of files may hold bytes that are not UTF-8
+        write_atomically(self.folder / name, lambda target: Path(target).write_text(text, encoding='utf-8'))
 
     def noted(self, name: str) -> dict[str, Any] | None:
         """Return the content stored by :meth:`note`; None if there is none."""

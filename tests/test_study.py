@@ -1,5 +1,7 @@
 """The alignment study: plans, trainings that continue, tables beside the paper's figures, charts."""
 
+import re
+
 import pytest
 import torch
 import yaml
@@ -10,6 +12,7 @@ from iart.errors import UserError
 from iart.study.command import main
 from iart.study.page import write_results
 from iart.study.plan import Plan
+from iart.study.reference import read_reference, score_reference
 from iart.study.rows import PAPER_PARAMETERS, ROWS, TABLES, published
 from iart.study.runs import perform, read_scores
 from iart.study.table import Results
@@ -74,7 +77,9 @@ def test_a_study_continues_where_it_was_stopped(study, monkeypatch):
     assert lines[1].paper_gain == pytest.approx(0.22)
     folder = plan.folder
     assert (folder / 'results.csv').read_text().count('\n') == 5
-    assert '| implicit | gt |' in (folder / 'table.md').read_text()
+    table = (folder / 'table.md').read_text()
+    assert '| implicit | gt |' in table
+    assert re.search(r'Bicubic interpolation on held: PSNR \d+\.\d{3}', table)
     assert '32.14' in (folder / 'index.html').read_text()
     assert {path.suffix for path in (folder / 'figures').iterdir()} == {'.png', '.svg', '.pdf'}
     monkeypatch.setattr('iart.study.runs.perform', lambda *_: pytest.fail('trained again'))
@@ -86,6 +91,16 @@ def test_results_of_other_options_are_not_taken(study):
     perform(plan, plan.run('implicit_gt_s0'), CPU)
     assert read_scores(plan, plan.run('implicit_gt_s0')) is not None
     assert read_scores(Plan(study, ['train:optim_g:lr=5e-4']), plan.run('implicit_gt_s0')) is None
+
+
+def test_a_damaged_reference_is_named(study):
+    plan = Plan(study)
+    score_reference(plan)
+    assert read_reference(plan).keys() == {'held'}
+    assert read_reference(Plan(study, ['train:total_iter=1'])) is None
+    (plan.folder / 'bicubic.json').write_text('[]')
+    with pytest.raises(UserError, match=r'bicubic\.json: cannot be read'):
+        write_results(Results(plan))
 
 
 def test_one_seed_has_a_table_too(study):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from iart.analysis.findings import Table
 from iart.study.plan import Plan
+from iart.study.reference import read_reference
 from iart.study.rows import BASELINE, PAPER_PARAMETERS, ROWS, TABLES, Figure, published
 from iart.study.runs import Scores, read_scores
 
@@ -111,16 +112,22 @@ class Results:
                 if rows := tuple(map(_cells, self.lines(table, set_name))):
                     yield Table(f'{TABLES[table][0]}, {set_name}', _COLUMNS, rows)
 
-    def text(self) -> tuple[str, str]:
-        """Return what was trained, and how to read the tables."""
+    def text(self) -> tuple[str, ...]:
+        """Return what was trained, what bicubic interpolation scores, and how to read the tables."""
         done, planned = len(self.scores), len(self.runs)
         state = 'complete' if done == planned else f'{done} of {planned} trainings done'
-        return f'{state}; {self._budget()}.', _NOTES
+        bicubic = [
+            f'Bicubic interpolation on {set_name}: PSNR {scores["psnr"]:.3f}. A row that is not above it has been '
+            'trained too briefly to tell alignments apart.'
+            for set_name, scores in (read_reference(self.plan) or {}).items()
+            if 'psnr' in scores
+        ]
+        return f'{state}; {self._budget()}.', *bicubic, _NOTES
 
     def markdown(self) -> str:
         """Return every table of every set as text."""
-        state, notes = self.text()
-        parts = [f'# {self.plan.study.name}', '', state, '']
+        *state, notes = self.text()
+        parts = [f'# {self.plan.study.name}', '', *(line for paragraph in state for line in (paragraph, ''))]
         for table in self.tables():
             parts += [f'## {table.title}', '', *table.markdown(), '']
         return '\n'.join([*parts, notes, ''])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from iart.video.pixel_formats import depth, is_gray, is_rgb, subsampling
 _PLANAR = re.compile(r'yuv[aj]?(420|422|444)p(\d\d?)?(le)?')
 _PLANAR_GRAY = re.compile(r'gray(\d\d?)?(le)?')
 _PLANAR_RGB = re.compile(r'gbra?p\d\d?le')
-_STRIP = 32  # rows converted at a time: intermediate results stay in the processor's cache
+_STRIP = 64  # rows converted at a time: intermediate results stay in the processor's cache
 
 
 class Picture(Protocol):
@@ -117,9 +118,8 @@ def rgb_pixels(frame: Any, coding: Coding, part: Part | None = None) -> image.Fr
     out = np.empty((bottom - top, right - left, 3), np.uint8)
     for first, strip in _strips(frame, coding, part):
         strip *= np.float32(255)
-        rows = np.rint(strip, out=strip).astype(np.uint8)
-        for channel in range(3):
-            out[first : first + strip.shape[1], :, channel] = rows[channel]
+        levels = np.rint(strip, out=strip).astype(np.uint8)
+        out[first : first + strip.shape[1]] = cv2.merge(list(levels))
     return out
 
 
