@@ -56,7 +56,7 @@ def _luma(rgb: Tensor) -> Luma:
     h, w = (min(side, _MOST_PIXELS) for side in frame.shape[1:])
     top, left = ((side - kept) // 2 for side, kept in zip(frame.shape[1:], (h, w), strict=True))
     middle = frame[:, top : top + h, left : left + w]
-    return np.asarray(np.tensordot(np.float32(_LUMA), middle, 1) * 255, np.float32)
+    return np.asarray(np.tensordot(np.array(_LUMA, np.float32), middle, 1) * 255, np.float32)
 
 
 def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
