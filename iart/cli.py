@@ -64,6 +64,7 @@ def _parser() -> Parser:
         check,
         convert,
         data,
+        demo,
         doctor,
         estimate,
         report,
@@ -74,6 +75,20 @@ def _parser() -> Parser:
         weights,
     )
 
-    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup, doctor):
+    for command in (
+        demo,
+        train,
+        test,
+        check,
+        estimate,
+        data,
+        upscale,
+        report,
+        analyze,
+        weights,
+        convert,
+        setup,
+        doctor,
+    ):
         command.add_commands(commands)
     return parser

@@ -12,8 +12,8 @@ from iart.errors import OptionsError, nearest
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _IN_WHEEL = Path(__file__).resolve().with_name('_shipped')
 ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _CHECKOUT
-"""Folder that holds ``options/``, ``datasets/meta_info/``, ``experiments/pretrained_models/`` (shipped weights) and
-``scripts/requirements-basicsr.txt``."""
+"""Folder that holds ``options/``, ``datasets/meta_info/``, ``datasets/demo/`` (the clip),
+``experiments/pretrained_models/`` (shipped weights) and ``scripts/requirements-basicsr.txt``."""
 
 _ENDINGS = ('.yml', '.yaml')
 

@@ -45,7 +45,7 @@ LAYERS = (
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
     ('training', 'reporting'),
-    ('study', 'doctor'),
+    ('study', 'demo', 'doctor'),
     ('commands',),
     ('cli', '__main__'),
 )

@@ -22,7 +22,7 @@ TOP_LEVEL = {
         'MANIFEST.in',
         'pyproject.toml',
     ),
-    *('README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),
+    *('mkdocs.yml', 'README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),
 }
 
 pytestmark = pytest.mark.skipif(shutil.which('bash') is None, reason='there is no bash here')

@@ -26,6 +26,8 @@ _INTRODUCTION = """# Options
 Made by `python -m iart.options > docs/options.md` from the models in `iart/options/`; do not edit by hand.
 
 An options file is YAML. `iart check options/X.yml` prints it complete with every default, or all its mistakes at once.
+An editor with a YAML language server completes and checks it by [options.schema.json](options.schema.json), which the
+first line names: `# yaml-language-server: $schema=PATH/TO/options.schema.json`.
 
 - `base: other.yml` (path relative to the file) takes everything from one other file, which has no base itself. Mappings
 merge

@@ -9,7 +9,7 @@ _SAME_MODEL = (*_MIXED_PRECISION, 'VideoRecurrentModel', 'VideoBaseModel')
 
 _NO_GRAPH_HINTS = 'the flow network freezes without changing the graph, so distributed training needs no hint about it'
 _NO_PREFETCHER = 'the loader reads ahead by itself'
-_RETIRED = {
+RETIRED = {
     '': {'use_static_graph': _NO_GRAPH_HINTS},
     'datasets.*': {
         'prefetch_mode': _NO_PREFETCHER,
@@ -37,7 +37,7 @@ def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], lis
     notes: dict[str, str] = {}
     problems: list[Problem] = []
     _rename_model(raw, notes, problems)
-    for place, keys in _RETIRED.items():
+    for place, keys in RETIRED.items():
         for section in _sections(raw, place):
             for key in keys.keys() & section.keys():
                 if section.pop(key) is not None:

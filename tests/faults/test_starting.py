@@ -19,7 +19,6 @@ from iart.archs.builder import build_network
 from iart.archs.probe import show_clip
 from iart.data import loaders, shared_memory
 from iart.errors import OptionsError, UserError
-from iart.inference.restorer import plan_restorer
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import load
@@ -57,15 +56,6 @@ def start(root, *, auto_resume=False, fit=False, **changes):
         trainer.fit()
     trainer.experiment._lock.release()
     return trainer
-
-
-@pytest.mark.parametrize('name', WORKING)
-def test_networks_of_basicsr_that_work(name):
-    network = build_network({'type': name, **WORKING[name]})
-    output = show_clip(network, (64, 64), 5, scale=4, device=CPU)
-    assert output.shape == (1, 5, 3, 256, 256)
-    restored = list(plan_restorer(network, CPU)(torch.rand(1, 5, 3, 64, 64)))
-    assert [tuple(frame.shape) for frame in restored] == [(1, 3, 256, 256)] * 5
 
 
 @pytest.mark.parametrize('name', ONE_FRAME)
@@ -315,17 +305,3 @@ def test_a_best_score_whose_weights_cannot_be_written_counts_on_no_rank(root, mo
     trainer = start(root, fit=True, datasets__val=val, train__total_iter=1)
     assert asked[-1] is False, 'rank 0 told the others'
     assert trainer.progress.best is None
-
-
-def test_an_error_storm_stays_bounded(root, caplog, monkeypatch):
-    from iart.training.progress import Progress
-    from iart.training.replaced import ReplacedWindows
-
-    monkeypatch.setattr(log.logger, 'propagate', True)
-    caplog.set_level('INFO', 'iart')
-    windows = ReplacedWindows(progress := Progress(), expected=True)
-    for number in range(1000):
-        windows.add([[f'file {number}']])
-        windows.count()
-    assert progress.unreadable == 1000
-    assert len({record.getMessage() for record in caplog.records}) == 101
