@@ -258,7 +258,7 @@ def scaling(
         bandwidth = machine.link if gpus <= arguments.node else machine.network
         exchange = 2 * (gpus - 1) / gpus * gradient_bytes / (bandwidth * 1e9)
         step = one + max(0.0, exchange - arguments.overlap * backward)
-        wanted, reading = clips / step, arguments.loader * arguments.workers
+        required, reading = clips / step, arguments.loader * arguments.workers
         slowed = max(step, clips / reading)
         rows.append(
             [
@@ -266,7 +266,7 @@ def scaling(
                 f'{slowed:.3f}',
                 f'{gpus * clips / slowed:.1f}',
                 f'{one / slowed:.0%}',
-                f'{wanted:.2f}',
+                f'{required:.2f}',
                 f'{reading:.2f}',
                 f'{slowed * iterations / 86400:.2f}',
             ]

@@ -110,7 +110,7 @@ def test_a_bug_of_ours_is_no_message(monkeypatch):
     [
         ('scale=2', 'scale: got 2, expected 4, the scale of BasicVSR'),
         ('network_g={type: IART}', ''),
-        ('network_g={type: EDSR}', "network_g.type: got 'EDSR'.*no network for clips"),
+        ('network_g={type: EDSR}', "network_g.type: got 'EDSR'.*not a network for clips"),
         ('network_g={type: EDVR}', "network_g.type: got 'EDVR'.*one frame of a window"),
         ('network_g={type: UNetDiscriminatorSN}', 'network_g.type: got'),
         ('network_g={type: BasicVSRPlusPlus, is_low_res_input: false}', 'scale: got 4, expected 1'),

@@ -63,8 +63,8 @@ def test_protocol_named_or_recognized():
     settings = Settings(Y)
     for kind in ('BI', 'BD'):
         for named in (f'Vid4-{kind}', None):
-            found = agree(Vid4(kind=kind), named, settings)
-            assert (found.kind, found.label) == ('exact', f'Vid4-{kind}')
+            result = agree(Vid4(kind=kind), named, settings)
+            assert (result.kind, result.label) == ('exact', f'Vid4-{kind}')
     assert agree(Vid4(('city', 'walk')), None, settings).label == 'Vid4-BI, 2 of 4 clips'
 
 
@@ -78,9 +78,9 @@ def test_protocol_named_or_recognized():
     ],
 )
 def test_no_label_for_something_else(data, settings, why):
-    found = agree(data, 'Vid4-BI', settings)
-    assert (found.kind, found.label) == ('mismatch', 'not Vid4-BI')
-    assert why in found.explanation
+    result = agree(data, 'Vid4-BI', settings)
+    assert (result.kind, result.label) == ('mismatch', 'not Vid4-BI')
+    assert why in result.explanation
 
 
 def scores_of(figures):

@@ -53,9 +53,9 @@ def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int
     """
     parameters = inspect.signature(find(DATASET_REGISTRY, section['type'])).parameters
     if 'opt' in parameters:
-        known = listing(ours(DATASET_REGISTRY))
+        types = listing(ours(DATASET_REGISTRY))
         raise OptionsError(
-            f"{key}.type: got {section['type']}, one of BasicSR's own data sets, expected one of {known}"
+            f"{key}.type: got {section['type']}, one of BasicSR's own data sets, expected one of {types}"
         )
     given = {name: value for name, value in (('scale', scale), ('seed', seed)) if name in parameters}
     for name, value in given.items():
@@ -102,8 +102,8 @@ class ClipLoader(DataLoader[Any]):
             if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            wanted = 'expected enough memory, whole files, or a smaller num_worker_per_gpu'
-            raise DataError(f'a process that reads frames ended ({reason}); {wanted}') from error
+            expected = 'expected enough memory, whole files, or a smaller num_worker_per_gpu'
+            raise DataError(f'a process that reads frames ended ({reason}); {expected}') from error
 
 
 def _worker_context() -> BaseContext:

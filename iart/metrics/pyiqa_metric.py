@@ -69,10 +69,10 @@ def _network(metric: str) -> Any:
         pyiqa = importlib.import_module('pyiqa')
     except ImportError as error:
         raise UserError(f'the metric {metric} needs the package pyiqa: run  pip install pyiqa  ({error})') from error
-    known = pyiqa.list_models()
-    if metric not in known:
+    models = pyiqa.list_models()
+    if metric not in models:
         raise UserError(
             f'metric: got {metric!r}, expected a metric of pyiqa '
-            f'({nearest(metric, known) or "see pyiqa.list_models()"})'
+            f'({nearest(metric, models) or "see pyiqa.list_models()"})'
         )
     return pyiqa.create_metric(metric, device=torch.device('cpu'))

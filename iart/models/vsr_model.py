@@ -84,13 +84,13 @@ class VSRModel(nn.Module):
     def _restore(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
         key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
-        known = {'flows': batch[key].unbind(1)} if key in batch else {}
+        flows = {'flows': batch[key].unbind(1)} if key in batch else {}
         cleaned: Tensor | None = None
         if CLEANING_LOSS in self.losses:
             cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
             restored = self.network.restore(cleaned)  # type: ignore[operator]
         else:
-            restored = self.network(batch['lq'], **known)
+            restored = self.network(batch['lq'], **flows)
         output = check_output(self.network, restored, batch['gt'].shape)
         targets = {TEACHER_LOSS: batch.get('teacher')}
         parts = {

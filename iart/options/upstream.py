@@ -81,5 +81,5 @@ def _sections(raw: dict[str, Any], place: str) -> list[dict[str, Any]]:
     if not place:
         return [raw]
     section = raw.get(place.removesuffix('.*'))
-    found = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
-    return [mapping for mapping in found if isinstance(mapping, dict)]
+    sections = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
+    return [mapping for mapping in sections if isinstance(mapping, dict)]

@@ -99,13 +99,13 @@ def _named_differences(
 ) -> tuple[list[str], int]:
     """What is wrong, and the number of the protocol's clips that are there."""
     assert isinstance(protocol.clips, tuple)
-    known: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
-    foreign = [name for name in frames if name not in known]
+    clips: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
+    foreign = [name for name in frames if name not in clips]
     wrong = [f'clips that {protocol.benchmark} does not have: {listing(foreign, 8)}'] if foreign else []
-    present = {known[name].name for name in frames if name in known}
+    present = {clips[name].name for name in frames if name in clips}
     if len(present) + len(foreign) < len(frames):
         wrong.append('the same clip under two names')
-    for name, clip in known.items():
+    for name, clip in clips.items():
         if name in frames:
             wrong += _clip_differences(name, frames[name], sizes.get(name), clip)
     return wrong, len(present)

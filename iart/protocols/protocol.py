@@ -108,9 +108,9 @@ class Protocol(_Strict):
 
     def results_of(self, method: str | None) -> list[Published]:
         """Published results of a method: of exactly this name, else of all models of this network ``type``."""
-        wanted = (method or '').casefold()
-        exact = [p for p in self.published if p.method.casefold() == wanted]
-        return exact or [p for p in self.published if p.arch.casefold() == wanted]
+        name = (method or '').casefold()
+        exact = [p for p in self.published if p.method.casefold() == name]
+        return exact or [p for p in self.published if p.arch.casefold() == name]
 
 
 def load(path: Path) -> Protocol:

@@ -281,8 +281,8 @@ def clips_csv(tables: Sequence[SetTable], results: Sequence[Result]) -> str:
 
 def _mean(entry: SetEntry, clip: str, metric: str) -> float | None:
     """A clip's figure, or the set's where the clip's name is empty."""
-    found = entry.clip(clip)
-    return entry.total.get(metric) if not clip else found.mean(metric) if found else None
+    scores = entry.clip(clip)
+    return entry.total.get(metric) if not clip else scores.mean(metric) if scores else None
 
 
 def _figure(result: Result, key: tuple[str, str], metric: str, index: int | None) -> Any:

@@ -213,12 +213,12 @@ def _maps(shares: Floats) -> Frame:
 def _places(interest: Floats) -> list[tuple[int, int]]:
     """(y, x) of the highest places, apart from each other and not at the edge."""
     h, w = interest.shape
-    left = interest.copy()
+    remaining = interest.copy()
     edge = min(4, (min(h, w) - 1) // 2)
-    left[:edge], left[h - edge :], left[:, :edge], left[:, w - edge :] = -1, -1, -1, -1
-    found: list[tuple[int, int]] = []
-    while len(found) < _POINTS and left.max() >= 0:
-        y, x = (int(i) for i in np.unravel_index(int(left.argmax()), left.shape))
-        found.append((y, x))
-        left[max(0, y - h // 5) : y + h // 5 + 1, max(0, x - w // 5) : x + w // 5 + 1] = -1
-    return found
+    remaining[:edge], remaining[h - edge :], remaining[:, :edge], remaining[:, w - edge :] = -1, -1, -1, -1
+    places: list[tuple[int, int]] = []
+    while len(places) < _POINTS and remaining.max() >= 0:
+        y, x = (int(i) for i in np.unravel_index(int(remaining.argmax()), remaining.shape))
+        places.append((y, x))
+        remaining[max(0, y - h // 5) : y + h // 5 + 1, max(0, x - w // 5) : x + w // 5 + 1] = -1
+    return places

@@ -152,14 +152,14 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     frame = dataset.scored(0)[0]
     recognized = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame), scale)
     degradation = recognized[0] if recognized else None
-    found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
-    wrong = metric_differences(found.protocol, settings.metrics)
-    if found.protocol.degradation != degradation:
-        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {found.protocol.degradation}')
-    if found.protocol.scale != scale:
-        wrong.append(f'scale {scale}, expected {found.protocol.scale}')
-    wrong += _counting_differences(dataset, found.protocol, settings)
-    return found.spoiled('; '.join(wrong)) if wrong else found
+    fit = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
+    wrong = metric_differences(fit.protocol, settings.metrics)
+    if fit.protocol.degradation != degradation:
+        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {fit.protocol.degradation}')
+    if fit.protocol.scale != scale:
+        wrong.append(f'scale {scale}, expected {fit.protocol.scale}')
+    wrong += _counting_differences(dataset, fit.protocol, settings)
+    return fit.spoiled('; '.join(wrong)) if wrong else fit
 
 
 def _agree_without_gt(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> Match:

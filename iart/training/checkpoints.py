@@ -108,8 +108,8 @@ def set_aside(folder: Path, step: int) -> None:
 
 def numbered(folder: Path, pattern: str) -> list[Path]:
     """Files with a number in their name, in rising order of it."""
-    found = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+$', path.stem))]
-    return [path for _, path in sorted(found)]
+    files = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+$', path.stem))]
+    return [path for _, path in sorted(files)]
 
 
 def prune(folder: Path, pattern: str, keep: int | None) -> None:

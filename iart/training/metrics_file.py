@@ -29,14 +29,14 @@ class MetricsFile:
 
     def __init__(self, path: Path, *, step: int, validated: bool) -> None:
         self.path = path
-        kept = [
+        lines = [
             row
             for row in read(path)
             if row[0] < step or (row[0] == step and (validated or not row[1].startswith('val/')))
         ]
-        self.last = [row for row in kept if row[0] == step]
+        self.last = [row for row in lines if row[0] == step]
         """The rows of ``step``."""
-        text = _lines([_COLUMNS, *kept])
+        text = _lines([_COLUMNS, *lines])
         write_atomically(path, lambda name: Path(name).write_bytes(text))
         self._file = path.open('ab', buffering=0)
         self._length, self._waiting = len(text), b''

@@ -24,10 +24,10 @@ def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
     parameters = dict(network.named_parameters())
     for part in parts:
         if not any(name == part or name.startswith(f'{part}.') for name in parameters):
-            known = [name for name, _ in network.named_children()]
-            hint = nearest(part, known)
+            children = [name for name, _ in network.named_children()]
+            hint = nearest(part, children)
             raise OptionsError(
-                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(known)}'
+                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(children)}'
                 + (f' ({hint})' if hint else '')
             )
     if parts:

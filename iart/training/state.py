@@ -47,8 +47,8 @@ class TrainingState:
         tensors = [*self.network.parameters(), *(self.ema.parameters() if self.ema is not None else ())]
         if self.discriminator is not None:
             tensors += self.discriminator.parameters()
-        states = [own for optimizer in self.optimizers for own in optimizer.state.values()]
-        memory = [v for own in states for v in own.values() if isinstance(v, Tensor)]
+        states = [values for optimizer in self.optimizers for values in optimizer.state.values()]
+        memory = [v for values in states for v in values.values() if isinstance(v, Tensor)]
         if not all_finite([*tensors, *memory]):
             raise TrainingError(
                 'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier '
@@ -111,8 +111,8 @@ class TrainingState:
 def _put_back(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Load an optimizer's state; what the options say about it (rate, betas, ...) stays as they say."""
     # The options' values before loading: they decide on which device the optimizer keeps its step counts.
-    own = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
-    groups = [{**group, **options} for group, options in zip(saved['param_groups'], own, strict=True)]
+    settings = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
+    groups = [{**group, **options} for group, options in zip(saved['param_groups'], settings, strict=True)]
     optimizer.load_state_dict({**saved, 'param_groups': groups})
 
 

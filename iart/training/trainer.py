@@ -18,7 +18,7 @@ from iart.options import Options
 from iart.training.checkpoints import load_state
 from iart.training.console import Meter, Reporter
 from iart.training.experiment import Experiment
-from iart.training.flow_filling import fill_flow_cache
+from iart.training.flow_computation import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.memory_fallback import within_memory
 from iart.training.optimizers import build_discriminator_optimizer, build_optimizer

@@ -1,4 +1,4 @@
-"""Networks from a name of the manifest or from any weight file that says, or shows, which network it belongs to."""
+"""Networks from a name of the manifest, or from a weight file with options or of a recognized network."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ class Loaded:
     Args:
         network: the network, on its device, in evaluation mode.
         title: description for the log.
-        sha256: hash of the weight file; empty for a network from elsewhere.
+        sha256: hash of the weight file; empty for a network without one.
     """
 
     network: nn.Module = field(repr=False)
@@ -34,20 +34,20 @@ def load(weights: str | Path, device: torch.device, key: str = 'params') -> Load
     """Build a network and load its weights.
 
     Args:
-        weights: a file, or a name of the manifest, which is fetched if it is missing.
+        weights: a file, or a name of the manifest, whose file is fetched if it is missing.
         device: the device to put it on.
-        key: which weights of a ``.pth``: ``params`` or ``params_ema``.
+        key: entry of a ``.pth`` that holds the weights: ``params`` or ``params_ema``.
 
     Raises:
-        UserError: no such file and no such name, or it cannot be fetched.
-        WeightsError: a file that no known network fits.
+        UserError: there is no such file and no such name, or it cannot be fetched.
+        WeightsError: the file's network is not recognized.
     """
     file = find(weights)
     section = require_section(file, key)
     network = build_network(section)
     load_weights(network, file, key)
     count = sum(p.numel() for p in network.parameters())
-    title = f'{section["type"]}, {count:,} weights from {file}, on {device}'
+    title = f'{section["type"]}, {count:,} parameters from {file}, on {device}'
     return Loaded(network.to(device).eval(), title, files.sha256(file))
 
 

@@ -122,7 +122,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = kill_run(
+        result = kill_run(
             Path(folder),
             kills=given.kills,
             processes=given.processes,
@@ -130,9 +130,9 @@ def main() -> int:
             seed=given.seed,
             kind=given.kind,
         )
-    for name, value in found.items():
+    for name, value in result.items():
         print(f'{name}: {value if value != [] else "nothing"}')
-    return int(bool(found['differs']))
+    return int(bool(result['differs']))
 
 
 if __name__ == '__main__':

@@ -144,8 +144,8 @@ def _patch(phase: Phase, slow: float) -> None:
             fill(name)
             content = Path(name).read_bytes()
             with open(name, 'wb') as file:
-                for at in range(0, len(content), len(content) // _PIECES + 1):
-                    file.write(content[at : at + len(content) // _PIECES + 1])
+                for position in range(0, len(content), len(content) // _PIECES + 1):
+                    file.write(content[position : position + len(content) // _PIECES + 1])
                     file.flush()
                     time.sleep(slow / _PIECES)
 
@@ -208,23 +208,23 @@ def outcome(root: Path, total: int) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """SHA-256 over tensors and plain containers, in a fixed order."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
 
     def add(item: Any) -> None:
         if isinstance(item, torch.Tensor):
-            found.update(f'{item.dtype}{tuple(item.shape)}'.encode() + item.contiguous().numpy().tobytes())
+            result.update(f'{item.dtype}{tuple(item.shape)}'.encode() + item.contiguous().numpy().tobytes())
         elif isinstance(item, dict):
             for key in sorted(item, key=str):
-                found.update(str(key).encode())
+                result.update(str(key).encode())
                 add(item[key])
         elif isinstance(item, list | tuple):
             for part in item:
                 add(part)
         else:
-            found.update(repr(item).encode())
+            result.update(repr(item).encode())
 
     add(value)
-    return found.hexdigest()
+    return result.hexdigest()
 
 
 def points(folder: Path) -> list[tuple[str, int, float]]:

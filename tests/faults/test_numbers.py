@@ -213,5 +213,5 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))
     trainer.experiment._lock.release()
     assert half.dtype != torch.float32, 'autocast is at work'
-    wanted = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
-    assert seen == {name: {torch.float32} for name in wanted}
+    expected = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
+    assert seen == {name: {torch.float32} for name in expected}

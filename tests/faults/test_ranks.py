@@ -140,10 +140,10 @@ def test_validation_shared_out_gives_the_figures_of_one_process(tmp_path: Path) 
     ranks = [FORK.Process(target=score_rank, args=(rank, 2, port, str(tmp_path), results)) for rank in range(2)]
     for process in ranks:
         process.start()
-    found = dict(results.get(timeout=60) for _ in ranks)
+    result = dict(results.get(timeout=60) for _ in ranks)
     for process in ranks:
         process.join(60)
-    assert found == {0: alone, 1: alone}
+    assert result == {0: alone, 1: alone}
 
 
 # A network without a flow network is not to be had, so SPyNet itself runs here; few iterations of it do.
@@ -152,7 +152,7 @@ def agents(root: Path, nodes: int, processes: int, **variables: str) -> list[sub
     port = str(free_port())
     environment = {**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **variables}
     command = ['bash', str(ROOT / 'dist_train.sh'), str(processes), str(root / 'options.yml'), '--device', 'cpu']
-    found = []
+    result = []
     for node in range(nodes):
         meeting = (
             {'NNODES': str(nodes), 'NODE_RANK': str(node), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
@@ -163,8 +163,8 @@ def agents(root: Path, nodes: int, processes: int, **variables: str) -> list[sub
             started = subprocess.Popen(
                 command, env=environment | meeting, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
-        found.append(started)
-    return found
+        result.append(started)
+    return result
 
 
 @pytest.fixture
@@ -213,9 +213,9 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
 
 def ranks_of(agent: int) -> list[int]:
     """Process ids of the training processes, by rank."""
-    found = {}
+    result = {}
     for pid in Path(f'/proc/{agent}/task/{agent}/children').read_text().split():
         variables = dict(v.split('=', 1) for v in Path(f'/proc/{pid}/environ').read_text().split('\0') if '=' in v)
         if 'RANK' in variables:
-            found[int(variables['RANK'])] = int(pid)
-    return [found[rank] for rank in sorted(found)]
+            result[int(variables['RANK'])] = int(pid)
+    return [result[rank] for rank in sorted(result)]
