@@ -107,7 +107,7 @@ def test_videolq_is_compared_with_its_published_niqe():
 @pytest.mark.parametrize(
     ('dataset', 'metrics', 'words'),
     [
-        (videolq(scored=range(100)), NIQE, '100 of 100 frames count'),
+        (videolq(scored=range(100)), NIQE, '100 of 100 frames are scored'),
         (videolq(clips=51), NIQE, '51 clips'),
         (videolq(), {'niqe': {**NIQE['niqe'], 'convert_to': 'gray'}}, 'measured on gray'),
         (videolq(), {'niqe': {**NIQE['niqe'], 'crop_border': 4}}, 'cuts off 4 pixels'),

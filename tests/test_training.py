@@ -74,7 +74,7 @@ def test_the_flow_network_thaws_and_its_weights_move_only_then(root):
     before, after = weights(frozen), weights(train(root, auto_resume=True, train__total_iter=4))
     flow = [n for n in before if n.startswith('spynet')]
     assert flow
-    assert not frozen.state.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimiser state before'
+    assert not frozen.state.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimizer state before'
     assert any(not torch.equal(before[n], after[n]) for n in flow)
 
 

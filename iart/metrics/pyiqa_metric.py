@@ -18,7 +18,7 @@ Image = npt.NDArray[np.uint8]
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_pyiqa(img: Image, img2: Image | None = None, crop_border: int = 0, metric: str = 'lpips') -> float:
-    """Any metric of ``pyiqa``, with its own default settings.
+    """Compute any metric of ``pyiqa`` with its default settings.
 
     Its weights are fetched by ``pyiqa`` at first use, from the network.
 
@@ -47,18 +47,18 @@ calculate_pyiqa.needs_gt = _compares  # type: ignore[attr-defined]
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_lpips(img: Image, img2: Image, crop_border: int = 0) -> float:
-    """LPIPS (AlexNet) by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    """Compute LPIPS (AlexNet) by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
     return calculate_pyiqa(img, img2, crop_border, 'lpips')
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_dists(img: Image, img2: Image, crop_border: int = 0) -> float:
-    """DISTS by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
+    """Compute DISTS by ``pyiqa``: 0 for identical images; ``better: lower``. See :func:`calculate_pyiqa`."""
     return calculate_pyiqa(img, img2, crop_border, 'dists')
 
 
 def _tensor(image: Image, border: int) -> torch.Tensor:
-    """(h, w, 3) uint8 BGR to (1, 3, h, w) RGB in [0, 1]."""
+    """Convert (h, w, 3) uint8 BGR to (1, 3, h, w) RGB in [0, 1]."""
     h, w = image.shape[:2]
     return to_tensor(np.ascontiguousarray(image[border : h - border, border : w - border, ::-1]))[None]
 

@@ -48,7 +48,7 @@ class TemporalScores:
 
 
 def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow:
-    """SPyNet as a :data:`Flow`.
+    """Return SPyNet as a :data:`Flow`.
 
     Args:
         weights: file of SPyNet alone (``iart weights`` fetches one), or of any network that holds one: the weights that

@@ -22,7 +22,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
     """Whether the flow network rests at this step (counted from 0).
 
     Args:
-        step: optimiser steps done so far.
+        step: optimizer steps done so far.
         fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
@@ -32,7 +32,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
 class VSRModel(nn.Module):
     """A network, its losses, and a flow network that rests at the start.
 
-    The flow network is frozen by dropping its gradients before the optimiser steps. The graph that data parallel
+    The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
     Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
 
@@ -115,7 +115,7 @@ class VSRModel(nn.Module):
         return [] if flow is None else list(flow.parameters())
 
     def drop_frozen_gradients(self, step: int) -> None:
-        """Forget the gradients of what rests at this step; without one an optimiser leaves weight and state alone."""
+        """Drop the gradients of parameters frozen at this step; the optimizer then changes neither weight nor state."""
         if flow_is_frozen(step, self.fix_flow):
             for parameter in self.flow_parameters():
                 parameter.grad = None

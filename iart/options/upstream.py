@@ -25,7 +25,7 @@ _FIXED = {'net_d_iters': 1, 'net_d_init_iters': 0, 'net_d_init_iter': 0, 'net_d_
 _REGULARIZED = ('d_reg_weight', 'net_d_reg_every')
 
 
-def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
+def normalize(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
     """Say an upstream YAML in our words.
 
     Args:

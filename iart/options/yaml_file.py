@@ -108,7 +108,7 @@ def _resolve(
             raw['datasets'].pop('train', None)
     raw, unset = expand(raw)
     problems += unset
-    raw, notes, mistakes = upstream.normalise(raw)
+    raw, notes, mistakes = upstream.normalize(raw)
     problems += mistakes
     options, mistakes = checking.check(raw)
     problems += mistakes

@@ -32,7 +32,7 @@ class Match:
 
 
 def match(protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size] | None = None) -> Match:
-    """Hold the clips at hand against a protocol.
+    """Compare the clips with a protocol.
 
     Args:
         frames: name of each clip present and its number of frames.

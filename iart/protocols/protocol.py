@@ -1,4 +1,4 @@
-"""What a protocol file holds, and reading it."""
+"""Contents and reading of protocol files."""
 
 import functools
 from importlib import resources
@@ -53,7 +53,7 @@ class Figures(_Strict):
 
 
 class Published(Figures):
-    """What a paper reports on the benchmark."""
+    """A published result on the benchmark."""
 
     method: str
     """Name in tables, e.g. ``IART N16``."""
@@ -107,7 +107,7 @@ class Protocol(_Strict):
         return self.clips.count if isinstance(self.clips, ManyClips) else len(self.clips)
 
     def results_of(self, method: str | None) -> list[Published]:
-        """Published results of a method: of exactly this name, else of all models of this network ``type``."""
+        """Return published results of a method: of exactly this name, else of all models of this network ``type``."""
         name = (method or '').casefold()
         exact = [p for p in self.published if p.method.casefold() == name]
         return exact or [p for p in self.published if p.arch.casefold() == name]
@@ -127,7 +127,7 @@ def load(path: Path) -> Protocol:
 
 @functools.cache
 def load_all() -> dict[str, Protocol]:
-    """Every protocol that comes with the package, by id."""
+    """Return all protocols of the package, by id."""
     folder = Path(str(resources.files('iart.protocols')))
     protocols = [load(path) for path in sorted(folder.glob('*.yml'))]
     return {p.id: p for p in protocols}

@@ -137,7 +137,7 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 
 
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
-    """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognized.
+    """Return the agreement of a test set and its settings with a protocol: the given one, else the recognized one.
 
     One frame is degraded again to see whether the LR frames are what the protocol wants.
     """
@@ -180,13 +180,13 @@ def _counting_differences(dataset: ClipSet, benchmark: Benchmark, settings: Sett
     counting = [length // 2] if settings.center_frame_only else dataset.scored(0)
     if counting == benchmark.counting(length):
         return []
-    return [f'{len(counting)} of {length} frames count, expected: {benchmark.scored}']
+    return [f'{len(counting)} of {length} frames are scored, expected: {benchmark.scored}']
 
 
 def compare(
     scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts
 ) -> tuple[Comparison, ...]:
-    """Published results beside the totals; none unless data and settings are exactly the protocol's.
+    """Return published results beside the totals; none unless data and settings are exactly the protocol's.
 
     A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass
         gives.

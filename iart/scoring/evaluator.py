@@ -62,7 +62,7 @@ def score_set(
 
 
 def share_out(lengths: list[int], ranks: int) -> list[list[int]]:
-    """Clips for each rank: the longest first, each to the rank with the least frames so far."""
+    """Divide clips among ranks: the longest first, each to the rank with the fewest frames so far."""
     shares: list[list[int]] = [[] for _ in range(ranks)]
     load = [0] * ranks
     for clip in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -73,7 +73,7 @@ class Measure:
 
 
 def build_metrics(sections: Mapping[str, Mapping[str, Any]], *, key: str = 'val.metrics') -> dict[str, Measure]:
-    """Metrics by the names the options give them; any of METRIC_REGISTRY that takes uint8 images.
+    """Build metrics by their names in the options; any of METRIC_REGISTRY that takes uint8 images.
 
     ``better`` in a section belongs to the choice of the best checkpoint and is left out here.
 

@@ -93,7 +93,7 @@ def run_test(
 
 
 def results_folder(options: Options, baseline: str | None = None) -> Path:
-    """Where :func:`run_test` writes."""
+    """Return the folder that :func:`run_test` writes to."""
     return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
 
 

@@ -28,7 +28,7 @@ class ClipScores:
     exact: bool = True
 
     def mean(self, metric: str) -> float:
-        """Mean over the clip's frames; infinite as soon as one frame is identical to its ground truth."""
+        """Mean over the clip's frames; infinite if one frame is identical to its ground truth."""
         return _mean(self.values[metric])
 
     @property
@@ -59,7 +59,7 @@ class SetScores:
 
     @property
     def memory_mb(self) -> float:
-        """Peak memory of the rank that took most."""
+        """Largest peak memory of all ranks."""
         return max(self.rank_memory_mb, default=0.0)
 
     @property

@@ -1,4 +1,4 @@
-"""metrics.csv: a row ``iter,name,value`` per figure, each of them once, whatever happens to the run."""
+"""metrics.csv: one row ``iter,name,value`` per figure, without duplicates after interruptions."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ class MetricsFile:
         self._length, self._waiting = self._length + len(self._waiting), b''
 
     def sync(self) -> None:
-        """Have the rows on the disk, before a training state that counts on them."""
+        """Flush the rows to disk, before a training state that relies on them is written."""
         if self._waiting:
             self.append(())
         os.fsync(self._file.fileno())

@@ -105,7 +105,7 @@ class _Sampler:
 
     @property
     def used(self) -> Sequence[Plan]:
-        """Memory plans of the clip restored last."""
+        """Memory plans of the last clip."""
         return self.restore.used
 
     def __call__(self, lq: Clip) -> Iterator[Tensor]:

@@ -123,13 +123,13 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
     """Ctrl-C and batch systems signal every process of a run, those that read frames among them."""
     step = Trainer.train_step
 
-    def signalled(self, batches):
+    def signaled(self, batches):
         if self.step == 1:
             everybody = [os.getpid(), *(worker.pid for worker in multiprocessing.active_children())]
             subprocess.run(['kill', f'-{name}', *map(str, everybody)], check=True)
         step(self, batches)
 
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     trainer = train(
         root, datasets__train__num_worker_per_gpu=2, train__total_iter=50, logger__save_checkpoint_freq=1000
     )
@@ -138,13 +138,13 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
 
 
 def test_a_second_signal_stops_at_once(root, monkeypatch):
-    def signalled(self, batches):
+    def signaled(self, batches):
         signal.raise_signal(signal.SIGINT)
         time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr('iart.training.stop_request._ONE_REQUEST', 0.01)
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     with pytest.raises(KeyboardInterrupt):
         train(root)
 
@@ -153,10 +153,10 @@ def test_a_signal_that_comes_twice_at_once_is_one(root, monkeypatch):
     """As Ctrl-C under torchrun, which passes on what the terminal has sent already."""
     step = Trainer.train_step
 
-    def signalled(self, batches):
+    def signaled(self, batches):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         step(self, batches)
 
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     assert train(root, train__total_iter=50, logger__save_checkpoint_freq=1000).step == 1

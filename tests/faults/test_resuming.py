@@ -110,9 +110,9 @@ def test_the_number_format_may_change(root, precision):
 
 def test_forced_or_not_other_shapes_are_a_message(root):
     train(root, train__total_iter=2)
-    with pytest.raises(UserError, match='of another network or optimiser and cannot be continued'):
+    with pytest.raises(UserError, match='of another network or optimizer and cannot be continued'):
         train(root, auto_resume=True, force_resume=True, network_g__embed_dim=16)
-    with pytest.raises(UserError, match='of another network or optimiser'):
+    with pytest.raises(UserError, match='of another network or optimizer'):
         train(root, auto_resume=True, train__fix_flow=-1)
 
 
