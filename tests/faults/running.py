@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +96,37 @@ def start(
     (root / f'rank{rank}').mkdir(exist_ok=True)
     options = write_options(root / f'rank{rank}', **{**RUN, **_roots(root), **changes})
     phase.enter('starting')
+
+    def run() -> None:
+        _patch(phase, slow)
+        launcher = join_ranks(rank, ranks, port)
+        cli.main(['train', '-opt', str(options), '--auto_resume', '--device', 'cpu', '--launcher', launcher])
+
+    return fork(run, root / f'output{rank}.txt')
+
+
+def join_ranks(rank: int, ranks: int, port: int) -> str:
+    """Set what torchrun puts into the environment, if there are several processes; return the ``--launcher``."""
+    torch.set_num_threads(1)
+    if ranks == 1:
+        return 'none'
+    os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
+    os.environ |= {'LOCAL_WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
+    return 'pytorch'
+
+
+def fork(run: Callable[[], object], output: Path) -> int:
+    """Fork a child that calls ``run``, appends its output to a file and exits like ``iart``; return its process id."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        torch.set_num_threads(1)
-        output = os.open(root / f'output{rank}.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        _patch(phase, slow)
-        launcher = 'none'
-        if ranks > 1:
-            launcher = 'pytorch'
-            os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
-            os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-        cli.main(['train', '-opt', str(options), '--auto_resume', '--device', 'cpu', '--launcher', launcher])
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(file, 'a', buffering=1)  # a test's own streams go elsewhere
+        run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
