@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import NETWORK, TinyFlow, write_clips, write_options
 
 import iart.archs.flow
 from iart import cli, weights
@@ -42,6 +42,26 @@ RUN: dict[str, Any] = {
     'val__val_freq': 6,
     'logger__save_checkpoint_freq': 3,
     'logger__use_tb_logger': True,
+}
+
+
+# The two stages of training on real footage: a chain that degrades, cleaning, then a discriminator.
+_CLEANING: dict[str, Any] = {
+    'network_g': {'type': 'RealVSR', 'network': NETWORK, 'num_cleaning_feat': 4, 'num_cleaning_block': 1},
+    'datasets__train__dataroot_lq': None,
+    'datasets__train__degradation': 'RealBasicVSR',
+    'train__cleaning_opt': {'type': 'L1Loss'},
+}
+KINDS: dict[str, dict[str, Any]] = {
+    'plain': {},
+    'cleaning': _CLEANING,
+    'adversarial': {
+        **_CLEANING,
+        'model_type': 'VSRGANModel',
+        'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 4},
+        'train__gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.05},
+        'train__optim_d': {'type': 'Adam', 'lr': 1e-3},
+    },
 }
 
 
