@@ -10,7 +10,7 @@ import iart
 from iart import image, pretrained, shipped
 from iart.demo import frames as demo_frames
 from iart.files import sha256
-from iart.ops.degradation import degrade_uint8, upsample
+from iart.ops.degradation import degrade_uint8, upsample_bicubic
 from iart.upscaling import networks
 from iart.upscaling.settings import DEFAULT_WEIGHTS
 from iart.weights import stored_options
@@ -54,7 +54,7 @@ def test_upscales_better_than_bicubic_without_any_download(repository: Path, mon
     lq = [degrade_uint8(frame, 'BI', 4) for frame in gt]
     restored = list(iart.upscale(iter(lq), device='cpu'))
     assert [frame.shape for frame in restored] == [frame.shape for frame in gt]
-    bicubic = [image.to_uint8(upsample(image.to_tensor(frame))) for frame in lq]
+    bicubic = [image.to_uint8(upsample_bicubic(image.to_tensor(frame))) for frame in lq]
     assert mean_psnr(restored, gt) > mean_psnr(bicubic, gt) + 0.4
 
 

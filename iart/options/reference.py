@@ -38,7 +38,7 @@ YAML.
 - `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing
 in a YAML file
   can create objects or run code.
-- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimiser) take the arguments of
+- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimizer) take the arguments of
 what `type`
   names, which are described in its docstring; they are checked against its signature.
 - YAML files of IART and of BasicSR's recurrent video recipes load unchanged. Their `model_type` means `VSRModel` (the

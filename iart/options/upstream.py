@@ -25,7 +25,7 @@ _FIXED = {'net_d_iters': 1, 'net_d_init_iters': 0, 'net_d_init_iter': 0, 'net_d_
 _REGULARIZED = ('d_reg_weight', 'net_d_reg_every')
 
 
-def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
+def normalize(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
     """Say an upstream YAML in our words.
 
     Args:
@@ -81,5 +81,5 @@ def _sections(raw: dict[str, Any], place: str) -> list[dict[str, Any]]:
     if not place:
         return [raw]
     section = raw.get(place.removesuffix('.*'))
-    found = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
-    return [mapping for mapping in found if isinstance(mapping, dict)]
+    sections = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
+    return [mapping for mapping in sections if isinstance(mapping, dict)]

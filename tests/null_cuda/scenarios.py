@@ -114,7 +114,7 @@ def attention(precisions: list[str]) -> dict[str, Any]:
     device = devices.choose()
     backbone = FusionBackbone(channels=120, depths=[2], num_heads=[6], window=(3, 8, 8)).to(device)
     x = torch.zeros(1, 3, 120, 20, 24, device=device)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for precision in precisions:
         for training in (False, True):
             null_device.reset()
@@ -125,8 +125,8 @@ def attention(precisions: list[str]) -> dict[str, Any]:
                 out.sum().backward()
             counts = null_device.counts()
             mode = f'{precision}, {"training" if training else "evaluation"}'
-            found[mode] = {'plain': counts.kernel('[sS]oft[mM]ax'), **_fused(counts)}
-    return found
+            result[mode] = {'plain': counts.kernel('[sS]oft[mM]ax'), **_fused(counts)}
+    return result
 
 
 def deterministic(section: dict[str, Any], deterministic: bool = True) -> dict[str, Any]:
