@@ -235,6 +235,7 @@ def _any_of(schemas: list[Schema]) -> Schema:
     plain = [{key: value for key, value in part.items() if key not in about} for part in flat]
     unique = [part for k, part in enumerate(plain) if part not in plain[:k]]
     if all(part.keys() == {'type'} for part in unique):
-        kinds = [part['type'] for part in unique]
+        listed = [part['type'] if isinstance(part['type'], list) else [part['type']] for part in unique]
+        kinds = list(dict.fromkeys(kind for some in listed for kind in some))
         return {**about, 'type': kinds[0] if len(kinds) == 1 else kinds}
     return {**about, 'anyOf': unique}
