@@ -67,6 +67,7 @@ def _parser() -> Parser:
         demo,
         doctor,
         estimate,
+        export,
         report,
         setup,
         test,
@@ -87,6 +88,7 @@ def _parser() -> Parser:
         analyze,
         weights,
         convert,
+        export,
         setup,
         doctor,
     ):

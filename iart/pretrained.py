@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import yaml
@@ -54,6 +54,9 @@ class Weights(BaseModel):
     member_size: int | None = None
     member_sha256: str | None = None
     """None, as the size: the member is the weight file itself"""
+    footage: Literal['', 'clean', 'real'] = ''
+    """what kind of video suits a network: clean LR frames, or compressed and noisy ones; empty for parts of networks
+    and for other degradations"""
     shipped: bool = False
     """part of the repository and of the installed package"""
     select: str = ''

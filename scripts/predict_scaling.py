@@ -12,12 +12,11 @@ docs/scaling.md explains.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from timing import fastest
 from torch import nn
 
 from iart import log
@@ -294,17 +293,6 @@ def check(network: nn.Module, side: int) -> None:
         f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}']
     )
     log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
-
-
-def fastest(run: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the fastest of some runs, after one that does not count."""
-    run()
-    taken = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
 
 
 if __name__ == '__main__':

@@ -12,8 +12,9 @@ REDS4 = dict.fromkeys(('000', '011', '015', '020'), 100)
 
 
 def test_files():
-    assert sorted(load_all()) == ['REDS4', 'UDM10-BD', 'Vid4-BD', 'Vid4-BI', 'Vimeo-90K-T-BD', 'Vimeo-90K-T-BI']
-    for protocol in load_all().values():
+    with_figures = ['REDS4', 'UDM10-BD', 'Vid4-BD', 'Vid4-BI', 'Vimeo-90K-T-BD', 'Vimeo-90K-T-BI']
+    assert sorted(load_all()) == sorted([*with_figures, 'UDM10-BI', 'VideoLQ'])
+    for protocol in map(get, with_figures):
         assert protocol.scale == 4
         assert protocol.crop_border == 0
         assert protocol.channel == ('RGB' if protocol.id == 'REDS4' else 'Y')

@@ -74,7 +74,7 @@ def test_protocol_named_or_recognized():
         (Vid4(kind='BD'), Settings(Y), 'the LR frames are BD, expected BI'),
         (Vid4(kind=None), Settings(Y), 'the LR frames are neither BI nor BD, expected BI'),
         (Vid4(), Settings({'psnr': {'type': 'calculate_psnr'}}), 'psnr is measured on RGB, Vid4-BI on Y'),
-        (Vid4(), Settings(Y, center_frame_only=True), '1 of 41 frames count, wanted: all'),
+        (Vid4(), Settings(Y, center_frame_only=True), '1 of 41 frames are scored, expected: all'),
     ],
 )
 def test_no_label_for_something_else(data, settings, why):

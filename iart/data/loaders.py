@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch.utils.data import DataLoader
 
+from iart.data.batch import Batch
 from iart.data.guarded import Guarded, collate, prepare_worker
 from iart.data.sampler import ClipBatchSampler
 from iart.data.shared_memory import PREFETCH, SHARED_MEMORY_REMEDY, check_shared_memory, describe_shared_memory
 from iart.errors import DataError, OptionsError, UserError, listing
 from iart.registry import DATASET_REGISTRY, build, find, ours
 
-Batch = dict[str, Any]
 _PATIENCE = 900.0  # seconds for one batch; a network file system may need a minute, a full /dev/shm needs forever
 
 

@@ -161,7 +161,8 @@ def _picture(path: Path, frames: Path, results: Mapping[str, tuple[SetReport, Pa
     scores: dict[str, Mapping[str, float]] = {}
     for name, (report, folder) in results.items():
         columns[name] = read_image(folder / 'visualization' / _SET / file)
-        scores[name] = {metric: report.scores.clips[0].values[metric][middle] for metric in report.scores.metrics}
+        measured = {metric: report.scores.clips[0].values[metric][middle] for metric in report.scores.metrics}
+        scores[name] = {metric: value for metric, value in measured.items() if value is not None}
     columns['GT'] = read_image(frames / 'val' / 'GT' / file)
     comparison(path, columns, scores, title=f'Frame {clip.frames[middle]} of the held-out clip, ×4')
     return path

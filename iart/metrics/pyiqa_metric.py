@@ -17,14 +17,14 @@ Image = npt.NDArray[np.uint8]
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
-def calculate_pyiqa(img: Image, img2: Image, crop_border: int = 0, metric: str = 'lpips') -> float:
+def calculate_pyiqa(img: Image, img2: Image | None = None, crop_border: int = 0, metric: str = 'lpips') -> float:
     """Compute any metric of ``pyiqa`` with its default settings.
 
     Its weights are fetched by ``pyiqa`` at first use, from the network.
 
     Args:
         img: restored image, (h, w, 3) uint8 BGR.
-        img2: ground truth of the same shape; metrics without reference do not look at it.
+        img2: ground truth of the same shape; None for metrics without reference.
         crop_border: pixels cut off on every side first.
         metric: ``pyiqa``'s name of it: ``lpips``, ``dists``, ``niqe``, ...
 
@@ -32,9 +32,17 @@ def calculate_pyiqa(img: Image, img2: Image, crop_border: int = 0, metric: str =
         UserError: ``pyiqa`` is not installed, or has no such metric.
     """
     network = _network(metric)
-    pair = [_tensor(image, crop_border) for image in (img, img2)]
+    images = (img,) if network.metric_mode != 'FR' or img2 is None else (img, img2)
     with torch.no_grad():
-        return float(network(*pair) if network.metric_mode == 'FR' else network(pair[0]))
+        return float(network(*(_tensor(image, crop_border) for image in images)))
+
+
+def _compares(metric: str = 'lpips', **_: object) -> bool:
+    """Whether a metric of ``pyiqa`` needs ground truth."""
+    return bool(_network(metric).metric_mode == 'FR')
+
+
+calculate_pyiqa.needs_gt = _compares  # type: ignore[attr-defined]
 
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)

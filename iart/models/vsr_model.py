@@ -3,13 +3,13 @@ losses."""
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from iart.archs.flow import comes_with_clip
 from iart.archs.probe import check_output
+from iart.data.batch import Batch
 from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX, compares_frames
 
@@ -57,7 +57,7 @@ class VSRModel(nn.Module):
             for parameter in self.flow_parameters():
                 parameter.requires_grad_(False)
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Restore a batch and compare it with its ground truth.
 
         Args:
@@ -81,10 +81,11 @@ class VSRModel(nn.Module):
         output, parts = self._restore(batch)
         return summed(output, parts)
 
-    def _restore(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _restore(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
-        key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
-        flows = {'flows': batch[key].unbind(1)} if key in batch else {}
+        exact = comes_with_clip(getattr(self.network, FLOW_NETWORK, None))
+        given = batch.get('gt_flows') if exact else batch.get('flows')
+        flows = {} if given is None else {'flows': given.unbind(1)}
         cleaned: Tensor | None = None
         if CLEANING_LOSS in self.losses:
             cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
@@ -92,9 +93,8 @@ class VSRModel(nn.Module):
         else:
             restored = self.network(batch['lq'], **flows)
         output = check_output(self.network, restored, batch['gt'].shape)
-        targets = {TEACHER_LOSS: batch.get('teacher')}
         parts = {
-            name: loss_of(loss, output, targets.get(name, batch['gt']))
+            name: loss_of(loss, output, batch['teacher' if name == TEACHER_LOSS else 'gt'])
             for name, loss in self.losses.items()
             if name != CLEANING_LOSS
         }

@@ -158,7 +158,7 @@ def _metric(section: Any, key: str) -> list[Problem]:
     if not isinstance(section, dict):
         return []
     arguments = {k: v for k, v in section.items() if k != 'better'}
-    problems = _misfits(arguments, key, roles.metrics(), {'img', 'img2'})
+    problems = _misfits(arguments, key, roles.metrics(), {'img', 'img2', 'previous', 'previous2'})
     better = section.get('better', 'higher')
     if better not in ('higher', 'lower'):
         problems.append(Problem(f'{key}.better', repr(better), 'higher or lower'))

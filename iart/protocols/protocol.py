@@ -32,14 +32,24 @@ class ManyClips(_Strict):
     """A benchmark with too many clips to list: all alike, known by their number."""
 
     count: int = Field(gt=0)
-    frames: int = Field(gt=0)
-    size: Size
+    frames: int | None = Field(default=None, gt=0)
+    """Of each clip; None where they differ."""
+    size: Size | None = None
+    """Ground truth (height, width) in pixels; None where there is none."""
 
 
 class Figures(_Strict):
-    psnr: float
+    psnr: float | None = None
     """dB."""
-    ssim: float | None
+    ssim: float | None = None
+    niqe: float | None = None
+    """Without reference, as the three below; lower is better."""
+    nrqm: float | None = None
+    """Higher is better."""
+    pi: float | None = None
+    """Perceptual index, from NIQE and NRQM; lower is better."""
+    brisque: float | None = None
+    """Lower is better."""
 
 
 class Published(Figures):
@@ -66,11 +76,12 @@ class Protocol(_Strict):
     id: str
     benchmark: str
     scale: int
-    degradation: Literal['BI', 'BD']
+    degradation: Literal['BI', 'BD', 'real']
+    """How LR was made; ``real`` for footage without ground truth."""
     channel: Literal['RGB', 'Y']
     crop_border: int
-    scored: Literal['all', 'center']
-    """Which frames of a clip count."""
+    scored: Literal['all', 'center'] | tuple[int, ...]
+    """Which frames of a clip count, from 0."""
     average: Literal['frames_then_clips']
     note: str
     clips: tuple[Clip, ...] | ManyClips
@@ -84,6 +95,12 @@ class Protocol(_Strict):
             if len(set(group)) < len(group):
                 raise ValueError(f'{self.id}: the same name twice in {group}')
         return self
+
+    def counting(self, length: int) -> list[int]:
+        """Return the indices of the frames that count, of a clip of ``length``."""
+        if isinstance(self.scored, tuple):
+            return list(self.scored)
+        return list(range(length)) if self.scored == 'all' else [length // 2]
 
     @property
     def clip_count(self) -> int:

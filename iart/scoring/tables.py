@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from iart import log
-from iart.scoring.evaluator import SetScores
+from iart.scoring.scores import SetScores
 
 _MANY_CLIPS = 60
-_DIGITS = {'psnr': 4, 'ssim': 6}
+_DIGITS = {'psnr': 4, 'ssim': 6, 'niqe': 4}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Comparison:
     """A published result beside what was measured on exactly the same data in the same way.
 
     Args:
-        figure: ``psnr`` (dB) or ``ssim``.
+        figure: ``psnr`` (dB), ``ssim`` or ``niqe``.
         note: what was done differently all the same, e.g. without the mirror; empty when nothing.
     """
 

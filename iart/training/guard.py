@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from iart import distributed, log
-from iart.data.loaders import Batch
+from iart.data.batch import Batch
 from iart.errors import TrainingError
 from iart.training.progress import Progress
 

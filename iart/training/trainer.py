@@ -3,7 +3,7 @@
 import math
 from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from iart import device as devices
 from iart import distributed, log
 from iart.archs.builder import compile_network
-from iart.data.loaders import Batch, ClipLoader, build_dataset, build_train_loader
+from iart.data.batch import Batch
+from iart.data.loaders import ClipLoader, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
 from iart.options import Options
 from iart.training.checkpoints import load_state
@@ -285,7 +286,8 @@ class Trainer:
         pin = self.loader.pin_memory
         for batch in self.loader:
             self.replaced.add(batch.pop('unreadable', []))
-            yield {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            moved = {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            yield cast(Batch, moved)
 
     def _set_rates(self) -> None:
         for group in (group for optimizer in self.state.optimizers for group in optimizer.param_groups):
@@ -293,6 +295,5 @@ class Trainer:
 
     def _due(self, every: int | None) -> bool:
         """Return whether something done at intervals, and after the last iteration, is due after this one."""
-        return self.step > 0 and (
-            self.step == self.settings.total_iter or (every is not None and self.step % every == 0)
-        )
+        last = self.step == self.settings.total_iter
+        return self.step > 0 and (last or (every is not None and self.step % every == 0))

@@ -16,6 +16,7 @@ from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
+from iart.upscaling.footage import describe_footage
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
 from iart.upscaling.settings import Settings
@@ -70,6 +71,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     log.logger.info(f'{loaded.title}, {settings.precision}')
     for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
+        describe_footage(job.source, clip, settings, loaded.network)
         task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
         with _noted(job, failed, alone=len(jobs) == 1):
             _run_together(task, upscaler) if together else _run(task, upscaler)

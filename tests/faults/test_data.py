@@ -9,38 +9,14 @@ import time
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import write_clips
+from helpers.tiny_runs import build, log_of, train
 
 from iart.data.guarded import Guarded
 from iart.errors import DataError
-from iart.options import load
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def build(root, *, auto_resume=False, **changes):
-    return Trainer(load(write_options(root, datasets__val=None, **changes)), device=CPU, auto_resume=auto_resume)
-
-
-def train(root, **arguments):
-    trainer = build(root, **arguments)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
-
-
-def log_of(trainer):
-    return (trainer.experiment.folder / 'train.log').read_text()
 
 
 def damage(root):

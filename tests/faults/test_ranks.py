@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny import TinyFlow, write_clips, write_options
-from running import free_port
+from running import free_port, join_ranks
 
 from iart import cli, distributed, log
 from iart.data.loaders import build_dataset
-from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.evaluator import score_set
+from iart.scoring.measuring import build_metrics
 from iart.scoring.settings import Settings
 from iart.training.trainer import Trainer
 
@@ -25,15 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FORK = multiprocessing.get_context('fork')
 
 
-def join(rank: int, ranks: int, port: int) -> None:
-    """What torchrun puts in the environment."""
-    torch.set_num_threads(1)
-    os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
-    os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-
-
 def train_rank(rank: int, port: int, root: str, fault: str) -> None:
-    join(rank, 2, port)
+    join_ranks(rank, 2, port)
     sys.stdout = sys.stderr = log.console.file = open(f'{root}/output{rank}.txt', 'w', buffering=1)  # noqa: SIM115  (until the end)
     import iart.archs.flow
 
@@ -110,7 +104,7 @@ def test_a_file_that_one_rank_cannot_read_ends_both_with_everything_saved(tmp_pa
 
 
 def score_rank(rank: int, ranks: int, port: int, root: str, results: 'multiprocessing.Queue') -> None:
-    join(rank, ranks, port)
+    join_ranks(rank, ranks, port)
     distributed.launch('pytorch', timeout_minutes=1)
     results.put((rank, [score(Path(root), clips) for clips in (1, 2, 3)]))
     distributed.leave()

@@ -5,32 +5,15 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import write_clips
+from helpers.tiny_runs import train
 
 from iart import device as devices
 from iart.errors import OptionsError, UserError
-from iart.options import load
 from iart.training.same_run import is_harmful
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def train(root, *, auto_resume=False, force_resume=False, **changes):
-    options = load(write_options(root, **{'datasets__val': None, **changes}))
-    trainer = Trainer(options, device=CPU, auto_resume=auto_resume, force_resume=force_resume)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
 
 
 def log_of(root):
