@@ -240,7 +240,7 @@ def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
         (['--codec', 'ffv1', '--crf', '3'], 'ffv1 has no constant quality'),
         (['--codec', 'prores', '--lossless'], 'prores_ks cannot'),
         (['--lossless', '--crf', '3'], '--crf: got 3 and lossless'),
-        (['--preset', 'fastest'], 'libx264 refuses 88×72 pixels'),
+        (['--preset', 'fastest'], 'libx264 rejects 88×72 pixels'),
         (['--start', '1h'], "--start: got '1h', expected a time such as"),
         (['--start', '2', '--end', '1'], '--end: got 1 s, expected more than the start, 2 s'),
         (['--preview', '0'], '--preview: got 0, expected 1 frame or more'),
