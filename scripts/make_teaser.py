@@ -9,7 +9,6 @@ minute on a CPU.
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,7 +17,7 @@ from iart.demo.frames import CLIP, ROOT, film_frames
 from iart.image import Frame, to_tensor, to_uint8
 from iart.metrics.psnr_ssim_metric import calculate_psnr, calculate_ssim
 from iart.ops.degradation import degrade_uint8, upsample_bicubic
-from iart.reporting.comparison import find_detail
+from iart.reporting.comparison import enlarge, find_detail
 
 _REACH = 4  # frames on either side of the one that is shown
 _PANEL = 128, 144  # height and width of the detail, in GT pixels
@@ -36,8 +35,8 @@ def main() -> None:
     lq = [degrade_uint8(frame, 'BI') for frame in gt]
     restored = list(iart.upscale(lq, device='cpu'))[_REACH]
     truth = gt[_REACH]
-    columns = {
-        'LR (input)': cv2.resize(lq[_REACH], truth.shape[1::-1], interpolation=cv2.INTER_NEAREST),
+    columns: dict[str, Frame] = {
+        'LR (input)': enlarge(lq[_REACH], truth.shape[:2]),
         'bicubic': to_uint8(upsample_bicubic(to_tensor(lq[_REACH]))),
         'iart-small': restored,
         'GT': truth,
