@@ -1,7 +1,8 @@
 """FLOPs and bytes of a network, counted on tensors that have a shape but no data: seconds of work, whatever the
 size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +61,22 @@ def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
         torch.no_grad(),
         devices.autocast(_CPU, precision),
         ModuleTracker() as modules,
-        _Counting(modules) as counting,
+        Counting(modules) as counted,
     ):
         run()
-    return counting.counts
+    return counted.counts
 
 
-def count_with_gradients(run: Callable[[], object]) -> Work:
-    """All work of ``run()``, backward passes included; its new tensors get no data and nothing is computed.
+@contextmanager
+def counting() -> Iterator['Counting']:
+    """Count the work of what runs in this context, backward passes included; new tensors get no data and nothing is
+    computed.
 
     Not by modules: torch's tracker would hold on to what a backward pass sets free, and nobody could measure memory
-        beside it.
+    beside it.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), _Counting() as counting:
-        run()
-    return total(counting.counts)
+    with FakeTensorMode(allow_non_fake_inputs=True), Counting() as counts:
+        yield counts
 
 
 def total(counts: Counts) -> Work:
@@ -91,11 +93,27 @@ def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
     return int(sdpa_flop_count(query.shape, key.shape, value.shape))
 
 
-class _Counting(TorchDispatchMode):
+class Counting(TorchDispatchMode):
+    """Counts the work of operators inside this context.
+
+    Args:
+        modules: attributes the work to modules; None: all of it to no module.
+    """
+
     def __init__(self, modules: ModuleTracker | None = None) -> None:
         super().__init__()
         self.modules = modules
         self.counts: Counts = {}
+
+    @property
+    def flops(self) -> int:
+        """FLOPs so far."""
+        return total(self.counts).flops
+
+    def add(self, flops: int) -> None:
+        """Count FLOPs of something that was not executed."""
+        key = '', 'added'
+        self.counts[key] = self.counts.get(key, Work()) + Work(flops)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

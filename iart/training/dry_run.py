@@ -17,6 +17,7 @@ from iart.models.vsr_model import VSRModel
 from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
+from iart.training.counted_backbones import backbones_once
 from iart.training.optimizers import build_optimizer
 
 _SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on
@@ -157,20 +158,19 @@ class DryRun:
 
     def _counted(self, load: Load) -> tuple[int, int]:
         """Peak bytes, gradients included, and FLOPs."""
-        allocations = Allocations()
-
-        def run() -> None:
-            with allocations:
+        try:
+            with (
+                flops.counting() as counting,
+                Allocations() as allocations,
+                backbones_once(self.network, counting, allocations),
+            ):
                 batch = self.batch(load)
                 with devices.autocast(self.device, self.precision):
                     loss = self.model(batch)['loss']
                 loss.backward()
-
-        try:
-            work = flops.count_with_gradients(run).flops
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-        return allocations.peak, work
+        return allocations.peak, counting.flops
 
 
 def _bytes(tensor: Tensor) -> int:
