@@ -13,12 +13,13 @@ SHIPPED = (
     'options/test/*.yml',
     'options/study/*.yml',
     'datasets/meta_info/*.txt',
+    'experiments/pretrained_models/IART_small.*',
     'scripts/requirements-basicsr.txt',
 )
 
 
 class BuildWithData(build_py):
-    """Copies the option and meta files beside the code; an editable installation reads them where they are."""
+    """Copies options, meta files and weights beside the code; an editable installation reads them where they are."""
 
     def run(self) -> None:
         super().run()

@@ -1,9 +1,11 @@
 """Rank, world size, barrier, means and gathers over ranks; no-ops in one process."""
 
+import contextlib
 import inspect
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +22,6 @@ CONSTANT_BUFFERS: dict[str, Any] = {
     'forward_sync_buffers' if 'forward_sync_buffers' in _SWITCHES else 'broadcast_buffers': False
 }
 
-LAUNCHERS = ('none', 'pytorch', 'slurm')
-
 
 def prepare(launcher: str, port: int = 29500) -> None:
     """Read what ``launcher`` has told this process, so that :func:`local_rank` is known before the group is joined.
@@ -37,6 +37,9 @@ def prepare(launcher: str, port: int = 29500) -> None:
         _slurm_environment(port)
     elif launcher != 'none' and 'RANK' not in os.environ:
         raise UserError('--launcher pytorch needs torchrun: start with  bash dist_train.sh NUM_GPU options/X.yml')
+    elif launcher == 'pytorch':
+        names = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+        _require('pytorch', 'torchrun', names, numbers=('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'))
 
 
 def launch(
@@ -85,17 +88,42 @@ def launch(
 
 def _slurm_environment(port: int) -> None:
     """Translate srun's variables to the ones torch.distributed reads."""
-    if 'SLURM_PROCID' not in os.environ:
-        raise UserError('--launcher slurm needs srun: SLURM_PROCID is not set')
     environment = os.environ
+    needed = ['SLURM_PROCID', 'SLURM_NTASKS', *(() if 'MASTER_ADDR' in environment else ('SLURM_NODELIST',))]
+    _require('slurm', 'srun', needed, numbers=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'))
     if 'MASTER_ADDR' not in environment:
-        nodes = environment['SLURM_NODELIST']
-        shown = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=False)
-        environment['MASTER_ADDR'] = shown.stdout.split('\n')[0].strip() or nodes.split(',')[0]
+        environment['MASTER_ADDR'] = _first_host(environment['SLURM_NODELIST'])
     environment.setdefault('MASTER_PORT', str(port))
     environment['RANK'] = environment['SLURM_PROCID']
     environment['WORLD_SIZE'] = environment['SLURM_NTASKS']
     environment['LOCAL_RANK'] = environment.get('SLURM_LOCALID', '0')
+
+
+def _require(launcher: str, program: str, names: Sequence[str], numbers: Sequence[str]) -> None:
+    """Check the environment variables that a launcher sets.
+
+    Raises:
+        UserError: some are missing, or not the numbers they should be; all of them in one message.
+    """
+    environment = os.environ
+    problems = [f'{name} is not set' for name in names if not environment.get(name)]
+    problems += [
+        f'{name} is {environment[name]!r}, expected a whole number'
+        for name in numbers
+        if environment.get(name) and not environment[name].isdecimal()
+    ]
+    if problems:
+        raise UserError(f'--launcher {launcher} needs {program}: {"; ".join(problems)}')
+
+
+def _first_host(nodes: str) -> str:
+    """Return the first host of SLURM's list of nodes, such as ``gpu[03-05,9],login``."""
+    with contextlib.suppress(OSError):  # scontrol is not everywhere
+        shown = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=False)
+        if host := shown.stdout.split('\n')[0].strip():
+            return host
+    name = re.match(r'([^\[,]+)(?:\[(\w+))?', nodes)
+    return f'{name[1]}{name[2] or ""}' if name else nodes
 
 
 def restarted() -> bool:
@@ -151,6 +179,7 @@ def is_main() -> bool:
 
 
 def barrier() -> None:
+    """Wait until every rank has come here."""
     if active():
         dist.barrier()
 

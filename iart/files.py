@@ -1,4 +1,4 @@
-"""Files that are complete or absent: atomic writing, locks, hashes, and targets that appear when they are finished."""
+"""Files that are complete or absent: atomic writing, locks and hashes."""
 
 import contextlib
 import hashlib
@@ -9,16 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from iart import log
-from iart.errors import DataError, UserError
+from iart.errors import DataError
 
 _UNFINISHED = '.unfinished'  # the ending of temporary names
-_SETTINGS = '.settings.json'
 _CONVERT = 'save it as UTF-8, for example with  iconv -f {} -t UTF-8 {} > new.txt'
 
 
@@ -178,83 +175,3 @@ class Lock:
     def release(self) -> None:
         """Release the lock; calling it again does nothing."""
         self._lock.release(force=True)
-
-
-class Target:
-    """A folder that appears under its name only when :meth:`finish` is called.
-
-    Until then everything is written to ``<name>.partial`` beside it (:attr:`partial`), which a later run with the same
-    settings continues. A lock keeps a second run away.
-
-    Args:
-        path: the folder to create.
-        settings: what the content depends on; a partial folder begun with other settings is refused.
-
-    Raises:
-        DataError: the target exists already, is being written by another run, or was begun with other settings.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
-        self.path = Path(path)
-        self.partial = self.path.with_name(f'{self.path.name}.partial')
-        self.settings = json.loads(json.dumps(settings))
-        self._lock_file = self.path.with_name(f'.{self.path.name}.lock')
-        self._lock: Lock | None = None
-
-    def __enter__(self) -> 'Target':
-        self._refuse_existing()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self._lock_file)
-            self._refuse_existing()  # another run may have finished it just before the lock was taken
-            self._begin()
-        except BlockingIOError as error:
-            raise DataError(f'{self.path}: another run is writing it; wait for it') from error
-        except OSError as error:
-            self._unlock()
-            raise DataError(f'{self.path}: cannot be written ({error.strerror})') from error
-        except UserError:
-            self._unlock()
-            raise
-        return self
-
-    def _refuse_existing(self) -> None:
-        if os.path.lexists(self.path):
-            raise DataError(f'{self.path}: exists already; remove it or choose another target')
-
-    def _begin(self) -> None:
-        file = self.partial / _SETTINGS
-        if not file.is_file():
-            self.partial.mkdir(exist_ok=True)
-            file.write_text(json.dumps(self.settings), encoding='utf-8')
-            return
-        try:
-            earlier = json.loads(file.read_text(encoding='utf-8'))
-        except ValueError:
-            earlier = None
-        if earlier != self.settings:
-            raise DataError(
-                f'{self.partial}: was begun with other settings, got {earlier}, expected {self.settings}; '
-                'remove it, or continue with the settings it was begun with'
-            )
-        log.logger.info(f'{self.path}: continuing with {self.partial}')
-
-    def finish(self) -> None:
-        """Give the folder its name."""
-        with named_errors(self.path):
-            (self.partial / _SETTINGS).unlink()
-            os.rename(self.partial, self.path)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._unlock()
-        if isinstance(error, OSError):
-            raise DataError(f'{error.filename or self.partial}: cannot be written ({error.strerror})') from error
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._lock_file.unlink()  # still locked: nobody else can hold it
-            self._lock.release()
-            self._lock = None

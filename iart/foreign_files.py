@@ -1,6 +1,7 @@
 """What a file is that was given as weights and is none: told by its first bytes."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _BY_START = (
@@ -48,3 +49,18 @@ def objects_inside(error: Exception) -> str:
     """Return which Python object torch refused to unpickle, from its message; empty when it names none."""
     match = _GLOBAL.search(str(error))
     return match[1] if match else ''
+
+
+def generator_prefix(names: Iterable[str], *, averaged: bool) -> str:
+    """Return what precedes the generator's names in a checkpoint of mmagic that holds a discriminator or an average.
+
+    Args:
+        names: of the checkpoint's tensors.
+        averaged: prefer the averaged generator.
+
+    Returns:
+        ``generator.`` or ``generator_ema.``; empty for other files.
+    """
+    first = {name.partition('.')[0] for name in names}
+    wanted = ('generator_ema', 'generator') if averaged else ('generator', 'generator_ema')
+    return next((f'{part}.' for part in wanted if part in first and len(first) > 1), '')

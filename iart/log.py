@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from logging.handlers import BufferingHandler, RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -25,15 +26,32 @@ Item = TypeVar('Item')
 console = Console(highlight=False, soft_wrap=True)
 logger = logging.getLogger('iart')
 _seen: set[str] = set()
+_MOST_LOGGED = 32 * 2**20  # bytes of a log file; one of the same size before it is kept
+_UNLIMITED = 100_000  # columns, more than any table has
+_MOST_HELD = 1000  # lines before a log file is there
+_MOST_SEEN = 10_000  # different messages that are remembered as reported
 
 
-class _FileHandler(logging.FileHandler):
-    """Goes on without the file when that cannot be written, because the disk is full; the console has the same
-    lines."""
+class _FileHandler(RotatingFileHandler):
+    """Keeps the newest lines, in two files of at most 32 MB.
+
+    When the file cannot be written, because the disk is full, the log continues without it; the console has the same
+    lines.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         logger.removeHandler(self)
         once(f'{self.baseFilename} could not be written and is left out from here; the console has everything')
+
+
+class _Held(BufferingHandler):
+    """Keeps records; the oldest ones go when there are too many."""
+
+    def __init__(self) -> None:
+        super().__init__(_MOST_HELD)
+
+    def flush(self) -> None:
+        del self.buffer[:-_MOST_HELD]
 
 
 class _ConsoleHandler(logging.Handler):
@@ -45,7 +63,11 @@ class _ConsoleHandler(logging.Handler):
 
 
 def setup(log_file: Path | None = None) -> None:
-    """Send the project's log to the console and, if given, append it to a file; rank 0 only."""
+    """Send the project's log to the console and, if given, append it to a file; rank 0 only.
+
+    What was logged since :func:`hold` goes to the file, too.
+    """
+    earlier = [record for handler in logger.handlers if isinstance(handler, _Held) for record in handler.buffer]
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
@@ -63,31 +85,57 @@ def setup(log_file: Path | None = None) -> None:
     logger.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = _FileHandler(log_file, encoding='utf-8', errors='backslashreplace')
+        file = _FileHandler(log_file, maxBytes=_MOST_LOGGED, backupCount=1, encoding='utf-8', errors='backslashreplace')
         file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         logger.addHandler(file)
+        for record in earlier:
+            file.handle(record)
+
+
+def hold() -> None:
+    """Keep what is logged from here for the file that the next :func:`setup` names; the console gets it at once."""
+    if distributed.is_main():
+        logger.addHandler(_Held())
 
 
 def once(message: str) -> None:
-    """Say something the first time it comes up in this process."""
-    if message not in _seen:
+    """Log something the first time it comes up in this process; after 10,000 different ones, nothing new is logged."""
+    if message not in _seen and len(_seen) < _MOST_SEEN:
         _seen.add(message)
         logger.info(message)
 
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer: Iterable[str] | None = None) -> None:
-    """Print a table on rank 0; the first column is text, the others are aligned to the right."""
+    """Print a table on rank 0; the first column is text, the others are aligned to the right.
+
+    No figure is cut: where the columns do not fit beside each other, each figure gets a row of its own.
+    """
     if not distributed.is_main():
         return
+    lines = [[*map(str, row)] for row in rows]
+    last = None if footer is None else [*map(str, footer)]
+    grid = _grid(title, columns, lines, last)
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    if console.measure(grid, options=unlimited).minimum > console.width:  # else rich limits it to the width there is
+        turned = [
+            [row[0] if number == 1 else '', columns[number], row[number]]
+            for row in (*lines, *([last] if last is not None else []))
+            for number in range(1, len(row))
+        ]
+        grid = _grid(title, [columns[0], '', ''], turned, None)
+    console.print(grid, soft_wrap=False)
+
+
+def _grid(title: str, columns: list[str], rows: list[list[str]], footer: list[str] | None) -> Table:
     grid = Table(title=escape(title), title_justify='left')
     for index, column in enumerate(columns):
-        grid.add_column(column, justify='left' if index == 0 else 'right')
+        grid.add_column(escape(column), justify='left' if index == 0 else 'right', overflow='fold', no_wrap=index > 0)
     for row in rows:
         grid.add_row(*map(escape, row))
     if footer is not None:
         grid.add_section()
         grid.add_row(*map(escape, footer), style='bold')
-    console.print(grid, soft_wrap=False)
+    return grid
 
 
 def duration(seconds: float) -> str:

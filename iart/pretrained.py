@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 from safetensors.torch import save
 
-from iart import files
+from iart import files, shipped
 from iart.errors import UserError
 
 MANIFEST = Path(__file__).with_name('pretrained_manifest.yml')
@@ -77,8 +77,7 @@ class Manifest(BaseModel):
 
 def place(weights: Weights, root: Path) -> Path:
     """Return where a weight file belongs: shipped ones come with the package, others are below ``root``."""
-    shipped = Path(__file__).with_name('pretrained_models') / weights.path.name
-    return shipped if weights.shipped and shipped.is_file() else root / weights.path
+    return (shipped.ROOT if weights.shipped else root) / weights.path
 
 
 class State(NamedTuple):

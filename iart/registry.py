@@ -4,25 +4,22 @@ Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` fir
 means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
 """
 
-import dataclasses
 import functools
 import importlib
 import importlib.util
-import inspect
 import pkgutil
 import sys
 import types
-import typing
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from iart.errors import OptionsError, Problem, UserError, listing, nearest
 from iart.shipped import ROOT
-from iart.yaml_words import needs_quotes, spell_type, spell_value
+from iart.signature import fit_to_signature
+from iart.yaml_words import spell_value
 
 SUFFIX = 'iart'
 SMALLEST_SIDE = 64
@@ -41,6 +38,7 @@ def _import_basicsr() -> Any:
     warnings.filterwarnings(
         'ignore', 'torch.meshgrid', UserWarning
     )  # from BasicSR's flow warp; nothing that a user could change
+    warnings.filterwarnings('ignore', 'Deformable alignment module is not added', UserWarning)  # it is added here
     try:
         return importlib.import_module('basicsr.utils.registry')
     except ModuleNotFoundError as error:
@@ -59,12 +57,14 @@ LOSS_REGISTRY = _basicsr.LOSS_REGISTRY
 METRIC_REGISTRY = _basicsr.METRIC_REGISTRY
 ALIGNMENT_REGISTRY = _basicsr.Registry('alignment')
 FLOW_REGISTRY = _basicsr.Registry('flow')
+DEGRADATION_REGISTRY = _basicsr.Registry('degradation')
 
 # Where each registry's components live and how their files are named: dropping a file there registers it.
 _HOMES = {
     'alignment': ('iart.alignments', '_alignment'),
     'arch': ('iart.archs', '_arch'),
     'dataset': ('iart.data', '_dataset'),
+    'degradation': ('iart.degradations', '_degradation'),
     'flow': ('iart.archs', '_flow'),
     'loss': ('iart.losses', '_loss'),
     'metric': ('iart.metrics', '_metric'),
@@ -116,95 +116,31 @@ def residual_blocks_class() -> type:
     return importlib.import_module('basicsr.archs.basicvsr_arch').ConvResidualBlocks
 
 
+def compares_frames(loss: Any) -> bool:
+    """Whether a loss takes frames (n, c, h, w) instead of clips: BasicSR's perceptual loss does."""
+    return isinstance(loss, importlib.import_module('basicsr.losses.basic_loss').PerceptualLoss)
+
+
 def matlab_imresize(image: Any, scale: float) -> Any:
     """BasicSR's reading of MATLAB's antialiased bicubic ``imresize`` on one (h, w, c) image in [0, 1]."""
     return importlib.import_module('basicsr.utils.matlab_functions').imresize(image, scale, antialiasing=True)
 
 
-def fit_to_signature(
-    component: Callable[..., Any], arguments: Mapping[str, Any], *, key: str, given: frozenset[str] = frozenset()
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Hold a YAML section against the signature of what it names.
+def blur_kernels() -> Any:
+    """BasicSR's module of blur kernels, whose ``bivariate_*`` and ``circular_lowpass_kernel`` draw nothing."""
+    return importlib.import_module('basicsr.data.degradations')
+
+
+def unsharp_mask(image: Any, *, weight: float, radius: int, threshold: float) -> Any:
+    """BasicSR's unsharp masking of one (h, w, c) float32 image in [0, 1].
 
     Args:
-        component: class or function that the section's ``type`` names.
-        arguments: the section without ``type``.
-        key: path of the section in the YAML, for messages.
-        given: names that the caller passes itself, and which the section may therefore leave out.
-
-    Returns:
-        The arguments, converted to the annotated types, and the problems found. A parameter swallowed by
-        ``**kwargs`` counts as unknown: it would have no effect.
+        weight: factor on the difference to the blurred image.
+        radius: side of the Gaussian kernel in pixels, odd.
+        threshold: difference in 255ths from which a pixel is sharpened.
     """
-    parameters = {
-        name: p
-        for name, p in inspect.signature(component).parameters.items()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    hints = _type_hints(component)
-    name = getattr(component, '__name__', str(component))
-    fitted: dict[str, Any] = {}
-    problems = []
-    for argument, value in arguments.items():
-        if argument not in parameters:
-            allowed = [p for p in parameters if p not in given]
-            problems.append(
-                Problem(
-                    f'{key}.{argument}',
-                    spell_value(value),
-                    f'an argument of {name}: {listing(allowed)}',
-                    nearest(argument, allowed),
-                )
-            )
-            continue
-        nested = _nested(hints.get(argument))
-        if nested is not None and isinstance(value, Mapping):
-            inner, mistakes = fit_to_signature(nested, value, key=f'{key}.{argument}')
-            problems += mistakes
-            if not mistakes:
-                try:
-                    fitted[argument] = nested(**inner)
-                except ValueError as error:
-                    problems.append(Problem(f'{key}.{argument}', spell_value(value), f'values that fit ({error})'))
-            continue
-        try:
-            fitted[argument] = _adapter(hints[argument]).validate_python(value) if argument in hints else value
-        except ValidationError as error:
-            problems.append(_misfit(f'{key}.{argument}', value, hints[argument], error))
-    for argument, parameter in parameters.items():
-        if parameter.default is parameter.empty and argument not in arguments and argument not in given:
-            problems.append(Problem(f'{key}.{argument}', 'nothing', f'a value: {name} has no default for it'))
-    return fitted, problems
-
-
-def _nested(hint: Any) -> type | None:
-    """The dataclass that an argument's annotation names, alone or beside None: in the YAML a section of its own."""
-    return next(
-        (part for part in (hint, *typing.get_args(hint)) if inspect.isclass(part) and dataclasses.is_dataclass(part)),
-        None,
-    )
-
-
-def _type_hints(component: Callable[..., Any]) -> dict[str, Any]:
-    target = component.__init__ if inspect.isclass(component) else component  # type: ignore[misc]
-    try:
-        return typing.get_type_hints(target)
-    except (NameError, TypeError):
-        return {}  # BasicSR has no annotations worth checking
-
-
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # pydantic refuses a config for its own model types
-        return TypeAdapter(hint)
-
-
-def _misfit(key: str, value: Any, hint: Any, error: ValidationError) -> Problem:
-    """A value of the wrong type; what a validator of ours says about it is kept, pydantic's own words are not."""
-    said = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
-    wanted = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
-    return Problem(key, spell_value(value), wanted, needs_quotes(hint, value))
+    sharpen = importlib.import_module('basicsr.utils.img_process_util').usm_sharp
+    return sharpen(image, weight=weight, radius=radius, threshold=threshold)
 
 
 def find(registry: Any, name: str) -> Callable[..., Any]:

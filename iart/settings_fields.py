@@ -1,9 +1,9 @@
-"""Settings that are written once: a field of a dataclass with its help text, which the command line is made from.
+"""Settings that are written once: dataclass fields with a help text and a range, from which options are made.
 
-A dataclass declares a setting with :func:`setting`; :func:`add_settings` gives a parser one option for each, and
-:func:`read_settings` makes the dataclass from what was parsed. A value that makes no sense raises
-:class:`iart.errors.SettingError`, which speaks of the field; :func:`command_line_words` turns it into a message that
-speaks of the option.
+A dataclass declares a setting with :func:`setting` and checks values with :func:`check_settings`; :func:`add_settings`
+adds an option for each to a parser, and :func:`read_settings` builds the dataclass from parsed arguments. A value that
+is not allowed raises :class:`iart.errors.SettingError`, which names the field; :func:`command_line_words` turns it into
+a message that names the option.
 """
 
 import argparse
@@ -26,18 +26,20 @@ def setting(
     values: Callable[[str], Any] | None = None,
     metavar: str | None = None,
     choices: tuple[str, ...] | None = None,
+    least: tuple[int, str] | None = None,
 ) -> Any:
     """Return a dataclass field that is also an option of the command line.
 
     Args:
         default: the field's default. A bool makes a switch: ``--name`` where it is False, ``--name on|off`` where it
             is True.
-        text: what the help says about it.
+        text: the help text.
         group: heading in the help under which it is listed.
-        option: name of the option, such as ``--plan``; empty: that of the field.
-        values: makes a value of the text that was given; may raise a UserError.
-        metavar: what the help calls the value.
-        choices: the values that are possible.
+        option: name of the option, such as ``--plan``; empty for the field's name.
+        values: converts the given text to a value; may raise a UserError.
+        metavar: name of the value in the help.
+        choices: the allowed values.
+        least: the smallest allowed value and its unit, such as ``(1, 'frame')``; None is allowed as well.
     """
     described = {
         'text': text,
@@ -46,6 +48,7 @@ def setting(
         'values': values,
         'metavar': metavar,
         'choices': choices,
+        'least': least,
     }
     return field(default=default, metadata={_KEY: described})
 
@@ -54,6 +57,20 @@ def _declared(kind: type) -> Iterator[tuple[Field[Any], Mapping[str, Any]]]:
     for one in fields(kind):
         if _KEY in one.metadata:
             yield one, one.metadata[_KEY]
+
+
+def check_settings(values: Any) -> None:
+    """Check the values of a dataclass against the ``choices`` and ``least`` of its settings.
+
+    Raises:
+        SettingError: a value is not allowed; names the field.
+    """
+    for one, described in _declared(type(values)):
+        value, choices, least = getattr(values, one.name), described['choices'], described['least']
+        if choices is not None and value not in choices:
+            raise SettingError(one.name, f'got {value!r}, expected one of {", ".join(choices)}')
+        if least is not None and value is not None and value < least[0]:
+            raise SettingError(one.name, f'got {value}, expected {least[0]} {least[1]} or more')
 
 
 def _option(one: Field[Any], described: Mapping[str, Any]) -> str:
@@ -65,7 +82,7 @@ def _spelled(name: str) -> str:
 
 
 def add_settings(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add an option for every setting of a dataclass, under the headings that the settings name."""
+    """Add an option for every setting of a dataclass, under the headings of the settings."""
     groups: dict[str | None, Any] = {group.title: group for group in parser._action_groups}
     for one, described in _declared(kind):
         title = described['group']
@@ -90,20 +107,20 @@ def _for_argparse(values: Callable[[str], Any]) -> Callable[[str], Any]:
         except UserError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    convert.__name__ = values.__name__  # argparse shows it for what raises a ValueError: "invalid int value"
+    convert.__name__ = values.__name__  # argparse names it in messages: "invalid int value"
     return convert
 
 
 def read_settings(arguments: argparse.Namespace, kind: type, **others: Any) -> Any:
-    """Make the dataclass from parsed arguments.
+    """Build the dataclass from parsed arguments.
 
     Args:
-        arguments: what a parser with :func:`add_settings` gave.
+        arguments: result of a parser with :func:`add_settings`.
         kind: the dataclass.
-        others: its fields that are no settings.
+        others: fields of the dataclass that are not settings.
 
     Raises:
-        UserError: a value that makes no sense; names the option.
+        UserError: a value is not allowed; names the option.
     """
     values = {one.name: getattr(arguments, one.name) for one, _ in _declared(kind)}
     for one, _ in _declared(kind):

@@ -1,4 +1,4 @@
-"""Files that come with the package without being code: options, meta files, the pinned requirement of BasicSR.
+"""Files that come with the package without being code: options, meta files, weights, the requirement of BasicSR.
 
 In a checkout they are where the repository keeps them; ``setup.py`` copies them into a wheel as ``iart/_shipped``,
 under the same relative paths.
@@ -12,7 +12,8 @@ from iart.errors import OptionsError, nearest
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _IN_WHEEL = Path(__file__).resolve().with_name('_shipped')
 ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _CHECKOUT
-"""Folder that holds ``options/``, ``datasets/meta_info/`` and ``scripts/requirements-basicsr.txt``."""
+"""Folder that holds ``options/``, ``datasets/meta_info/``, ``experiments/pretrained_models/`` (shipped weights) and
+``scripts/requirements-basicsr.txt``."""
 
 _ENDINGS = ('.yml', '.yaml')
 

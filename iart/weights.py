@@ -154,7 +154,11 @@ def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
             raise WeightsError(f'weights: {path} cannot be read as safetensors: {error}') from error
     else:
         content = read_torch(path)
-    return {name.removeprefix('module.'): tensor for name, tensor in _pick(content, key, path).items()}
+    state = {name.removeprefix('module.'): tensor for name, tensor in _pick(content, key, path).items()}
+    prefix = foreign_files.generator_prefix(state, averaged=key == 'params_ema')
+    if prefix:
+        log.logger.info(f'{path}: a training checkpoint; the weights {prefix}* are used')
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _locate(path: str | Path) -> Path:

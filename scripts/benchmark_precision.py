@@ -19,9 +19,9 @@ from benchmark_chunks import BASICVSR, restore
 from iart import device as devices
 from iart import log
 from iart.archs.builder import build_network
+from iart.archs.stores import streams
 from iart.errors import UserError
 from iart.image import natural_key, read_image, to_tensor, to_uint8
-from iart.inference.costs import streams
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import PlannedRestorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr

@@ -7,16 +7,16 @@ import itertools
 import pytest
 import torch
 from helpers.rebuilt import fill
-from helpers.tiny import TinyFlow
+from helpers.tiny import TinyFlow, write_options
 
 from iart import registry
 from iart.archs.builder import build_network
-from iart.archs.iart_arch import IART
 from iart.errors import OptionsError, UserError
 from iart.ops.warp import flow_warp
+from iart.options import load
 from iart.registry import ALIGNMENT_REGISTRY, build
 
-NETWORK = {'mid_channels': 8, 'embed_dim': 12, 'depths': [1], 'num_heads': [3], 'window_size': (3, 4, 4)}
+NETWORK = {'mid_channels': 8, 'embed_dim': 12, 'depths': [1], 'num_heads': [3], 'window_size': [3, 4, 4]}
 OPTIONS = {
     'FlowWarpAlignment': [{'resampling': r, 'padding': p} for r in ('nearest', 'bicubic') for p in ('zeros', 'border')],
     'PatchAlignment': [{'patch': 4}, {'resampling': 'bilinear'}],
@@ -165,8 +165,12 @@ def test_following_the_flow(name):
     torch.testing.assert_close(moved[inner], align(source, current, flow)[inner], atol=1e-3, rtol=1e-3)
 
 
-def test_every_option_works_in_the_network_and_trains(section, tiny_flow):
-    network = IART(**NETWORK, alignment=section)
+def test_every_option_is_loaded_from_yaml_and_trains(section, tiny_flow, tmp_path):
+    written = {'type': 'IART', **NETWORK, 'alignment': section}
+    loaded = load(write_options(tmp_path, network_g=written)).network_g
+    assert loaded['alignment'] == section
+    network = build_network(loaded)
+    assert type(network.implicit_warp).__name__ == section['type']
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-3)
     lq = torch.rand(1, 3, 3, 16, 16)
     before = network(lq)

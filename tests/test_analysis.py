@@ -13,6 +13,7 @@ from iart.analysis.frequency import KERNELS, exact, ideal_shift, measure, respon
 from iart.analysis.known_flow import Pair, alignment_error
 from iart.analysis.taps import tap_curves
 from iart.cli import main
+from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, build
 
 
@@ -44,15 +45,27 @@ def test_ideal_shift_by_whole_pixels_rolls():
     torch.testing.assert_close(ideal_shift(feature, 3.0), feature.roll(-3, -1))
 
 
+@pytest.mark.parametrize(('axis', 'size'), [('x', (24, 256)), ('y', (256, 24))])
 @pytest.mark.parametrize('name', KERNELS)
-def test_measured_curves_of_fixed_kernels_are_the_exact_ones(name):
+def test_measured_curves_of_fixed_kernels_are_the_exact_ones(name, axis, size):
     torch.manual_seed(0)
-    measured = measure(
-        align('FlowWarpAlignment', resampling=name, padding='border'), torch.randn(1, 12, 24, 256), shifts=8
-    )
+    warp = align('FlowWarpAlignment', resampling=name, padding='border')
+    measured = measure(warp, torch.randn(1, 12, *size), axis=axis, shifts=8)
     curves = exact(name, measured.f)
     assert np.abs(measured.energy - curves.energy)[:-2].max() < 0.06
     assert np.abs(measured.error - curves.error)[:-2].max() < 0.12
+
+
+def test_axes_are_told_apart():
+    """A warp that ignores the y of its flow shifts along x only."""
+    torch.manual_seed(0)
+
+    def along_x(source, current, flow):
+        return flow_warp(source, flow * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), padding='border')
+
+    feature = torch.randn(1, 4, 32, 32)
+    assert measure(along_x, feature, axis='y', shifts=2).energy == pytest.approx(1)
+    assert measure(along_x, feature, axis='x', shifts=2).energy[-2] < 0.8
 
 
 def test_errors_are_sorted_by_phase_and_distance():
@@ -101,6 +114,7 @@ def test_the_command_writes_figures_and_numbers(tmp_path, monkeypatch):
     facts = json.loads((tmp_path / 'out' / 'analysis.json').read_text())
     visible = {name: error['visible'] for name, error in facts['known_flow'].items()}
     assert visible['bicubic, image'] < visible['none, image']
+    assert 'Error on known flow' in (tmp_path / 'out' / 'index.html').read_text()
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert names >= {
         f'{name}.{kind}' for name in ('frequency', 'shifts', 'known_flow', 'cost') for kind in figures.FORMATS

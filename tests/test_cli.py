@@ -106,7 +106,7 @@ def test_folders_on_the_command_line_win_and_gt_may_be_missing(tmp_path):
         (['train', '-opt', '{o}', '--device', 'cuda:7'], 'cuda:7'),
         (['test', '-opt', '{o}', '--tile', '20'], '--tile'),
         (['train', '-opt', '{o}', '--launcher', 'pytorch'], 'dist_train.sh'),
-        (['convert', '{o}', '{o}'], 'same file'),
+        (['convert', '{o}', '{o}'], 'as both input and output'),
     ],
 )
 def test_mistakes_are_messages(tmp_path, capsys, monkeypatch, arguments, message):

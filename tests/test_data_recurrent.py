@@ -213,7 +213,7 @@ def test_iteration_ends(vimeo):
 
 
 def test_held_out_clips_only(reds):
-    with pytest.raises(DataError, match='no clips are left with val_partition REDS4'):
+    with pytest.raises(DataError, match='got no clips with val_partition REDS4'):
         REDSRecurrentDataset(**reds, num_frame=2, gt_size=16, val_partition='REDS4', clips=['000'])
     with pytest.raises(OptionsError):
         REDSRecurrentDataset(**reds, num_frame=2, gt_size=3)

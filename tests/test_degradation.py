@@ -6,7 +6,7 @@ import torch
 
 from iart.errors import UserError
 from iart.image import read_image
-from iart.ops.degradation import _exact, degrade, degrade_uint8, recognize, taps, upsample
+from iart.ops.degradation import _exact, degrade, degrade_uint8, recognize, taps, upsample_bicubic
 from iart.registry import matlab_imresize
 
 
@@ -30,7 +30,7 @@ def test_bicubic_is_basicsr_imresize(size, scale):
 @pytest.mark.parametrize('scale', [2, 4])
 def test_upsampling_is_basicsr_imresize(scale):
     image = noise(21, 34, 3).astype(np.float32) / 255
-    ours = upsample(as_tensor(image), scale).permute(1, 2, 0).numpy()
+    ours = upsample_bicubic(as_tensor(image), scale).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(ours, matlab_imresize(image, scale), atol=1e-6)
 
 

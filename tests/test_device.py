@@ -20,7 +20,8 @@ from iart.inference.costs import Allocations, Costs, measure
 from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.ops.warp import flow_warp, gather_warp
-from iart.scoring.report import NetworkFacts, Settings, as_dict
+from iart.scoring.report import NetworkFacts, as_dict
+from iart.scoring.settings import Settings
 from iart.training.memory_fallback import within_memory
 
 CUDA = torch.device('cuda', 0)
@@ -125,7 +126,8 @@ def test_one_gpu_for_several_processes_is_refused(gpu):
 def test_the_device_decides_how_processes_talk(monkeypatch, kind, backend, expected):
     joined = {}
     monkeypatch.setattr(distributed.dist, 'init_process_group', lambda **arguments: joined.update(arguments))
-    monkeypatch.setenv('RANK', '0')
+    for name, value in {'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': 'localhost', 'MASTER_PORT': '29500'}.items():
+        monkeypatch.setenv(name, value)
     device = torch.device(kind, 0) if kind == 'cuda' else torch.device(kind)
     distributed.launch('pytorch', device=device, backend=backend)
     assert joined['backend'] == expected

@@ -10,15 +10,18 @@ from iart import distributed
 from iart.archs.stores import DiskStore
 from iart.errors import DataError, OptionsError
 from iart.image import read_image, to_tensor, to_uint8
-from iart.inference.baselines import bicubic_restore
+from iart.inference.baselines import BicubicRestorer
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
 from iart.scoring.evaluator import build_metrics, score_set, share_out
 from iart.scoring.restored_clip import LQFrames
+from iart.scoring.settings import Saving, Settings
 
 CPU = torch.device('cpu')
 PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
+
+PLAIN = Settings(PSNR)
 
 
 @dataclass
@@ -64,6 +67,13 @@ class RecordingMetric:
         return next(self.figures)
 
 
+def without_plans(restore):
+    """Give a function what scoring asks of everything that restores."""
+    restore.used = ()
+    return restore
+
+
+@without_plans
 def drifting(lq):
     """A restoration in which every frame depends on those before it."""
     state = 0
@@ -74,10 +84,10 @@ def drifting(lq):
 
 def test_average_over_frames_then_clips():
     """Clips of unequal length: not the mean over frames."""
-    scores = score_set(drifting, FakeSet([1, 3]), {'m': RecordingMetric([10.0, 1.0, 2.0, 6.0])}, device=CPU)
+    scores = score_set(drifting, FakeSet([1, 3]), {'m': RecordingMetric([10.0, 1.0, 2.0, 6.0])}, PLAIN, device=CPU)
     assert scores.clips[0].values == {'m': (10.0,)}
     assert scores.clips[1].values == {'m': (1.0, 2.0, 6.0)}
-    assert scores.clip_mean(1, 'm') == 3.0
+    assert scores.clips[1].mean('m') == 3.0
     assert scores.total('m') == 6.5
     assert scores.restored == 4
     assert scores.seconds > 0
@@ -85,7 +95,7 @@ def test_average_over_frames_then_clips():
 
 def test_each_frame_is_measured_against_its_own_ground_truth():
     data = FakeSet([3])
-    scores = score_set(drifting, data, build_metrics(PSNR), device=CPU)
+    scores = score_set(drifting, data, build_metrics(PSNR), PLAIN, device=CPU)
     outputs = list(drifting(to_tensor(data.read_lq(0))[None]))
     wanted = [calculate_psnr(to_uint8(outputs[j][0]), data.read_gt(0, j)) for j in range(3)]
     assert scores.clips[0].values['psnr'] == pytest.approx(wanted)
@@ -94,22 +104,24 @@ def test_each_frame_is_measured_against_its_own_ground_truth():
 @pytest.mark.parametrize('center', [False, True])
 def test_flip_seq_is_the_mean_with_the_mirror(tmp_path, center):
     data = FakeSet([5])
-    score_set(drifting, data, {}, device=CPU, flip_seq=True, center_frame_only=center, save_to=tmp_path)
+    score_set(
+        drifting, data, {}, Settings({}, flip_seq=True, center_frame_only=center), device=CPU, saving=Saving(tmp_path)
+    )
     lq = to_tensor(data.read_lq(0))[None]
     outputs = torch.stack(list(drifting(torch.cat([lq, lq.flip(1)], 1))), 1)
     wanted = 0.5 * (outputs[:, :5] + outputs[:, 5:].flip(1))
-    saved = sorted(p.name for p in (tmp_path / 'clip0').iterdir())
+    saved = sorted(p.name for p in (tmp_path / 'score' / 'clip0').iterdir())
     assert saved == (['im3.png'] if center else [f'im{j}.png' for j in range(1, 6)])
     for name in saved:
         j = int(name[2]) - 1
-        assert (read_image(tmp_path / 'clip0' / name) == to_uint8(wanted[0, j])).all()
+        assert (read_image(tmp_path / 'score' / 'clip0' / name) == to_uint8(wanted[0, j])).all()
 
 
 @pytest.mark.parametrize(('data', 'option'), [(FakeSet([7, 4]), True), (FakeSet([7, 4], center=True), False)])
 def test_center_frame_only(data, option):
-    scores = score_set(drifting, data, build_metrics(PSNR), device=CPU, center_frame_only=option)
+    scores = score_set(drifting, data, build_metrics(PSNR), Settings(PSNR, center_frame_only=option), device=CPU)
     assert [clip.frames for clip in scores.clips] == [('im4',), ('im3',)]
-    everything = score_set(drifting, FakeSet([7, 4]), build_metrics(PSNR), device=CPU)
+    everything = score_set(drifting, FakeSet([7, 4]), build_metrics(PSNR), PLAIN, device=CPU)
     assert [c.values['psnr'][0] for c in scores.clips] == [
         everything.clips[0].values['psnr'][3],
         everything.clips[1].values['psnr'][2],
@@ -117,30 +129,28 @@ def test_center_frame_only(data, option):
 
 
 def test_without_ground_truth_frames_are_only_saved(tmp_path):
-    scores = score_set(
-        drifting, FakeSet([2, 1], has_gt=False), build_metrics(PSNR), device=CPU, save_to=tmp_path, suffix='N6'
-    )
+    data, saving = FakeSet([2, 1], has_gt=False), Saving(tmp_path, suffix='N6')
+    scores = score_set(drifting, data, build_metrics(PSNR), PLAIN, device=CPU, saving=saving)
     assert scores.metrics == ()
     assert scores.totals() == {}
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.png')) == [
-        'clip0/im1_N6.png',
-        'clip0/im2_N6.png',
-        'clip1/im1_N6.png',
+        'score/clip0/im1_N6.png',
+        'score/clip0/im2_N6.png',
+        'score/clip1/im1_N6.png',
     ]
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
 def test_memory_plans_change_nothing_but_what_is_said(mirrored, tmp_path):
     network = DriftingNetwork()
-    wanted = score_set(plan_restorer(network, CPU), FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored)
-    assert (
-        wanted.clips[0].values
-        == score_set(drifting, FakeSet([5]), build_metrics(PSNR), device=CPU, flip_seq=mirrored).clips[0].values
-    )
+    settings, metrics = Settings(PSNR, flip_seq=mirrored, spill_to=tmp_path), build_metrics(PSNR)
+    wanted = score_set(plan_restorer(network, CPU), FakeSet([5]), metrics, settings, device=CPU)
+    plain = score_set(drifting, FakeSet([5]), metrics, settings, device=CPU)
+    assert wanted.clips[0].values == plain.clips[0].values
     assert wanted.clips[0].plans == ('everything on the device',)
     assert wanted.approximations == ()
     restore = plan_restorer(network, CPU, options=PlanOptions('chunks', chunk=2, chunk_overlap=0))
-    found = score_set(restore, FakeSet([5, 3]), build_metrics(PSNR), device=CPU, flip_seq=mirrored, spill_to=tmp_path)
+    found = score_set(restore, FakeSet([5, 3]), metrics, settings, device=CPU)
     assert found.clips[0].values != wanted.clips[0].values
     assert found.approximations == ('chunks of 2 frames, 0 more seen on each side',)
     assert found.rank_memory_mb == (found.memory_mb,)
@@ -168,8 +178,9 @@ def test_a_full_disk_is_a_message(monkeypatch, tmp_path):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(DiskStore, '__setitem__', full)
+    settings = Settings({}, flip_seq=True, spill_to=tmp_path)
     with pytest.raises(DataError, match='--spill-to'):
-        score_set(drifting, FakeSet([2]), {}, device=CPU, flip_seq=True, save_to=tmp_path, spill_to=tmp_path)
+        score_set(drifting, FakeSet([2]), {}, settings, device=CPU, saving=Saving(tmp_path))
 
 
 class GatheringError(Exception):
@@ -178,7 +189,7 @@ class GatheringError(Exception):
 
 def test_any_number_of_ranks_gives_the_same(monkeypatch):
     lengths = [3, 1, 5, 2, 2]
-    wanted = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
+    wanted = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
     parts, sets = [], [FakeSet(lengths), FakeSet(lengths)]
 
     def catch(item):
@@ -190,12 +201,12 @@ def test_any_number_of_ranks_gives_the_same(monkeypatch):
     for rank, data in enumerate(sets):
         monkeypatch.setattr(distributed, 'rank', lambda rank=rank: rank)
         with pytest.raises(GatheringError):
-            score_set(drifting, data, build_metrics(PSNR), device=CPU)
+            score_set(drifting, data, build_metrics(PSNR), PLAIN, device=CPU)
     assert sorted(sets[0].reads + sets[1].reads) == [
         (i, j) for i, n in enumerate(lengths) for j in range(n)
     ]  # none twice
     monkeypatch.setattr(distributed, 'gather', lambda item: parts)
-    found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), device=CPU)
+    found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
     assert [(c.name, c.frames, c.values) for c in found.clips] == [(c.name, c.frames, c.values) for c in wanted.clips]
     assert found.totals() == wanted.totals()
 
@@ -211,7 +222,7 @@ def test_identical_frames_are_infinite():
         def read_gt(self, i, j):
             return self.read_lq_frame(i, j)
 
-    scores = score_set(iter, Perfect([2, 1]), build_metrics(PSNR), device=CPU)
+    scores = score_set(without_plans(lambda lq: iter(lq)), Perfect([2, 1]), build_metrics(PSNR), PLAIN, device=CPU)
     assert scores.total('psnr') == float('inf')
 
 
@@ -232,6 +243,8 @@ def test_metrics_from_the_options():
 
 def test_mistakes():
     with pytest.raises(DataError, match='clip clip0, frame im1: the restored frame is 32x24, its ground truth 64x48'):
-        score_set(bicubic_restore(2), FakeSet([1]), build_metrics(PSNR), device=CPU)
+        score_set(BicubicRestorer(2), FakeSet([1]), build_metrics(PSNR), PLAIN, device=CPU)
     with pytest.raises(RuntimeError, match='gave 1 frames for 2'):
-        score_set(lambda lq: iter([next(drifting(lq))]), FakeSet([2]), build_metrics(PSNR), device=CPU)
+        score_set(without_plans(lambda lq: iter([next(drifting(lq))])), FakeSet([2]), {}, PLAIN, device=CPU)
+    with pytest.raises(RuntimeError, match='gave more than 2 frames for 2'):
+        score_set(without_plans(lambda lq: iter([*drifting(lq), *drifting(lq)])), FakeSet([2]), {}, PLAIN, device=CPU)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.sintel import write_sintel
 from helpers.tiny import write_options
 
 from iart.archs.builder import build_network
@@ -134,17 +135,7 @@ def test_mistakes_in_the_options_are_named(folder, changes, message):
 
 @pytest.fixture
 def sintel(tmp_path):
-    random = np.random.default_rng(0)
-    for name in ('alley_1', 'alley_2', 'bamboo_1', 'temple_2'):
-        for i in range(1, 4):
-            write_png(
-                tmp_path / 'training' / 'clean' / name / f'frame_{i:04d}.png',
-                random.integers(0, 256, (74, 96, 3), np.uint8),
-            )
-            if i < 3:
-                path = tmp_path / 'training' / 'flow' / name / f'frame_{i:04d}.flo'
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_flo(path, np.stack([np.full((74, 96), 4.0 * i), np.full((74, 96), -2.0)]).astype(np.float32))
+    write_sintel(tmp_path)
     return tmp_path
 
 
@@ -220,7 +211,7 @@ def test_flow_in_one_direction_is_not_enough_for_recurrence(sintel):
     held_out = build_dataset({'type': 'SintelTestDataset', 'root': str(sintel)}, key='datasets.val', scale=4)
     network = build_network({'type': 'IART', **NETWORK, 'window_size': [3, 4, 4], 'flow': {'type': 'gt'}})
     flows = tuple(torch.from_numpy(held_out.read_flows(0))[:, None].unbind(0))
-    with torch.no_grad(), pytest.raises(ValueError, match='expected those to the frame before as well'):
+    with torch.no_grad(), pytest.raises(ValueError, match='expected flows to the previous frame as well'):
         network(held_out[0]['lq'][None], flows)
     study = build_network({'type': 'AlignmentStudyNet', **NETWORK})
     with torch.no_grad():

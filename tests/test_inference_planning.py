@@ -127,7 +127,7 @@ def test_options_from_the_command_line(tmp_path):
         f'--plan tiles --tile 96 --tile-overlap 8 --chunk 9 --half-features --spill-to {tmp_path}'.split()
     )
     assert plan_options(given) == PlanOptions('tiles', chunk=9, tile=96, tile_overlap=8, half=True, spill_to=tmp_path)
-    with pytest.raises(UserError, match=r'--spill-to: .* is no folder'):
+    with pytest.raises(UserError, match=r'--spill-to: .* not a folder'):
         plan_options(parser.parse_args(['--spill-to', str(tmp_path / 'nowhere')]))
 
 

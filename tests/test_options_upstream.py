@@ -214,8 +214,9 @@ def test_iart(tmp_path: Path) -> None:
     assert options.network_g['depths'] == (6, 6, 6)
     assert options.train.optim_g['lr'] == 2e-4
     assert not options.path.strict_load_g
-    assert len(options.notes) == 4
-    for key in ('use_static_graph', 'find_unused_parameters', 'prefetch_mode', 'precision: fp16'):
+    assert not options.find_unused_parameters
+    assert len(options.notes) == 3
+    for key in ('use_static_graph', 'prefetch_mode', 'precision: fp16'):
         assert sum(note.count(f'{key} ') + note.endswith(key) for note in options.notes) == 1
 
 
@@ -243,7 +244,7 @@ def test_basicsr_recipes(tmp_path: Path, network: str) -> None:
     options = read(tmp_path, basicsr_recipe(NETWORKS[network]))
     assert options.train is not None
     assert (options.model_type, options.train.precision, options.network_g['type']) == ('VSRModel', 'fp32', network)
-    assert len(options.notes) == 1  # find_unused_parameters
+    assert options.notes == ()
 
 
 def test_iconvsr_test_file(tmp_path: Path) -> None:
@@ -265,10 +266,16 @@ def test_multistep_schedule(tmp_path: Path) -> None:
     assert options.train.scheduler.model_dump()['milestones'] == (100000, 200000)
 
 
-def test_adversarial_training_is_out_of_scope(tmp_path: Path) -> None:
+def test_adversarial_training_in_upstream_s_words(tmp_path: Path) -> None:
     text = IART_N6.replace('RecurrentMixPrecisionRTModel', 'VideoRecurrentGANModel')
-    text = text.replace('  fix_flow', '  gan_opt: {type: GANLoss}\n  fix_flow')
-    with pytest.raises(OptionsError, match='out of scope') as caught:
-        read(tmp_path, text + '\nnetwork_d: {type: VGGStyleDiscriminator}\n')
-    lines = str(caught.value).splitlines()[1:]
-    assert [line.strip().split(':')[0] for line in lines] == ['model_type', 'network_d', 'train.gan_opt']
+    gan = '  gan_opt: {type: GANLoss, gan_type: vanilla}\n  optim_d: {type: Adam, lr: 1e-4}\n  net_d_iters: 1\n'
+    network_d = '\nnetwork_d: {type: UNetDiscriminatorSN, num_in_ch: 3}\n'
+    options = read(tmp_path, text.replace('  fix_flow', gan + '  fix_flow') + network_d)
+    assert options.model_type == 'VSRGANModel'
+    assert any('net_d_iters' in note for note in options.notes)
+    with pytest.raises(OptionsError) as caught:
+        read(tmp_path, text.replace('  fix_flow', '  net_d_init_iters: 5\n  net_d_reg_every: 16\n  fix_flow'))
+    message = str(caught.value)
+    assert 'train.net_d_init_iters: got 5, expected 0' in message
+    assert 'train.net_d_reg_every' in message
+    assert 'network_d: got nothing' in message

@@ -80,3 +80,28 @@ def test_two_files_for_one_frame(tmp_path):
         pytest.skip('this file system does not tell upper from lower case')
     with pytest.raises(DataError, match='would both become'):
         degrade_data(gt, tmp_path / 'lr', kind='BI')
+
+
+def test_a_chain_runs_over_whole_clips_and_continues(tmp_path, monkeypatch):
+    gt = write_gt(tmp_path / 'gt', {'a': 3, 'b': 3}, size=(40, 52))
+    degrade_data(gt, tmp_path / 'lr', kind='RealBasicVSR', seed=2)
+    expected = snapshot(tmp_path / 'lr')
+    assert len(expected) == 6
+    assert read_image(tmp_path / 'lr/a/00000002.png').shape == (10, 13, 3)
+    written, write = [], degrading.write_png
+
+    def stop_at_five(*arguments):
+        written.append(1)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    monkeypatch.setattr(degrading, 'write_png', stop_at_five)
+    with pytest.raises(KeyboardInterrupt):
+        degrade_data(gt, tmp_path / 'again', kind='RealBasicVSR', seed=2)
+    assert degrade_data(gt, tmp_path / 'again', kind='RealBasicVSR', seed=2) == 3, 'clip a was complete'
+    assert snapshot(tmp_path / 'again') == expected
+    with pytest.raises(UserError, match='--seed'):
+        degrade_data(gt, tmp_path / 'other', kind='RealBasicVSR', seed=-1)
+    with pytest.raises(UserError, match=r'--kind: got .*BI, BD, RealBasicVSR'):
+        degrade_data(gt, tmp_path / 'other', kind='bicubic')

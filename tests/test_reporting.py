@@ -5,20 +5,23 @@ import json
 import math
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.result_folders import CLIPS, FRAMES, write_results
 
 from iart import cli
+from iart.analysis.findings import Findings, Picture, Table, write_findings
 from iart.errors import DataError, UserError
+from iart.image import write_png
 from iart.reporting.footage import choose_frames, find_footage, located
 from iart.reporting.images import Slices, cut_slices, error_map, flicker
 from iart.reporting.page import write_report
 from iart.reporting.results import read_results
 from iart.reporting.tables import command_of, set_table
 from iart.reporting.views import charts_of
-from iart.scoring.benchmark import spread
+from iart.scoring.settings import Saving
 
 
 @pytest.fixture(scope='module')
@@ -92,9 +95,10 @@ def test_differences_from_the_first(made):
 
 
 def test_only_chosen_clips_are_saved_and_spread():
-    assert spread(['a', 'b', 'c', 'd', 'e'], 2) == ('a', 'c')
-    assert spread(['a', 'b'], 4) == ('a', 'b')
-    assert spread(['a'], 0) == ()
+    assert Saving(Path(), 2).chosen(['a', 'b', 'c', 'd', 'e']) == ('a', 'c')
+    assert Saving(Path(), 4).chosen(['a', 'b']) == ('a', 'b')
+    assert Saving(Path()).chosen(['a', 'b']) == ('a', 'b')
+    assert Saving(Path(), 0).chosen(['a']) == ()
 
 
 def test_frames_worth_a_look():
@@ -252,3 +256,58 @@ def test_published_figures_and_several_sets(folders):
     table = set_table('Small', read_results(folders))
     assert table.lower == {'ssim'}
     assert set_table('Second', read_results(folders)).total.cells[0][1].text == '–'
+
+
+@pytest.fixture
+def findings(tmp_path):
+    """A folder with a table and a figure, as the alignment study leaves it."""
+    folder = tmp_path / 'study'
+    write_png(folder / 'figures' / 'gains.png', np.zeros((6, 8, 3), np.uint8))
+    table = Table('Table 1', ('row', 'PSNR'), (('warp <b>', '30.12'), ('implicit', '30.34')))
+    write_findings(
+        folder, Findings('Study of & four', ('complete',), (table,), (Picture('figures/gains.png', 'Gains.'),))
+    )
+    return folder
+
+
+def test_findings_stand_on_the_page_of_scores(folders, findings, tmp_path):
+    page = write_report([folders[0], findings], tmp_path / 'page.html')
+    text = page.read_text(encoding='utf-8')
+    assert '<h2>Scores</h2>' in text
+    assert '<h2>Study of &amp; four</h2>' in text
+    assert '<th scope="row">warp &lt;b&gt;</th><td>30.12</td>' in text
+    assert re.search(r'<img src="data:image/png;base64,[^"]+" width="8" height="6" alt="Gains."', text)
+    assert '| implicit | 30.34 |' in page.with_suffix('.md').read_text(encoding='utf-8')
+    assert 'iart report results/plain results/study' in text
+
+
+def test_findings_alone_make_a_page(findings):
+    page = write_report([findings])
+    assert page == findings / 'report.html'
+    text = page.read_text(encoding='utf-8')
+    assert '<h1>Study of &amp; four</h1>' in text
+    assert '<h2>Scores</h2>' not in text
+    targets = set(re.findall(r'href="#([^"]+)"', text))
+    assert targets <= set(re.findall(r'id="([^"]+)"', text)), 'links lead somewhere'
+    assert sorted(p.name for p in findings.iterdir()) == ['figures', 'findings.json', 'report.html', 'report.md']
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        '',
+        '[]',
+        '{"title": "a"}',
+        '{"title": "", "text": [], "tables": [{"title": "t", "header": [], "rows": [["1"]]}], "pictures": []}',
+    ],
+)
+def test_damaged_findings_are_named(findings, content):
+    (findings / 'findings.json').write_text(content)
+    with pytest.raises(DataError, match=r'findings\.json: damaged'):
+        write_report([findings])
+
+
+def test_a_missing_figure_is_named(findings):
+    (findings / 'figures' / 'gains.png').unlink()
+    with pytest.raises(DataError, match=r'gains\.png'):
+        write_report([findings])

@@ -13,14 +13,15 @@ import torch
 from iart.errors import DataError, UserError
 from iart.files import to_json, write_text
 from iart.image import write_png
-from iart.inference.baselines import bicubic_restore
+from iart.inference.baselines import BicubicRestorer
 from iart.ops.degradation import degrade_uint8
 from iart.protocols import get, match
 from iart.reporting.comparison import comparison, find_detail
 from iart.scoring import benchmark as scoring
-from iart.scoring.benchmark import agree, compare, score
-from iart.scoring.evaluator import ClipScores, SetScores
-from iart.scoring.report import NetworkFacts, Settings
+from iart.scoring.benchmark import agree, build_sets, compare, score
+from iart.scoring.report import NetworkFacts
+from iart.scoring.scores import ClipScores, SetScores
+from iart.scoring.settings import Saving, Settings
 
 CPU = torch.device('cpu')
 Y = {
@@ -149,17 +150,16 @@ def test_reports(sections, tmp_path):
     weights = tmp_path / 'w.pth'
     weights.write_bytes(b'weights')
     facts = NetworkFacts('Bicubic', 0, weights)
-    out = tmp_path / 'results'
+    out, settings = tmp_path / 'results', Settings(Y)
     reports = score(
-        bicubic_restore(4),
+        BicubicRestorer(4),
+        build_sets(sections, settings),
+        settings,
         name='run',
-        datasets=sections,
-        settings=Settings(Y),
         network=facts,
         device=CPU,
         out=out,
-        save_frames=True,
-        suffix='x',
+        saving=Saving(out / 'visualization', suffix='x'),
         command=['iart', 'test'],
     )
     assert [r.label for r in reports] == ['no published benchmark'] * 2
@@ -177,19 +177,22 @@ def test_reports(sections, tmp_path):
     assert not list(out.rglob('*.tmp'))
 
 
-def test_mistakes_before_anything_is_restored(sections, tmp_path):
+@pytest.mark.parametrize(
+    ('metric', 'message'),
+    [
+        ({'type': 'calculate_psnr', 'crop_border': 40}, r'val\.metrics\.x'),
+        ({'type': 'calculate_niqe', 'crop_border': 0}, r'val\.metrics\.x: calculate_niqe fails on frames of 64x48'),
+    ],
+)
+def test_metrics_are_tried_before_anything_is_restored(sections, metric, message):
+    with pytest.raises(UserError, match=message):
+        build_sets(sections, Settings({'x': metric}))
+
+
+def test_mistakes_before_anything_is_restored(sections):
     sections['test_1'].protocol = 'Vid5'
     with pytest.raises(UserError, match="got 'Vid5'"):
-        score(
-            bicubic_restore(4),
-            name='r',
-            datasets=sections,
-            settings=Settings(Y),
-            network=NetworkFacts('x'),
-            device=CPU,
-            out=tmp_path / 'r',
-        )
-    assert not (tmp_path / 'r').exists()
+        build_sets(sections, Settings(Y))
 
 
 def test_sets_of_the_same_name_do_not_share_a_folder(sections):

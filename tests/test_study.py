@@ -1,14 +1,18 @@
 """The alignment study: plans, trainings that continue, tables beside the paper's figures, charts."""
 
+import re
+
 import pytest
 import torch
 import yaml
-from helpers.tiny import options
+from helpers.sintel import write_sintel
+from helpers.tiny import TinyFlow, options, write_clips
 
 from iart.errors import UserError
 from iart.study.command import main
 from iart.study.page import write_results
 from iart.study.plan import Plan
+from iart.study.reference import read_reference, score_reference
 from iart.study.rows import PAPER_PARAMETERS, ROWS, TABLES, published
 from iart.study.runs import perform, read_scores
 from iart.study.table import Results
@@ -73,7 +77,9 @@ def test_a_study_continues_where_it_was_stopped(study, monkeypatch):
     assert lines[1].paper_gain == pytest.approx(0.22)
     folder = plan.folder
     assert (folder / 'results.csv').read_text().count('\n') == 5
-    assert '| implicit | gt |' in (folder / 'table.md').read_text()
+    table = (folder / 'table.md').read_text()
+    assert '| implicit | gt |' in table
+    assert re.search(r'Bicubic interpolation on held: PSNR \d+\.\d{3}', table)
     assert '32.14' in (folder / 'index.html').read_text()
     assert {path.suffix for path in (folder / 'figures').iterdir()} == {'.png', '.svg', '.pdf'}
     monkeypatch.setattr('iart.study.runs.perform', lambda *_: pytest.fail('trained again'))
@@ -85,6 +91,16 @@ def test_results_of_other_options_are_not_taken(study):
     perform(plan, plan.run('implicit_gt_s0'), CPU)
     assert read_scores(plan, plan.run('implicit_gt_s0')) is not None
     assert read_scores(Plan(study, ['train:optim_g:lr=5e-4']), plan.run('implicit_gt_s0')) is None
+
+
+def test_a_damaged_reference_is_named(study):
+    plan = Plan(study)
+    score_reference(plan)
+    assert read_reference(plan).keys() == {'held'}
+    assert read_reference(Plan(study, ['train:total_iter=1'])) is None
+    (plan.folder / 'bicubic.json').write_text('[]')
+    with pytest.raises(UserError, match=r'bicubic\.json: cannot be read'):
+        write_results(Results(plan))
 
 
 def test_one_seed_has_a_table_too(study):
@@ -132,6 +148,43 @@ def test_shipped_studies_are_complete(repository, name, capsys):
     assert len({run.name for run in Plan(path).runs()}) >= 24
     assert main([str(path), '--parameters']) == 0
     assert 'implicit' in capsys.readouterr().out
+
+
+SMALLER = [
+    *('train:total_iter=1', 'datasets:train:num_worker_per_gpu=0', 'datasets:train:batch_size_per_gpu=1'),
+    *('datasets:train:num_frame=2', 'datasets:train:gt_size=64'),
+    *('network_g:embed_dim=12', 'network_g:mid_channels=4', 'network_g:depths=[1]', 'network_g:num_heads=[3]'),
+]
+"""A step of seconds for any shipped study, on data of a test."""
+
+
+@pytest.mark.parametrize('name', ['synthetic_small', 'clips_small', 'sintel'])
+def test_shipped_studies_train(repository, name, tmp_path, monkeypatch):
+    """The implicit row of each, with the data and the flow that the study names."""
+    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
+    torch.save({'params': TinyFlow().state_dict()}, tmp_path / 'spynet.pth')
+    write_clips(tmp_path, clips=1, frames=2)
+    write_sintel(tmp_path)
+    sizes = ('clips_rendered=1', 'frames=2', 'height=64', 'width=64', f'folder={tmp_path}')
+    data = {
+        'synthetic_small': [f'datasets:{key}:{size}' for key in ('train', 'val') for size in sizes],
+        'clips_small': [
+            *(f'datasets:{key}:dataroot_gt={tmp_path / "GT"}' for key in ('train', 'val')),
+            f'datasets:val:dataroot_lq={tmp_path / "LR"}',
+        ],
+        'sintel': [f'datasets:{key}:root={tmp_path}' for key in ('train', 'val')],
+    }
+    folder = repository / 'options' / 'study'
+    study = yaml.safe_load((folder / f'{name}.yml').read_text())
+    changes = {'spynet_path': str(tmp_path / 'spynet.pth'), 'cache': str(tmp_path / 'cache')}
+    study |= {'options': str(folder / study['options']), 'root': str(tmp_path / 'studies')}
+    study |= changes if 'spynet_path' in study else {}
+    (tmp_path / 'study.yml').write_text(yaml.safe_dump(study))
+    plan = Plan(tmp_path / 'study.yml', [*SMALLER, *data[name]])
+    scores = perform(plan, plan.run(f'implicit_{study["flows"][0]}_s0'), CPU)
+    assert scores.iterations == 1
+    assert next(iter(scores.scores.values())).keys() == {'psnr', 'ssim'}
+    assert (tmp_path / 'cache').exists() == (name == 'clips_small')
 
 
 def test_estimates_need_no_data(study, capsys):

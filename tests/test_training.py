@@ -74,7 +74,7 @@ def test_the_flow_network_thaws_and_its_weights_move_only_then(root):
     before, after = weights(frozen), weights(train(root, auto_resume=True, train__total_iter=4))
     flow = [n for n in before if n.startswith('spynet')]
     assert flow
-    assert not frozen.parts.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimiser state before'
+    assert not frozen.state.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimiser state before'
     assert any(not torch.equal(before[n], after[n]) for n in flow)
 
 
@@ -93,7 +93,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(root, workers):
     assert resumed.step == 5
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
-    for a, b in zip(whole.parts.ema.module.parameters(), resumed.parts.ema.module.parameters(), strict=True):
+    for a, b in zip(whole.state.ema.module.parameters(), resumed.state.ema.module.parameters(), strict=True):
         assert torch.equal(a, b)
     cut_rows = [r for r in rows(resumed) if r[0] != '2' or 'val' not in r[1]]  # the short run was scored at its end
     assert cut_rows == rows(whole)
@@ -127,7 +127,7 @@ def test_accumulated_batches_are_one_larger_batch(root):
 def test_half_precision_trains(root, precision):
     trainer = train(root, train__precision=precision, train__total_iter=2, train__grad_clip=1.0, datasets__val=None)
     assert all(p.isfinite().all() for p in trainer.model.parameters())
-    assert trainer.parts.scaler.is_enabled() == (precision == 'fp16')
+    assert trainer.state.scaler.is_enabled() == (precision == 'fp16')
 
 
 @pytest.mark.parametrize('network', [{'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}])

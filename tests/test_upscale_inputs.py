@@ -258,7 +258,7 @@ def test_bad_options(tmp_path, enlarge, capsys, video, options, message):
 def test_weights_that_are_not_there(tmp_path, capsys, video):
     assert "did you mean 'basicvsr-reds4'?" in fails(capsys, video, tmp_path / 'out.mp4', '--weights', 'basicvsr-red4')
     torch.save({'params': {'conv.weight': torch.zeros(1)}}, tmp_path / 'w.pth')
-    assert 'neither options nor the names' in fails(
+    assert 'without options and with unknown names' in fails(
         capsys, video, tmp_path / 'out.mp4', '--weights', tmp_path / 'w.pth'
     )
 

@@ -195,9 +195,9 @@ def test_another_job_is_not_mixed_in(rich, tmp_path):
 
 
 def test_two_runs_do_not_write_one_output(rich, tmp_path):
-    from iart.upscaling.partial import Partial
+    from iart.partial import PartialFolder
 
-    with Partial(tmp_path / 'out.mp4'), pytest.raises(DataError, match='another run is writing it'):
+    with PartialFolder(tmp_path / 'out.mp4'), pytest.raises(DataError, match='another run is writing it'):
         upscale(rich, tmp_path / 'out.mp4')
 
 

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 from helpers.upscale_clips import Enlarge, texture, write
+from helpers.video_files import copy, encode, with_content
+from prepare_demo import film_frames
 
 from iart.data.frames import open_store
+from iart.data.loaders import build_part
+from iart.data.store import Box
 from iart.errors import DataError
 from iart.image import read_image, to_tensor, to_uint8, write_png
+from iart.ops.degradation import degrade_uint8
 from iart.preparing.degrade import degrade_data
 from iart.upscaling import sources
 from iart.upscaling.job import run
@@ -20,11 +25,11 @@ from iart.upscaling.networks import Loaded
 from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
 from iart.video import index as video_index
-from iart.video.color import Coding
+from iart.video.color import Coding, coding_of
 from iart.video.index import Facts, VideoIndex, index_of
 from iart.video.orientation import Orientation, orientation_of
-from iart.video.pictures import to_frame
-from iart.video.pixel_formats import depth, has_alpha, is_gray, is_rgb
+from iart.video.pictures import rgb_pixels, to_frame
+from iart.video.pixel_formats import has_alpha, is_gray, is_rgb
 from iart.video.siting import stream_siting
 
 CPU = torch.device('cpu')
@@ -55,23 +60,42 @@ def upscaled(source, output):
     ],
 )
 def test_every_entrance_gives_the_same_pixels(tmp_path, pix_fmt, tags, size):
-    """Data sets (whole frames and crops), ``iart data degrade`` and ``iart upscale``; the demo reads data sets."""
-    path = write(tmp_path / 'a.mkv', [texture(n, *size) for n in range(3)], codec='ffv1', pix_fmt=pix_fmt, tags=tags)
+    frames = [texture(n, *size) for n in range(3)]
+    check_entrances(write(tmp_path / 'a.mkv', frames, codec='ffv1', pix_fmt=pix_fmt, tags=tags), size, tmp_path)
+
+
+@pytest.mark.parametrize(('location', 'siting'), [(1, 'center'), (2, 'top left')])
+def test_every_entrance_obeys_the_chroma_siting(tmp_path, location, siting):
+    size = (36, 48)
+    frames = [texture(n, *size) for n in range(3)]
+    path = encode(tmp_path / 'a.mp4', frames, options={'x264-params': f'chromaloc={location}'})
+    data = check_entrances(path, size, tmp_path)
+    with av.open(str(path)) as container:
+        decoded = next(container.decode(video=0))
+        expected = rgb_pixels(decoded, coding_of(decoded, path, siting))
+        assert np.array_equal(data[0], expected)
+        assert not np.array_equal(data[0], rgb_pixels(decoded, coding_of(decoded, path, 'left')))
+
+
+def check_entrances(path, size, folder):
+    """Compare frames from data sets (whole and crops), degrading, upscaling, the report's data and the demo."""
     store = open_store(path)
     data = [store.read('a', name) for name in store.frames('a')]
     read, _ = shown(path)
-    restored = upscaled(path, tmp_path / 'out')
+    restored = upscaled(path, folder / 'out')
     for one, (_, other), third in zip(data, read, restored, strict=True):
         assert np.array_equal(one, other)
         assert np.array_equal(one, third)
-    from iart.data.store import Box
-    from iart.ops.degradation import degrade_uint8
-
     box = Box(5, 3, 20, 30)
     assert np.array_equal(store.read_crop('a', '00000001', box, size), box.cut(data[1]))
-    degrade_data(path, tmp_path / 'lr', kind='BI')
-    made = sorted((tmp_path / 'lr').rglob('*.png'))
+    degrade_data(path, folder / 'lr', kind='BI')
+    made = sorted((folder / 'lr').rglob('*.png'))
     assert all(np.array_equal(read_image(p), degrade_uint8(d, 'BI', 4)) for p, d in zip(made, data, strict=True))
+    section = {'type': 'VideoRecurrentTestDataset', 'dataroot_lq': str(path)}
+    reported = build_part(section, ['a'], key='datasets.test', scale=4).read_lq(0)  # as reports read their frames
+    assert np.array_equal(reported, data)
+    assert np.array_equal(list(film_frames(path, 3)), data)
+    return data
 
 
 @pytest.mark.parametrize(
@@ -90,45 +114,6 @@ def test_siting_is_read_from_the_stream(tmp_path, suffix, codec, pix_fmt, option
     with av.open(str(path)) as container:
         assert stream_siting(container.streams.video[0]) == siting
     assert index_of(path).facts.siting == siting
-
-
-def encode(path, frames, codec='libx264', pix_fmt='yuv420p', options=None, *, rate=25, gop=6, times=None, form=None):
-    if codec not in av.codecs_available:
-        pytest.skip(f'this FFmpeg has no {codec}')
-    with av.open(str(path), 'w', format=form) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pix_fmt
-        context = stream.codec_context
-        context.options = (
-            {'preset': 'ultrafast', 'crf': '1', **(options or {})} if codec == 'libx264' else options or {}
-        )
-        context.gop_size = gop
-        for number, pixels in enumerate(frames):
-            frame = to_frame(
-                to_tensor(pixels), pix_fmt, Coding('BT.601', False, depth(pix_fmt)), 0, 1, Fraction(1, rate)
-            )
-            frame.pts, frame.time_base = (times[number] if times else number), Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def copy(source, target, change, form=None, options=None):
-    """Copy a video's packets; ``change`` gets (number, packet) and returns the packet to write, or None."""
-    with av.open(str(source)) as before, av.open(str(target), 'w', format=form, options=options or {}) as after:
-        stream = after.add_stream_from_template(before.streams.video[0], opaque=True)
-        for number, packet in enumerate(before.demux(before.streams.video[0])):
-            if packet.size and (changed := change(number, packet)) is not None:
-                changed.stream = stream
-                after.mux(changed)
-    return target
-
-
-def with_content(packet, content):
-    fresh = av.Packet(content)
-    fresh.pts, fresh.dts, fresh.duration, fresh.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
-    fresh.is_keyframe = packet.is_keyframe
-    return fresh
 
 
 @pytest.mark.parametrize('codec', ['ffv1', 'mpeg4', 'libvpx-vp9', 'mjpeg', 'png'])

@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('site-packages')
     for name in SOURCES:
         shutil.copy(ROOT / name, source)
-    for folder in ('iart', 'options', 'datasets/meta_info', 'scripts'):
+    for folder in ('iart', 'options', 'datasets/meta_info', 'experiments/pretrained_models', 'scripts'):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns('__pycache__'))
     pip = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--quiet', '-w', str(target)]
     built = subprocess.run([*pip, '.'], cwd=source, capture_output=True, text=True, check=False)
@@ -54,6 +54,7 @@ def test_every_option_and_meta_file_is_inside(installed: Path) -> None:
     places = ('options', 'options/small', 'options/test', 'options/study')
     expected = [file for place in places for file in (ROOT / place).glob('*.yml')]
     expected += [*(ROOT / 'datasets' / 'meta_info').glob('*.txt'), ROOT / 'scripts' / 'requirements-basicsr.txt']
+    expected += (ROOT / 'experiments' / 'pretrained_models').glob('IART_small.*')
     assert inside == {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in expected}
 
 

@@ -14,32 +14,29 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class DeformableAttentionAlignment(nn.Module):
-    """Attend to nine places that the flow and learned offsets point to (paper, table 1, FGDA; Liang et al., "RVRT",
-    NeurIPS 2022).
+    """Attend to nine positions at the flow plus learned offsets (paper, table 1, FGDA).
 
+    The operator of Liang et al., "Recurrent Video Restoration Transformer" (RVRT), NeurIPS 2022.
     With offsets o predicted from the current feature, the warped source and the flow::
 
         o_gk = max_offset·tanh(...) + flow(p)        q = Wq·current(p) + bq
         K, V = projections of keys and source, per pixel, sampled bilinearly at p + k + o_gk   (3×3 taps k)
         y = Wo·Σ_k softmax_k(q·K_k / sqrt(head width))·V_k + bo        aligned(p) = y + MLP(y)
 
-    Projections are 2C wide; nothing goes from source or current to the output but through the attention. The last layer
-    of the
+    Projections are 2C wide; there is no residual connection from source or current to the output. The last layer of the
     prediction starts at zero. Groups are spread over keys and values together: see
-    :func:`iart.ops.deformable.deformable_attention`.
-    The gradient is the true one: the released backward kernel multiplies that of the keys once too often by head
-        width^−½.
+    :func:`iart.ops.deformable.deformable_attention`. The gradient is exact; the released backward kernel multiplies the
+    gradient of the keys by head width^−½ once too often.
 
     Parameters: 213,424 at C = 60, 12 groups.
 
     Args:
         channels: width C of the features.
         num_heads: the network's attention heads; decides the defaults of ``heads`` and ``groups``.
-        keys: what keys are read from: the ``current`` feature, as the released study does, or the ``source``, as RVRT
-            does.
+        keys: the feature that keys are computed from: ``current``, as in the released study, or ``source``, as in RVRT.
         heads: attention heads, divisors of 2C; default ``2 · num_heads``.
         groups: groups of channels that share offsets, divisors of 4C; default ``2 · num_heads``.
-        max_offset: farthest that a tap leaves the flow, in pixels.
+        max_offset: largest distance of a tap from the flow, in pixels.
         hidden: width of the prediction's layers.
 
     Raises:
@@ -80,8 +77,8 @@ class DeformableAttentionAlignment(nn.Module):
 
     def forward(self, source: Tensor, current: Tensor, flow: Tensor) -> Tensor:
         """Return (n, C, h, w) for (n, C, h, w) source and current and a (n, 2, h, w) flow in pixels."""
-        seen = torch.cat((current, flow_warp(source, flow), flow.to(current.dtype)), dim=1)
-        offset = offsets_at_flow(self.conv_offset(seen), flow, self.max_offset)
+        inputs = torch.cat((current, flow_warp(source, flow), flow.to(current.dtype)), dim=1)
+        offset = offsets_at_flow(self.conv_offset(inputs), flow, self.max_offset)
         pixels = current.permute(0, 2, 3, 1)
         neighbor = source.permute(0, 2, 3, 1)
         q = self.proj_q(pixels)
@@ -93,7 +90,7 @@ class DeformableAttentionAlignment(nn.Module):
 
 
 def _per_pixel(layer: nn.Module) -> nn.Sequential:
-    """A layer under the name that released checkpoints have for it: there a change of axes comes first."""
+    """Wrap a layer so that its name matches released checkpoints, where a change of axes comes first."""
     return nn.Sequential(nn.Identity(), layer)
 
 
@@ -106,18 +103,16 @@ class _Mlp(nn.Module):
         self.fc2 = Dense(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., channels) → the same."""
+        """Transform (..., channels) to the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class _PlaneConv(nn.Conv3d):
-    """A convolution of single frames that is stored, as in released checkpoints, as one of clips: (outputs, inputs, 1,
-    k, k).
-    """
+    """A convolution of single frames whose weight has the shape of released checkpoints, (outputs, inputs, 1, k, k)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, (1, kernel, kernel))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) → (n, outputs, h, w)."""
+        """Convolve (n, inputs, h, w) to (n, outputs, h, w)."""
         return F.conv2d(x, self.weight.squeeze(2), self.bias, padding=self.kernel_size[1] // 2)

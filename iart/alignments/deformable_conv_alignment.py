@@ -13,7 +13,7 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class DeformableConvAlignment(nn.Module):
-    """Convolve the source at places that the flow and a learned offset point to (paper, table 1, FGDC).
+    """Convolve the source at the flow plus learned offsets (paper, table 1, FGDC).
 
     With offsets o and masks m predicted from the warped source, the current feature and the flow::
 
@@ -24,19 +24,17 @@ class DeformableConvAlignment(nn.Module):
 
     Parameters: 250,962 at C = 60, 6 groups, first order.
 
-    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbors in one convolution of 2C channels, the
-    first
-    half of the offsets at one flow and the second half at the other: it is called once, with both, and its result takes
-    one
-    place of the fusion, not two.
+    Second order (Chan et al., "BasicVSR++", CVPR 2022) aligns both neighbors in one convolution of 2C channels: the
+    first half of the offsets belongs to one flow, the second half to the other. The alignment is called once with both
+    neighbors, and the network fuses one aligned feature instead of two.
 
     Args:
         channels: width C of the features.
         num_heads: the network's attention heads; decides the default of ``groups``.
-        order: 1: one neighbor; 2: both at once, for a network with second-order propagation.
-        groups: deformable groups, which divide ``channels · order`` (and 2 divides them for order 2); default
+        order: 1 for one neighbor; 2 for both at once, in a network with second-order propagation.
+        groups: deformable groups, a divisor of ``channels · order`` (and even for order 2); default
             ``num_heads · order``.
-        max_offset: farthest that a tap leaves the flow, in pixels.
+        max_offset: largest distance of a tap from the flow, in pixels.
 
     Raises:
         ValueError: ``groups`` does not fit.
@@ -81,15 +79,18 @@ class DeformableConvAlignment(nn.Module):
     def forward(
         self, source: Tensor, current: Tensor, flow: Tensor, source2: Tensor | None = None, flow2: Tensor | None = None
     ) -> Tensor:
-        """Align one neighbor, or with ``order`` 2 both.
+        """Align one neighbor, or both with ``order`` 2.
 
         Args:
-            source, source2: (n, C, h, w), the nearer and the farther neighbor.
-            current: (n, C, h, w).
-            flow, flow2: (n, 2, h, w) pixels, to ``source`` and to ``source2``.
+            source, source2: (n, C, h, w) features of the nearer and the farther neighbor.
+            current: (n, C, h, w) feature of the current frame.
+            flow, flow2: (n, 2, h, w) flows to ``source`` and to ``source2``, in pixels.
 
         Returns:
-            (n, C, h, w).
+            The aligned (n, C, h, w) feature.
+
+        Raises:
+            ValueError: the number of sources or flows is not ``order``.
         """
         sources = [x for x in (source, source2) if x is not None]
         flows = [f for f in (flow, flow2) if f is not None]
@@ -99,8 +100,8 @@ class DeformableConvAlignment(nn.Module):
                 'of each'
             )
         warped = [flow_warp(x, f) for x, f in zip(sources, flows, strict=True)]
-        seen = [warped[0], current, *warped[1:], *(f.to(current.dtype) for f in flows)]
-        raw, mask = self.conv_offset(torch.cat(seen, dim=1)).split([2 * TAPS * self.groups, TAPS * self.groups], dim=1)
+        inputs = torch.cat([warped[0], current, *warped[1:], *(f.to(current.dtype) for f in flows)], dim=1)
+        raw, mask = self.conv_offset(inputs).split([2 * TAPS * self.groups, TAPS * self.groups], dim=1)
         parts = raw.chunk(self.order, dim=1)
         offset = torch.cat(
             [offsets_at_flow(part, f, self.max_offset) for part, f in zip(parts, flows, strict=True)], dim=1

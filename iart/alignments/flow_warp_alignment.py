@@ -10,17 +10,16 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class FlowWarpAlignment(nn.Module):
-    """Warp the source with the flow: ``aligned(p) = Σ_k w_k(d) · source(floor(s) + k)`` with s = p + flow(p), d = s −
-    floor(s).
+    """Warp the source with the flow (paper, section 3.3 and table 1).
 
-    No parameters. Paper, section 3.3 and table 1.
+    ``aligned(p) = Σ_k w_k(d) · source(floor(s) + k)`` with s = p + flow(p) and d = s − floor(s). No parameters.
 
     Args:
-        channels, num_heads: every alignment gets them; no effect here.
-        resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). Through ``nearest`` the
-            flow gets no gradient.
-        padding: what is outside the image: ``zeros``, as in all published runs (a pixel half outside is darkened), or
-            ``border``, the nearest pixel of the edge.
+        channels, num_heads: passed to every alignment; no effect here.
+        resampling: the kernel w: ``nearest``, ``bilinear``, or ``bicubic`` (Keys, a = −0.75). ``nearest`` passes no
+            gradient to the flow.
+        padding: the values outside the image: ``zeros``, as in all published runs (a sample half outside is darkened),
+            or ``border``, the nearest pixel of the edge.
     """
 
     def __init__(
@@ -36,9 +35,9 @@ class FlowWarpAlignment(nn.Module):
 
     @property
     def trains_flow(self) -> bool:
-        """Whether the flow gets a gradient."""
+        """Whether a gradient reaches the flow."""
         return self.resampling != 'nearest'
 
     def forward(self, source: Tensor, current: Tensor, flow: Tensor) -> Tensor:
-        """Return the (n, c, h, w) source, moved by the (n, 2, h, w) flow in pixels."""
+        """Return the (n, c, h, w) source, warped by the (n, 2, h, w) flow in pixels."""
         return flow_warp(source, flow, mode=self.resampling, padding=self.padding)

@@ -13,7 +13,7 @@ from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 Prepared = tuple[Tensor, ...]
-"""Keys and values of every source pixel, and with a residual the source itself."""
+"""Keys and values of every source pixel; with a residual, the source as well."""
 
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
@@ -34,24 +34,23 @@ class ImplicitAlignment(nn.Module):
 
         aligned(p) = b(p) + Σ_j softmax_j(...) · (Wv·(source(t_j) + γ(j) − b(p)) + bv)
 
-    and Wv, bv start at zero: at the start this is bilinear warping, exactly, so it can replace the warping of a trained
-        network
-    without changing its output. Wv = 1 without codes would be the implicit alignment; what is between the two is
-    learned. The attention sees differences to b, so that a correction of a flat source is zero but for the codes.
+    where Wv and bv start at zero. At initialization this is exactly bilinear warping, so it can replace the warp of a
+    trained network without changing its output. Values are differences to b, so that a flat source is corrected by its
+    codes only.
 
     Args:
         channels: width C of the features; a multiple of 4 (sine codes of two coordinates) and of the number of heads.
-        num_heads: attention heads, where ``heads`` does not say otherwise: the network's.
-        window: side of the tap neighborhood: 2 in the released weights; 3 and 4 in the paper's table 4.
-        origin: where the neighborhood lies: see :func:`iart.ops.taps.first_tap`. All agree on 0..1 for a window of 2
-            but ``paper``.
-        codes: which sine codes there are (paper, table 3): ``both``, ``window`` (of the taps), ``offset`` (of the
-            query) or ``none``. Without the offset's code nothing depends on the sub-pixel part of the flow.
-        edges: what a tap outside the image reads: the pixel at the edge (``duplicate``), or the zero vector (``zero``),
-            to which its code is still added.
+        num_heads: the network's attention heads; default for ``heads``.
+        window: side of the tap neighborhood in pixels: 2 in the released weights; 3 and 4 in the paper's table 4.
+        origin: position of the neighborhood: see :func:`iart.ops.taps.first_tap`. For a window of 2 all but ``paper``
+            mean 0..1.
+        codes: the sine codes that are added (paper, table 3): ``both``, ``window`` (of the taps), ``offset`` (of the
+            query) or ``none``. Without the code of the offset, the sub-pixel part of the flow has no effect.
+        edges: the value of a tap outside the image: the pixel at the edge (``duplicate``) or the zero vector
+            (``zero``); its code is added either way.
         heads: attention heads; default ``num_heads``.
         temperature: T of the sine codes, above 0.
-        residual: ``bilinear`` or none; see above.
+        residual: ``bilinear`` or None; see above.
 
     Raises:
         ValueError: ``channels``, ``window`` or ``temperature`` is out of range.
@@ -91,20 +90,22 @@ class ImplicitAlignment(nn.Module):
 
     @property
     def trains_flow(self) -> bool:
-        """Whether the flow gets a gradient: through the offset code or the bilinear residual; floor() has none."""
+        """Whether a gradient reaches the flow, through the offset code or the bilinear residual; floor() has none."""
         return self.codes_offset or self.residual is not None
 
     @property
     def starts_neutral(self) -> bool:
-        """Whether a network that was trained with a bilinear warp gives the same with this alignment in its place."""
+        """Whether this alignment, at initialization, equals a bilinear warp."""
         return self.residual is not None
 
     def prepare(self, source: Tensor) -> Prepared:
-        """Return keys and values of every source pixel, (n·h·w, C) each, and the source where there is a residual.
+        """Return the (n·h·w, C) keys and values of every source pixel, and the source if there is a residual.
 
-        ``Wk·(source + code) + bk`` is linear, so the source's part is computed once per pixel instead of once per tap.
-        With zero
-        edges a last row is added: what a tap outside the image reads.
+        ``Wk·(source + code) + bk`` is linear, so its first part is computed once per pixel, not per tap. With
+        zero edges a last row is appended, which taps outside the image read.
+
+        Args:
+            source: (n, C, h, w) feature.
         """
         rows = _pixel_rows(source)
         if self.zero_outside:
@@ -115,12 +116,12 @@ class ImplicitAlignment(nn.Module):
         """Align ``source`` to ``current``.
 
         Args:
-            source: (n, C, h, w), or what :meth:`prepare` made of it.
-            current: (n, C, h, w).
-            flow: (n, 2, h, w) pixels, ``aligned(p) = source(p + flow(p))``.
+            source: (n, C, h, w) feature, or the result of :meth:`prepare` for it.
+            current: (n, C, h, w) feature.
+            flow: (n, 2, h, w) flow in pixels, ``aligned(p) = source(p + flow(p))``.
 
         Returns:
-            (n, C, h, w), channels last in memory.
+            The aligned (n, C, h, w) feature, channels last in memory.
         """
         prepared = self.prepare(source) if isinstance(source, Tensor) else source
         n, _, h, w = current.shape
@@ -128,22 +129,29 @@ class ImplicitAlignment(nn.Module):
         values = prepared[1]
         shares = shares.to(values.dtype)
         out = torch.zeros(n * h * w, self.channels, dtype=values.dtype, device=values.device)
+        # Tap by tap: gathering all window² taps at once would take window² times the memory of a feature.
         for share, i, code in zip(shares, index, tap_values, strict=True):
             tap = (values.index_select(0, i) + code).unflatten(1, (self.num_heads, -1))
             out = out + (share.unsqueeze(2) * tap).flatten(1)
         if self.residual:
             warped = _pixel_rows(flow_warp(prepared[2], flow))
+            # Σ_j softmax_j · Wv·b = Wv·b, since the softmax sums to one: subtracted once instead of from every tap.
             out = out + warped - dense(warped, self.v.weight, None)
         return out.view(n, h, w, self.channels).permute(0, 3, 1, 2)
 
     def tap_weights(self, source: Tensor | Prepared, current: Tensor, flow: Tensor) -> Tensor:
         """Return the attention over the taps of every pixel, as :meth:`forward` uses it.
 
+        These are the weights of the learned interpolation kernel: a fixed kernel (bilinear, bicubic) has one weight per
+        tap that depends on the sub-pixel offset alone; here it depends on the content of both frames as well, and
+        each head has its own. :mod:`iart.analysis.frequency` computes the frequency response of these kernels.
+
         Args:
             source, current, flow: as for :meth:`forward`.
 
         Returns:
-            (n, heads, window², h, w), summing to one over the taps, which run row by row from the window's first one.
+            (n, heads, window², h, w) in [0, 1], summing to one over the taps, which are listed row by row from the
+            window's first tap.
         """
         prepared = self.prepare(source) if isinstance(source, Tensor) else source
         n, _, h, w = current.shape
@@ -151,15 +159,20 @@ class ImplicitAlignment(nn.Module):
         return shares.view(-1, n, h, w, self.num_heads).permute(1, 4, 0, 2, 3)
 
     def _attend(self, prepared: Prepared, current: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (window², n·h·w, heads) attention, (window², n·h·w) source rows of taps, (window², C) values of their
-        codes.
+        """Attend from every pixel of the current frame to its taps.
+
+        Returns:
+            attention: (window², n·h·w, heads), a softmax over the first dimension;
+            rows: (window², n·h·w) row of the prepared keys and values that each tap reads;
+            code values: (window², C), the values Wv·γ(j) of the taps' codes, the same for all pixels.
         """
         keys, values = prepared[:2]
         index, offset = sampling_taps(flow, self.window, first=self.first, mark_outside=self.zero_outside)
-        asking = _pixel_rows(current)
+        rows = _pixel_rows(current)
         if self.codes_offset:
-            asking = asking + offset_code(offset, self.window, self.channels, self.temperature).to(current.dtype)
-        query = self.q(asking)
+            rows = rows + offset_code(offset, self.window, self.channels, self.temperature).to(current.dtype)
+        query = self.q(rows)
+        # W·(source(t_j) + γ(j)) + b splits into the prepared rows W·source + b and a constant W·γ(j) per tap.
         taps = tap_code(self.window, self.channels, current.device, self.temperature).to(keys.dtype)
         taps = taps if self.codes_taps else torch.zeros_like(taps)
         tap_keys = F.linear(taps, self.k.weight).to(keys.dtype)
@@ -176,5 +189,5 @@ class ImplicitAlignment(nn.Module):
 
 
 def _pixel_rows(feature: Tensor) -> Tensor:
-    """(n, c, h, w) → (n·h·w, c); a view when the feature is channels last in memory."""
+    """Return (n, c, h, w) as (n·h·w, c); a view if the feature is channels last in memory."""
     return feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])

@@ -9,18 +9,16 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
 @ALIGNMENT_REGISTRY.register(suffix=SUFFIX)
 class Nearest4Alignment(nn.Module):
-    """Stack the four source pixels around s = p + flow(p) and mix them: ``aligned(p) = W·[source(t_1), ...,
-    source(t_4)] + b``.
+    """Mix the four source pixels around s = p + flow(p): ``aligned(p) = W·[source(t_1), ..., source(t_4)] + b``.
 
-    Parameters: 4·C² + C; 14,460 at C = 60. In the released study code, but not in the paper. How the pixels are stacked
-        was not
-    released; the order and the edges here are ours: those of the implicit alignment with a window of 2 (row by row,
-    channels of the first tap first, a tap outside reads the pixel at the edge). The mix is the same everywhere: the
-    sub-pixel part of the flow has no effect, and the flow gets no gradient.
+    Parameters: 4·C² + C; 14,460 at C = 60. Part of the released study code, but not of the paper. The order in which
+    pixels are stacked was not released; order and edges here are ours, those of the implicit alignment with a window of
+    2 (row by row, channels of the first tap first, taps outside read the pixel at the edge). W does not depend on the
+    sub-pixel part of the flow, and no gradient reaches the flow.
 
     Args:
         channels: width C of the features.
-        num_heads: every alignment gets it; no effect here.
+        num_heads: passed to every alignment; no effect here.
     """
 
     trains_flow = False

@@ -1,4 +1,4 @@
-"""No alignment: the neighbor's feature as it is."""
+"""No alignment: the neighbor's feature is used as it is."""
 
 from torch import Tensor, nn
 
@@ -9,10 +9,10 @@ from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 class NoAlignment(nn.Module):
     """Return the source unchanged: ``aligned(p) = source(p)``. No parameters; the flow is not used.
 
-    What a comparison of alignments is measured against; the paper prints no figure for it.
+    The baseline of a comparison of alignments; the paper gives no figure for it.
 
     Args:
-        channels, num_heads: every alignment gets them; no effect here.
+        channels, num_heads: passed to every alignment; no effect here.
     """
 
     trains_flow = False

@@ -18,10 +18,10 @@ class PatchAlignment(nn.Module):
     whole patches at the bottom and right.
 
     Args:
-        channels, num_heads: every alignment gets them; no effect here.
+        channels, num_heads: passed to every alignment; no effect here.
         patch: side of a patch in pixels.
-        resampling: how the source is read at p + mean flow; published is ``nearest``, through which the flow gets no
-            gradient.
+        resampling: the kernel that reads the source at p + mean flow; ``nearest``, as published, passes no gradient to
+            the flow.
     """
 
     def __init__(
@@ -39,15 +39,14 @@ class PatchAlignment(nn.Module):
 
     @property
     def trains_flow(self) -> bool:
-        """Whether the flow gets a gradient."""
+        """Whether a gradient reaches the flow."""
         return self.resampling != 'nearest'
 
     def forward(self, source: Tensor, current: Tensor, flow: Tensor) -> Tensor:
         """Return the (n, c, h, w) source, its patches moved by the (n, 2, h, w) flow in pixels; zeros outside.
 
         Raises:
-            ValueError: a side is too short to be reflected to a multiple of ``patch`` (5 pixels or more always suffice
-                for 8).
+            ValueError: a side is too short to be reflected to a multiple of ``patch`` (5 pixels always suffice for 8).
         """
         return flow_warp(source, self.patch_flow(flow), mode=self.resampling)
 

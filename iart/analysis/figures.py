@@ -37,8 +37,12 @@ def save(figure: Figure, path: Path) -> Path:
     return path.with_name(f'{path.name}.png')
 
 
-def frequency(measured: Mapping[str, Measured]) -> Figure:
-    """Draw the exact curves of the fixed kernels over frequency, and those measured on trained alignments."""
+def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
+    """Draw the exact curves of the fixed kernels over frequency, and those measured on trained alignments.
+
+    Args:
+        measured: by alignment and axis; ``x`` is drawn solid, ``y`` dashed.
+    """
     f = np.linspace(0, 0.5, 200)
     figure = Figure(figsize=(10, 3.3), layout='constrained')
     gain, energy, error = figure.subplots(1, 3)
@@ -46,10 +50,13 @@ def frequency(measured: Mapping[str, Measured]) -> Figure:
         curves = exact(name, f)
         for axes, values in ((gain, curves.gain), (energy, curves.energy), (error, curves.error)):
             axes.plot(f, values, color=color, label=name)
-    for color, (name, trained) in zip(COLORS[len(KERNELS) :], measured.items(), strict=False):
-        keep = trained.f < 0.48  # at the highest frequency a real signal has no phase, and no ideal shift
-        energy.plot(trained.f[keep], trained.energy[keep], '.-', color=color, label=f'{name} (measured)', linewidth=1)
-        error.plot(trained.f[keep], trained.error[keep], '.-', color=color, label=f'{name} (measured)', linewidth=1)
+    for number, (name, by_axis) in enumerate(measured.items()):
+        color = COLORS[(len(KERNELS) + number) % len(COLORS)]
+        for axis, trained in by_axis.items():
+            keep = trained.f < 0.48  # at the highest frequency a real signal has no phase, and no ideal shift
+            style = {'color': color, 'linewidth': 1, 'linestyle': '-' if axis == 'x' else '--', 'marker': '.'}
+            energy.plot(trained.f[keep], trained.energy[keep], label=f'{name}, {axis} (measured)', **style)
+            error.plot(trained.f[keep], trained.error[keep], **style)
     for axes, title in ((gain, 'mean response F'), (energy, 'mean energy E'), (error, 'mean squared error')):
         axes.set_title(title, fontsize=10)
         _tidy(axes, 'cycles per pixel')

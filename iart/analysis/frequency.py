@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ def exact(resampling: str, f: Array) -> Curves:
 
 
 def ideal_shift(feature: Tensor, d: float) -> Tensor:
-    """Return (n, c, h, w) with out(x) = feature(x + d) along the width, by the phase of its Fourier transform."""
+    """Return (..., w) with out(x) = feature(x + d) along the last axis, by the phase of its Fourier transform."""
     width = feature.shape[-1]
     angle = 2 * torch.pi * d * torch.fft.rfftfreq(width, dtype=torch.float64)
     phase = torch.polar(torch.ones_like(angle), angle)
@@ -89,25 +89,41 @@ class Measured(NamedTuple):
 
 @torch.no_grad()
 def measure(
-    align: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor], feature: Tensor, *, shifts: int = 16, bins: int = 24
+    align: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor],
+    feature: Tensor,
+    *,
+    axis: Literal['x', 'y'] = 'x',
+    shifts: int = 16,
+    bins: int = 24,
 ) -> Measured:
-    """Measure the response of an alignment along the width, by shifting a feature map ideally.
+    """Measure the response of an alignment along the width or the height, by shifting a feature map ideally.
 
     The source is the feature, the current feature is the ideally shifted one, the flow is the shift. An untrained
     alignment with weights gives curves without a meaning.
 
     Args:
         align: an alignment, called with (source, current, flow).
-        feature: (n, c, h, w), as the alignment meets them; wider is finer.
+        feature: (n, c, h, w), as the alignment meets them; more pixels along the axis are finer.
+        axis: of the shift and of the spectrum.
         shifts: number of shifts in [0, 1), in the middles of equal steps.
-        bins: number of frequencies up to 0.5.
+        bins: number of frequencies up to 0.5; not more than pixels along the axis / 2.
 
     Returns:
-        Curves averaged over shifts, rows and channels.
+        Curves averaged over shifts, the other axis and channels.
     """
-    still = _result(align, feature, 0.0)
-    window = torch.hann_window(feature.shape[-1], dtype=torch.float64)
-    frequencies = torch.fft.rfftfreq(feature.shape[-1]).numpy()
+    lines = feature if axis == 'x' else feature.transpose(2, 3)  # along the last axis
+    bins = min(bins, lines.shape[-1] // 2)
+
+    def result(d: float) -> Tensor:
+        shifted = ideal_shift(lines, d).float()
+        flow = torch.zeros(feature.shape[0], 2, *feature.shape[-2:])
+        flow[:, 0 if axis == 'x' else 1] = d
+        out = align(feature, shifted if axis == 'x' else shifted.transpose(2, 3), flow).double()
+        return out if axis == 'x' else out.transpose(2, 3)
+
+    still = result(0.0)
+    window = torch.hann_window(lines.shape[-1], dtype=torch.float64)
+    frequencies = torch.fft.rfftfreq(lines.shape[-1]).numpy()
     edges = np.linspace(0, 0.5, bins + 1)
     place = np.clip(np.digitize(frequencies, edges) - 1, 0, bins - 1)
 
@@ -119,13 +135,7 @@ def measure(
     energies, errors = [], []
     for step in range(shifts):
         d = (step + 0.5) / shifts
-        out = _result(align, feature, d)
+        out = result(d)
         energies.append(power(out) / base)
         errors.append(power(out - ideal_shift(still, d)) / base)
     return Measured((edges[:-1] + edges[1:]) / 2, np.mean(energies, 0), np.mean(errors, 0))
-
-
-def _result(align: Callable[[Tensor, Tensor, Tensor], Tensor], feature: Tensor, d: float) -> Tensor:
-    flow = torch.zeros(feature.shape[0], 2, *feature.shape[-2:])
-    flow[:, 0] = d
-    return align(feature, ideal_shift(feature, d).float(), flow).double()

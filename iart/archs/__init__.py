@@ -1,1 +1,1 @@
-"""Networks. Files named ``*_arch.py`` register what the YAML's ``network_g.type`` can name."""
+"""Networks. Files named ``*_arch.py`` register the types that ``network_g.type`` of a YAML file can name."""

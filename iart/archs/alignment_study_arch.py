@@ -1,6 +1,4 @@
-"""The network of the paper's comparison of alignments: two backbones, one alignment between neighboring frames, no
-recurrence.
-"""
+"""The network of the paper's comparison of alignments: two backbones and one alignment, without recurrence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -8,17 +6,16 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows
-from iart.archs.flow import build_flow, comes_with_clip, pad_to, pair_flows, upsample
+from iart.archs.flow import build_flow, comes_with_clip, pad_to, pair_flows
 from iart.archs.fusion_backbone import FusionBackbone, Prepared
 from iart.archs.released import study_extras
 from iart.archs.stores import StoreFactory
+from iart.archs.upsampler import SCALE, reconstruct_detail, upsample_bilinear
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
 SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflection and the result is cropped
-SCALE = 4
 _RELEASED = {'DeformableConvAlignment': 'deform_align', 'DeformableAttentionAlignment': 'deform_align'}
 
 
@@ -26,40 +23,40 @@ _RELEASED = {'DeformableConvAlignment': 'deform_align', 'DeformableAttentionAlig
 class AlignmentStudyNet(nn.Module):
     """The study's network (paper, section 4.3 and table 1). (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, 4h, 4w).
 
-    Frame i is restored from frames i and i+1 and nothing else, so that the alignment decides::
+    Frame i is restored from frames i and i+1 only, so that results depend on the alignment::
 
         f_i = backbone_1(conv_first(lq_i))                      windows of 1×8×8
         a_i = align(source=f_{i+1}, current=f_i, flow i → i+1)  the last frame: a = f
         z_i = backbone_2([f_i, a_i])                            windows of 2×8×8, read out at the ALIGNED frame
         sr_i = reconstruct(z_i) + bilinear ×4 of lq_i
 
-    With defaults and no weights in the alignment 1,209,427 parameters. The released code has 141,848 more that never
-    run (the paper's 1.35 M); released checkpoints load nevertheless.
+    With defaults and an alignment without parameters it has 1,209,427 parameters. The released code has 141,848 unused
+    ones more (the paper's 1.35 M); released checkpoints load nevertheless.
 
     Args:
         mid_channels: width of the reconstruction.
-        hr_channels: its width at the size of the output, where it takes most of the time of a small network.
+        hr_channels: width of the reconstruction at the output's size, where a small network spends most of its time.
         embed_dim: width C of features and backbones; a multiple of 4 and of every number of heads.
         depths: Swin blocks in each residual group of a backbone.
         num_heads: attention heads of each group; the first is the alignment's too.
         window_size: (height, width) of an attention window.
         mlp_ratio, qkv_bias: see :class:`iart.archs.swin.SwinBlock`.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
-        alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
-        domain: align the ``feature``, as the paper recommends and the released code does, or the ``image``, before any
-            feature is made of it (ours); the latter only for alignments without parameters.
+        alignment: ``{'type': name, ...}`` of a registered alignment; default implicit, 2×2 taps.
+        domain: the tensor that is aligned: the ``feature``, as in the paper and the released code, or the ``image``
+            (ours), for alignments without parameters only.
         readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours),
-            which makes the network far less sensitive to the alignment.
-        use_neighbour: false puts the current frame in the place of the aligned one: super-resolution of single images.
+            which makes the network much less sensitive to the alignment.
+        use_neighbour: if false, the current frame replaces the aligned one: super-resolution of single images.
         flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never
             trained here.
         spynet_path: weights of the flow network where ``flow`` is ``spynet``.
 
     Raises:
-        ValueError: a size that does not fit, naming the argument.
+        ValueError: a size does not fit; the message names the argument.
     """
 
-    scale = 4  # that of the options must be the same
+    scale = 4  # the options must have the same
     recurrent = False  # frames are restored from two frames each
 
     def __init__(
@@ -84,7 +81,7 @@ class AlignmentStudyNet(nn.Module):
         super().__init__()
         self.mid_channels, self.embed_dim = mid_channels, embed_dim
         self.domain, self.readout, self.use_neighbour = domain, readout, use_neighbour
-        # VSRModel and weight files know the flow network by this name, whichever type it has.
+        # VSRModel and weight files use this name for the flow network of any type.
         self.spynet = build_flow(flow or {'type': 'gt'}, spynet_path).requires_grad_(False)
         self.conv_first = nn.Conv2d(3, embed_dim, 3, padding=1)
         backbone = partial(
@@ -103,7 +100,7 @@ class AlignmentStudyNet(nn.Module):
         self.upconv2 = nn.Conv2d(mid_channels, hr_channels * 4, 3, padding=1)
         self.conv_hr = nn.Conv2d(hr_channels, hr_channels, 3, padding=1)
         self.conv_last = nn.Conv2d(hr_channels, 3, 3, padding=1)
-        # Last, so that with one seed every other weight begins the same whatever the alignment.
+        # Last, so that with one seed all other weights start equal for every alignment.
         section = alignment or {'type': 'ImplicitAlignment'}
         align = build(
             ALIGNMENT_REGISTRY, section, key='network_g.alignment', channels=embed_dim, num_heads=num_heads[0]
@@ -118,28 +115,28 @@ class AlignmentStudyNet(nn.Module):
         return self.get_submodule(self._align_name)
 
     def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
-        """(n, t, 3, h, w) → (n, t, 3, 4h, 4w).
+        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, 4h, 4w).
 
         Args:
-            lq: the clip.
-            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's. Only backward ones
-                count: entry i leads from frame i to i+1.
+            lq: (n, t, 3, h, w) LR clip, RGB in [0, 1].
+            flows: (backward, forward) of (n, t-1, 2, h, w) in pixels to use instead of the estimator's. Only the
+                backward ones are used: entry i leads from frame i to i+1.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
     def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
-        """The same, frame by frame from the first; two frames' features are in memory at a time.
+        """Restore a clip frame by frame, from the first; the features of two frames are in memory at a time.
 
         Args:
-            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one.
-            store: no effect; networks with a recurrence keep features there.
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w), which are read one by one.
+            store: no effect; recurrent networks keep features there.
             flows: as for :meth:`forward`.
 
         Yields:
             t times (n, 3, 4h, 4w).
 
         Raises:
-            ValueError: ``lq`` is neither.
+            ValueError: ``lq`` is neither a clip nor frames.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         if flows is None and comes_with_clip(self.spynet) and self.use_neighbour:
@@ -165,11 +162,11 @@ class AlignmentStudyNet(nn.Module):
             frame, feature = following, needed
 
     def _feature(self, frame: Tensor, prepared: Prepared) -> Tensor:
-        """(n, 3, h, w) → (n, C, h, w)."""
+        """Extract the (n, C, h, w) feature of an (n, 3, h, w) frame."""
         return self.swin_backbone_1(self.conv_first(frame).unsqueeze(1), prepared)
 
     def _flow(self, flows: Flows | None, i: int, frame: Tensor, following: Tensor) -> Tensor:
-        """The (n, 2, h, w) flow from frame i to the next one."""
+        """Return the (n, 2, h, w) flow from frame i to the next one, in pixels."""
         if not self.use_neighbour:
             return frame.new_zeros(frame.shape[0], 2, *frame.shape[-2:])
         if flows is not None:
@@ -179,7 +176,7 @@ class AlignmentStudyNet(nn.Module):
     def _aligned(
         self, frame: Tensor, feature: Tensor, following: Tensor, its_feature: Tensor, flow: Tensor, prepared: Prepared
     ) -> Tensor:
-        """The (n, C, h, w) feature of the following frame, aligned to this one."""
+        """Return the (n, C, h, w) feature of the following frame, aligned to this one."""
         if not self.use_neighbour:
             return feature
         if self.domain == 'image':
@@ -187,19 +184,15 @@ class AlignmentStudyNet(nn.Module):
         return self.align(its_feature, feature, flow)
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
-        """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, 4h, 4w)."""
-        x = self.conv_before_upsample(feature)
-        x = F.leaky_relu(F.pixel_shuffle(self.upconv1(x), 2), 0.1)
-        x = F.leaky_relu(F.pixel_shuffle(self.upconv2(x), 2), 0.1)
-        x = F.leaky_relu(self.conv_hr(x), 0.1)
-        return self.conv_last(x) + upsample(frame, SCALE)
+        """Return the (n, 3, 4h, 4w) output for an (n, C, h, w) feature and its (n, 3, h, w) LR frame."""
+        return reconstruct_detail(self, self.conv_before_upsample(feature), SCALE) + upsample_bilinear(frame, SCALE)
 
     def released_extras(self) -> dict[str, Tensor]:
-        """Names and tensors of a released checkpoint beyond this network's: see :mod:`iart.archs.released`."""
+        """Return the tensors that only a released checkpoint has, by name: see :mod:`iart.archs.released`."""
         return study_extras(self)
 
     def from_released_name(self, name: str) -> str:
-        """Return the name here of what a released checkpoint calls ``name``."""
+        """Return this network's name for the tensor ``name`` of a released checkpoint."""
         return f'{self._align_name}.{name}' if name.startswith('aggregation.') else name
 
 

@@ -1,5 +1,6 @@
 """From options to a network."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +18,20 @@ def without_weight_files(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return a ``network_g`` section without the files that parts of the network start from: where the weights of the
     whole network are loaded, or do not matter, none of them is read.
     """
-    return {key: value for key, value in section.items() if key not in ('spynet_path', 'edvr_path')}
+    return {
+        key: without_weight_files(value) if isinstance(value, Mapping) else value
+        for key, value in section.items()
+        if key not in ('spynet_path', 'edvr_path')
+    }
 
 
-def build_network(options: Any) -> nn.Module:
+def build_network(options: Any, key: str = 'network_g') -> nn.Module:
     """Build the network that options describe, ours or BasicSR's, with fresh weights.
 
     Args:
         options: loaded :class:`iart.options.Options`, a mapping with ``network_g``, or that section itself
             (``{'type': 'IART', ...}``).
+        key: path of the section in the YAML, for messages.
 
     Raises:
         OptionsError: no such network, or arguments that do not fit it.
@@ -34,8 +40,39 @@ def build_network(options: Any) -> nn.Module:
     if isinstance(section, Mapping) and 'type' not in section:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
-        raise OptionsError("network_g: got no 'type', expected the name of a network such as IART or BasicVSR")
-    return build(ARCH_REGISTRY, section, key='network_g')
+        raise OptionsError(f"{key}: got no 'type', expected the name of a network such as IART or BasicVSR")
+    network = build(ARCH_REGISTRY, section, key=key)
+    if not isinstance(network, nn.Module):
+        raise OptionsError(f'{key}.type: got {section["type"]}, expected a network')
+    _add_deformable_alignment(network, section.get('max_residue_magnitude', 10))
+    return network
+
+
+def _add_deformable_alignment(network: Any, max_residue_magnitude: float = 10) -> None:
+    """Add the deformable alignment that BasicSR's BasicVSRPlusPlus leaves out where torch sees no GPU.
+
+    BasicSR then builds another network under the same name, with a warning: it has fewer parameters, so that weights
+    trained on a GPU do not fit. The layers themselves call torchvision's ``deform_conv2d``, which runs on a CPU.
+
+    Args:
+        network: any network; only an incomplete BasicVSRPlusPlus is changed.
+        max_residue_magnitude: the argument of that name that the network was built with, in pixels.
+    """
+    if getattr(network, 'is_with_alignment', True):
+        return
+    module: Any = sys.modules[type(network).__module__]
+    channels = network.mid_channels
+    for name in network.backbone:
+        network.deform_align[name] = module.SecondOrderDeformableAlignment(
+            2 * channels,
+            channels,
+            3,
+            padding=1,
+            deformable_groups=16,
+            max_residue_magnitude=max_residue_magnitude,
+        )
+    network.is_with_alignment = True
+    network.cpu_cache_length = sys.maxsize  # it would move features to a GPU
 
 
 def compile_network(network: nn.Module) -> None:

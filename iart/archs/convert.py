@@ -1,4 +1,4 @@
-"""Weight files from one format to another."""
+"""Conversion of weight files from one format to another."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,14 +21,14 @@ def convert(
     half: bool = False,
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Load weights into the network they belong to, which accounts for every name, and write them anew.
+    """Load weights into their network, which accounts for every name, and write them in another format.
 
     Args:
-        source: ``.pth`` (upstream's or ours) or ``.safetensors``.
-        target: ``.pth`` is written in the released layout, ``.safetensors`` with the network's options inside.
-        options_file: YAML of the network; default: the options inside the source, else what its names and shapes tell
-            (IART, BasicVSR or IABasicVSR of any size), else the published IART.
-        key: which weights of a ``.pth``.
+        source: a ``.pth`` (upstream's or ours) or ``.safetensors`` file.
+        target: the file to write: ``.pth`` in the released layout, or ``.safetensors`` with the network's options.
+        options_file: YAML of the network. Default: the options inside the source, else the network recognized by names
+            and shapes (IART, BasicVSR or IABasicVSR of any size), else the published IART.
+        key: entry of a ``.pth`` that holds the weights.
         half, about: see :func:`iart.weights.write_weights`.
 
     Raises:
@@ -36,11 +36,11 @@ def convert(
         WeightsError, OptionsError: the source does not fit the network.
     """
     if Path(source).resolve() == Path(target).resolve():
-        raise UserError(f'convert: {source} and {target} are the same file, expected another name to write to')
+        raise UserError(f'convert: got {target} as both input and output, expected another name for the output')
     section: Mapping[str, Any]
     section = load(options_file).network_g if options_file else (network_section(source, key) or {'type': 'IART'})
     section = without_weight_files(section)
     network = build_network(section)
     load_weights(network, source, key)
     write_weights(target, network, section, half=half, about=about)
-    logger.info(f'wrote {target}: {section["type"]}, {sum(p.numel() for p in network.parameters()):,} weights')
+    logger.info(f'wrote {target}: {section["type"]}, {sum(p.numel() for p in network.parameters()):,} parameters')

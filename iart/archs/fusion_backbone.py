@@ -14,19 +14,17 @@ from iart.ops.windows import WindowLayouts, change, enter, leave, window_layouts
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a backbone needs beside its input: computed once for all frames of a pass, from the weights of that
-    moment.
-    """
+    """The inputs of a backbone that are the same for all frames of a pass, computed from sizes and weights."""
 
     layouts: WindowLayouts
     blocks: tuple[tuple[PreparedBlock, ...], ...]
     """For each block of each group."""
     policy: Policy
-    """What the backward pass computes again."""
+    """What the backward pass recomputes."""
 
 
 class _Blocks(nn.Module):
-    """Holds a group's blocks under the name that released checkpoints have for it."""
+    """Holder of a group's blocks, so that names match released checkpoints."""
 
     def __init__(self, blocks: Sequence[SwinBlock]) -> None:
         super().__init__()
@@ -34,7 +32,7 @@ class _Blocks(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """Swin blocks, plain and shifted in turn, then a 3×3 conv per frame, plus the group's input.
+    """Swin blocks, alternately plain and shifted, then a 3×3 convolution per frame, plus the group's input.
 
     Args:
         blocks: the Swin blocks.
@@ -50,14 +48,14 @@ class ResidualGroup(nn.Module):
         """Transform three frames.
 
         Args:
-            x: (n, d, h, w, C).
-            prepared: of the backbone.
+            x: (n, d, h, w, C) features.
+            prepared: the result of the backbone's ``prepare``.
             group: number of this group in the backbone.
-            middle_only: return (n, 1, h, w, C), the middle frame only.
+            middle_only: return the middle frame only, (n, 1, h, w, C).
         """
         n, d, h, w, c = x.shape
         rows, blocks = x.reshape(-1, c), list(self.blocks())
-        # A plain block and a shifted one are recomputed together: half as many inputs are kept, in the same time.
+        # A plain and a shifted block are recomputed together, which keeps half as many inputs in the same time.
         step, again = (2, True) if prepared.policy == 'blocks' else (len(blocks), False)
         for start in range(0, len(blocks), step):
             run = range(start, min(start + step, len(blocks)))
@@ -72,9 +70,7 @@ class ResidualGroup(nn.Module):
         return self.conv(frames).permute(0, 2, 3, 1).reshape(n, d, h, w, c) + x
 
     def _run(self, rows: Tensor, numbers: range, prepared: Prepared, group: int, *, middle_only: bool) -> Tensor:
-        """Run some of the blocks on (tokens, C) in the order of the block before them, or of the grid before the
-        first block.
-        """
+        """Run some blocks on (tokens, C) in the order of the preceding block, or of the grid before the first one."""
         blocks = list(self.blocks())
         before = blocks[numbers.start - 1].shift if numbers.start else None
         for number in numbers:
@@ -101,7 +97,7 @@ class ResidualGroup(nn.Module):
 
 
 class _PatchEmbed(nn.Module):
-    """The norm before the first group, under the name that released checkpoints have for it."""
+    """Holder of the norm before the first group, so that names match released checkpoints."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -115,9 +111,9 @@ class FusionBackbone(nn.Module):
         channels: width C.
         depths: Swin blocks in each residual group.
         num_heads: attention heads of each group.
-        window: (frames, height, width); all frames of the input stand in one window.
+        window: (frames, height, width) of an attention window, which spans all frames of the input.
         mlp_ratio, qkv_bias: see :class:`SwinBlock`.
-        drop_path_rate: stochastic depth of the last block; grows linearly from 0 at the first.
+        drop_path_rate: rate of stochastic depth at the last block; grows linearly from 0 at the first.
 
     Raises:
         ValueError: ``depths`` and ``num_heads`` differ in length, or heads do not divide ``channels``.
@@ -167,17 +163,17 @@ class FusionBackbone(nn.Module):
         self.apply(_initialize)
 
     def layouts(self, size: tuple[int, int, int], device: torch.device) -> WindowLayouts:
-        """Return the window layouts of features of one ``size`` (n, h, w); they do not depend on the weights."""
+        """Return the window layouts for features of size (n, h, w); they do not depend on the weights."""
         n, h, w = size
         shifts = {block.shift for group in self._groups() for block in group.blocks()}
         return window_layouts((n, self.window[0], h, w), self.window[1:], sorted(shifts), device)
 
     def prepare(self, layouts: WindowLayouts, policy: Policy = 'none') -> Prepared:
-        """Return what is the same for all inputs of one size, as long as the weights do not change.
+        """Return the values that are the same for all inputs of one size, as long as the weights do not change.
 
         Args:
             layouts: from :meth:`layouts`, of this backbone or one with the same windows.
-            policy: what the backward pass computes again.
+            policy: what the backward pass recomputes.
         """
         blocks = (
             tuple(block.prepare(layouts.by_shift[block.shift]) for block in group.blocks()) for group in self._groups()
@@ -189,7 +185,7 @@ class FusionBackbone(nn.Module):
 
         Args:
             x: (n, d, C, h, w) features.
-            prepared: from :meth:`prepare`, where several inputs of one size follow each other.
+            prepared: the result of :meth:`prepare`, to share it between inputs of one size.
 
         Returns:
             (n, C, h, w) feature of the middle frame, channels last in memory.
@@ -201,7 +197,7 @@ class FusionBackbone(nn.Module):
         return recompute(prepared.policy == 'backbones', self._fuse, x, prepared)
 
     def compile_fusion(self, **arguments: Any) -> None:
-        """Compile what :meth:`forward` does for one input; arguments as for :func:`torch.compile`."""
+        """Compile the fusion of one input; arguments as for :func:`torch.compile`."""
         self._fuse = torch.compile(self._fuse, **arguments)  # type: ignore[method-assign]
 
     def _fuse(self, x: Tensor, prepared: Prepared) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
-from iart.archs.flow import build_flow, freeze_unreached, upsample
+from iart.archs.flow import build_flow, freeze_unreached
 from iart.archs.recompute_policy import recompute
 from iart.archs.stores import StoreFactory, stores
 from iart.archs.upsampler import (
@@ -16,49 +16,49 @@ from iart.archs.upsampler import (
     WIDTH,
     Scale,
     check_scale,
-    enlarge,
     layers_of_scale,
+    reconstruct_detail,
+    upsample_bilinear,
     upsampling_layers,
     width_after,
 )
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build, residual_blocks_class
 
-SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet's input is padded on its own
+SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet pads its input itself
 
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
 class IABasicVSR(nn.Module):
-    """BasicVSR with an alignment of the registry in place of the flow warp. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3,
-    s·h, s·w).
+    """BasicVSR with a registered alignment instead of the flow warp.
 
-    A backward pass, then a forward pass; in each, the trunk gets the current frame and the aligned feature of the
-    neighbor. BasicVSR has no feature of the current frame, which an alignment by attention asks with. Here a feature
-    extractor makes one: with 30 blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an
-    extractor (0 blocks) the neighbor's feature, warped bilinearly, asks; with 45 blocks per trunk that has 8,519,471.
+    (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, s·h, s·w). A backward pass is followed by a forward pass; in each, the
+    trunk takes the current frame and the aligned feature of the neighbor. An alignment by attention computes its
+    queries from a feature of the current frame, which BasicVSR lacks. Here a feature extractor provides it: with 30
+    blocks and SPyNet the network has 8,521,263 parameters, the paper's 8.5 M. Without an extractor (0 blocks)
+    queries come from the neighbor's feature, warped bilinearly; with 45 blocks per trunk that network has 8,519,471
+    parameters.
 
-    With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR, to the bit and by name.
+    With ``num_extract_block: 0`` and ``FlowWarpAlignment`` this is BasicSR's BasicVSR: bit-exact, with the same names.
 
     Args:
         num_feat: width C of the features.
         num_block: residual blocks of each trunk.
-        num_extract_block: residual blocks of the feature extractor; 0: no extractor.
-        trunk_input: what of the current frame a trunk gets: the ``image`` itself, or the extracted ``feature``.
+        num_extract_block: residual blocks of the feature extractor; 0 for none.
+        trunk_input: the trunks' input from the current frame: the ``image`` itself, or the extracted ``feature``.
         head: ``basicvsr``: at ×4, two PixelShuffles by 2 and two convolutions at the output's size; ``pixelshuffle``:
             all convolutions at the input's size, then one PixelShuffle, which takes a fraction of the time;
             ``pixelshuffle4`` is its older name.
-        alignment: ``{'type': name, ...}`` of an alignment of the registry, shared by both passes; default implicit, 2×2
-            taps.
+        alignment: ``{'type': name, ...}`` of a registered alignment, shared by both passes; default implicit, 2×2 taps.
         num_heads: attention heads of the alignment.
-        use_checkpoint: compute trunks, alignment and head again in the backward pass of training: less memory, more
-            time.
-        flow: ``{'type': name, ...}``: where the flow comes from: see :mod:`iart.archs.optical_flow`; default SPyNet.
-        spynet_path: weights of SPyNet; None starts with zero flow.
+        use_checkpoint: recompute trunks, alignment and head in the backward pass: less memory, more time.
+        flow: ``{'type': name, ...}``, the source of the flow: see :mod:`iart.archs.optical_flow`; default SPyNet.
+        spynet_path: weight file of SPyNet; None for zero flow at the start.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         scale: output pixels per input pixel along a side, s: 4, 3, 2, or 1 for restoration at the input's size.
 
     Raises:
-        ValueError: a size that does not fit, naming the argument.
+        ValueError: a size does not fit; the message names the argument.
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
@@ -115,17 +115,17 @@ class IABasicVSR(nn.Module):
             self.conv_last = nn.Conv2d(num_feat, 3 * scale**2, 3, padding=1)
 
     def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
-        """(n, t, 3, h, w) → (n, t, 3, s·h, s·w).
+        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
 
         Args:
-            lq: the clip.
-            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the flow network's; see
+            lq: (n, t, 3, h, w) LR clip, RGB in [0, 1].
+            flows: (backward, forward) of (n, t-1, 2, h, w) in pixels to use instead of the flow network's; see
                 :func:`clip_flows`.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
     def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
-        """The same, frame by frame from the first, as :meth:`iart.archs.iart_arch.IART.frames`.
+        """Restore a clip frame by frame, as :meth:`iart.archs.iart_arch.IART.frames`.
 
         Yields:
             t times (n, 3, s·h, s·w).
@@ -149,16 +149,16 @@ class IABasicVSR(nn.Module):
         feature = None
         for i in range(t - 1, -1, -1):
             frame = clip[i]
-            own = self._extract(frame)
-            if own is not None:
-                extracted[i] = own
-            feature = self._propagate(self.backward_trunk, feature, frame, own, backward[i] if i < t - 1 else None)
+            current = self._extract(frame)
+            if current is not None:
+                extracted[i] = current
+            feature = self._propagate(self.backward_trunk, feature, frame, current, backward[i] if i < t - 1 else None)
             features[i] = feature
         feature = None
         for i in range(t):
             frame = clip[i]
-            own = None if self.extractor is None else extracted[i]
-            feature = self._propagate(self.forward_trunk, feature, frame, own, forward[i - 1] if i else None)
+            current = None if self.extractor is None else extracted[i]
+            feature = self._propagate(self.forward_trunk, feature, frame, current, forward[i - 1] if i else None)
             yield recompute(self.use_checkpoint, self.reconstruct, features[i], feature, frame)
             features.free(i)
             extracted.free(i)
@@ -167,27 +167,27 @@ class IABasicVSR(nn.Module):
         return None if self.extractor is None else recompute(self.use_checkpoint, self.extractor, frame)
 
     def _propagate(
-        self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, own: Tensor | None, flow: Tensor | None
+        self, trunk: nn.Module, feature: Tensor | None, frame: Tensor, current: Tensor | None, flow: Tensor | None
     ) -> Tensor:
-        """The neighbor's (n, C, h, w) feature, aligned, and the current frame through a trunk."""
+        """Run a trunk on the frame, or its feature ``current``, and the neighbor's aligned (n, C, h, w) feature."""
         n, _, h, w = frame.shape
         if feature is None:
             aligned = frame.new_zeros(n, self.num_feat, h, w)
         else:
             assert flow is not None
-            current = flow_warp(feature, flow) if own is None else own
-            aligned = recompute(self.use_checkpoint, self.alignment, feature, current, flow)
-        shown = frame if self.trunk_input == 'image' or own is None else own
-        return recompute(self.use_checkpoint, trunk, torch.cat([shown, aligned], dim=1))
+            query = flow_warp(feature, flow) if current is None else current
+            aligned = recompute(self.use_checkpoint, self.alignment, feature, query, flow)
+        first = frame if self.trunk_input == 'image' or current is None else current
+        return recompute(self.use_checkpoint, trunk, torch.cat([first, aligned], dim=1))
 
     def reconstruct(self, backward: Tensor, forward: Tensor, frame: Tensor) -> Tensor:
-        """The (n, C, h, w) features of both passes and the (n, 3, h, w) frame → (n, 3, s·h, s·w)."""
+        """Return the (n, 3, s·h, s·w) output for both passes' (n, C, h, w) features and the (n, 3, h, w) frame."""
         x = F.leaky_relu(self.fusion(torch.cat([backward, forward], dim=1)), 0.1)
         if self.head == 'basicvsr':
-            x = self.conv_last(F.leaky_relu(self.conv_hr(enlarge(self, x, self.scale)), 0.1))
+            x = reconstruct_detail(self, x, self.scale)
         else:
             x = F.pixel_shuffle(self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)), self.scale)
-        return x + upsample(frame, self.scale)
+        return x + upsample_bilinear(frame, self.scale)
 
     def layers_of_scale(self, state: Mapping[str, Tensor]) -> frozenset[str]:
         """Return the layers that start fresh from the weights of another scale: see :mod:`iart.archs.upsampler`."""

@@ -7,17 +7,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from iart import log
+from iart.archs.causal import CausalState, advance, causal_frames
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
-from iart.archs.flow import build_flow, freeze_unreached, pad_to, upsample
+from iart.archs.flow import build_flow, freeze_unreached, pad_to
 from iart.archs.fusion_backbone import FusionBackbone
-from iart.archs.propagation import Propagation, propagate
+from iart.archs.propagation import Propagation, check_fused_frames, propagate
 from iart.archs.recompute_policy import Policy, UseCheckpoint, choose_policy, next_policy, recompute, recomputes_rest
 from iart.archs.released import released_extras
 from iart.archs.stores import Place, StoreFactory, stores
-from iart.archs.upsampler import SCALE, WIDTH, Scale, enlarge, layers_of_scale, upsampling_layers, width_after
+from iart.archs.upsampler import (
+    SCALE,
+    WIDTH,
+    Scale,
+    layers_of_scale,
+    reconstruct_detail,
+    upsample_bilinear,
+    upsampling_layers,
+    width_after,
+)
 from iart.ops.windows import WindowLayouts
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build
 
@@ -26,12 +35,12 @@ SMALLEST_SIDE = 16  # two attention windows; smaller frames are padded by reflec
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
 class IART(nn.Module):
-    """The IART network; defaults are the published model. (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, s·h, s·w).
+    """The IART network, (n, t, 3, h, w) RGB in [0, 1] → (n, t, 3, s·h, s·w); defaults are the published model.
 
-    Any number of clips, of frames from 1 and of pixels from 1×1. Nothing is remembered between two calls.
+    Takes any number of clips, from 1 frame and 1×1 pixel. No state is kept between two calls.
 
     Args:
-        in_channels: channels of a frame; 3, since SPyNet takes RGB.
+        in_channels: channels of a frame: 3, since SPyNet takes RGB.
         mid_channels: width of the reconstruction.
         embed_dim: width C of features and backbone; a multiple of 4 and of every number of heads.
         depths: Swin blocks in each residual group of a backbone.
@@ -39,25 +48,25 @@ class IART(nn.Module):
         window_size: (frames, height, width) of an attention window; frames equal ``num_frames``.
         num_frames: frames a backbone fuses: first-order neighbor, current, second-order neighbor: 3; with first-order
             propagation, or an alignment that takes both neighbors at once, 2.
-        img_size, patch_size: upstream's names; without effect, any frame size is taken.
-        mlp_ratio, qkv_bias: of the Swin blocks.
+        img_size, patch_size: upstream's arguments; no effect, since any frame size is accepted.
+        mlp_ratio, qkv_bias: see :class:`iart.archs.swin.SwinBlock`.
         drop_path_rate: stochastic depth, 0 → this rate over the blocks of a backbone.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
-        is_low_res_input: upstream's name; only true is supported: features have the size of the input.
-        use_checkpoint: what the backward pass computes again, for less memory: ``none`` or false, ``mlp`` (of each
-            block), ``blocks`` or true (two by two), ``backbones`` (one whole at a time), or ``auto``: the fastest that
-            fits into the free memory.
-        spynet_path: weights of the flow network; None starts with zero flow.
-        alignment: ``{'type': name, ...}`` of an alignment of the registry; default implicit, 2×2 taps.
+        is_low_res_input: upstream's argument; only true is supported: features have the size of the input.
+        use_checkpoint: what the backward pass recomputes to save memory: ``none`` or false, ``mlp`` (of each block),
+            ``blocks`` or true (two at a time), ``backbones`` (one at a time), or ``auto``: the fastest that fits into
+            the free memory.
+        spynet_path: weight file of the flow network; None for zero flow at the start.
+        alignment: ``{'type': name, ...}`` of a registered alignment; default implicit, 2×2 taps.
         shared_alignment: use one alignment in all passes, as published; false gives each pass its own.
-        flow: ``{'type': name, ...}``: where the flow comes from, ``spynet`` (default), ``zero``, ``gt`` (delivered by
-            the data set) or ``raft``: see :mod:`iart.archs.optical_flow`.
+        flow: ``{'type': name, ...}``, the source of the flow: ``spynet`` (default), ``zero``, ``gt`` (delivered by the
+            data set) or ``raft``: see :mod:`iart.archs.optical_flow`.
         propagation: ``{'order': 1 or 2, 'passes': [...]}``: see :class:`iart.archs.propagation.Propagation`.
         scale: output pixels per input pixel along a side, s: 4 as published, 3, 2, or 1 for restoration at the input's
             size. Only the upsampling layers depend on it.
 
     Raises:
-        ValueError: a size that does not fit, naming the argument.
+        ValueError: a size does not fit; the message names the argument.
         WeightsError: ``spynet_path`` is missing or does not fit.
     """
 
@@ -93,14 +102,13 @@ class IART(nn.Module):
         self.propagation = propagation or Propagation()
         _check(in_channels, is_low_res_input)
         if img_size != 64 or patch_size != 1:
-            log.once('network_g: img_size and patch_size have no effect; any frame size is taken')
+            log.once('network_g: img_size and patch_size have no effect; any frame size is accepted')
         window = (window_size[0], window_size[1], window_size[2])
         self.mid_channels, self.embed_dim, self.cpu_cache_length = mid_channels, embed_dim, cpu_cache_length
         self._automatic = use_checkpoint == 'auto'
         self._chosen: Policy = 'none'
         self.use_checkpoint, self.blocks, self.mlp_ratio = use_checkpoint, sum(depths), mlp_ratio
-        # Two released names, for whatever the options ask for: the flow estimator, and the alignment or those of the
-        # passes.
+        # Names of released checkpoints: spynet holds the flow estimator, implicit_warp the alignment, of any type.
         self.spynet = build_flow(flow, spynet_path)
         self.conv_first = nn.Conv2d(in_channels, embed_dim, 3, padding=1)
         new_alignment = partial(
@@ -119,7 +127,7 @@ class IART(nn.Module):
             else first
         )
         freeze_unreached(self.spynet, self.implicit_warp)
-        _check_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
+        check_fused_frames(num_frames, window_size, self.propagation.order, getattr(first, 'joint', False))
         self.swin_backbone = nn.ModuleDict(
             {
                 name: FusionBackbone(
@@ -141,34 +149,37 @@ class IART(nn.Module):
         self.conv_last = nn.Conv2d(WIDTH, 3, 3, padding=1)
 
     def forward(self, lq: Tensor, flows: Flows | None = None) -> Tensor:
-        """(n, t, 3, h, w) → (n, t, 3, s·h, s·w).
+        """Restore a clip: (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
 
         Args:
-            lq: the clip.
-            flows: (backward, forward) of (n, t-1, 2, h, w) to use in place of the estimator's; see :func:`clip_flows`.
+            lq: (n, t, 3, h, w) LR clip, RGB in [0, 1].
+            flows: (backward, forward) of (n, t-1, 2, h, w) in pixels to use instead of the estimator's; see
+                :func:`clip_flows`.
         """
         return torch.stack(list(self.frames(lq, flows=flows)), dim=1)
 
     def frames(self, lq: Clip, store: StoreFactory | None = None, flows: Flows | None = None) -> Iterator[Tensor]:
-        """The same, frame by frame from the first: each leaves as soon as it exists, so that a long clip's output need
-        not be held.
+        """Restore a clip frame by frame, from the first, so that the output of a long clip is never held as a whole.
 
         Args:
-            lq: as for :meth:`forward`, or t frames (n, 3, h, w) that are read one by one, a few times each, and may lie
-                anywhere.
-            store: where features and flows wait between the passes; same bits wherever that is. Default: on the device,
-                or in host memory for a clip longer than ``cpu_cache_length``.
+            lq: as for :meth:`forward`, or t frames (n, 3, h, w) on any device, which are read one by one, a few times
+                each.
+            store: factory of the stores that keep features and flows between passes; results are bit-exact for all of
+                them. Default: on the device, or in host memory for a clip longer than ``cpu_cache_length``.
             flows: as for :meth:`forward`.
 
         Yields:
             t times (n, 3, s·h, s·w).
 
         Raises:
-            ValueError: ``lq`` is neither.
+            ValueError: ``lq`` is neither a clip nor frames.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
         if flows is not None:
             flows = tuple(pad_to(flow, SMALLEST_SIDE) for flow in flows)
+        if self.propagation.causal and not torch.is_grad_enabled():
+            yield from causal_frames(self, clip, flows)
+            return
         if store is not None:
             yield from self._stream(clip, store, flows)
             return
@@ -176,24 +187,63 @@ class IART(nn.Module):
         with stores(place, self.conv_first.weight.device) as store:
             yield from self._stream(clip, store, flows)
 
-    def _stream(self, clip: ClipFrames, store: StoreFactory, known: Flows | None) -> Iterator[Tensor]:
+    def step(
+        self, frame: Tensor, state: CausalState | None = None, flow: Tensor | None = None
+    ) -> tuple[Tensor, CausalState]:
+        """Restore the next frame of a stream, for networks whose passes all run forward.
+
+        Args:
+            frame: (n, 3, h, w) RGB in [0, 1], on the network's device.
+            state: what the call for the frame before returned; None for the first frame of a stream or of a shot.
+            flow: (n, 2, h, w) from this frame to the one before, to use in place of the estimator's.
+
+        Returns:
+            (n, 3, s·h, s·w), bit-exact with :meth:`frames`, and the state for the next call.
+
+        Raises:
+            ValueError: a pass runs backward, or the frame has another size than those before it.
+        """
+        height, width = (self.scale * side for side in frame.shape[-2:])
+        flow = None if flow is None else pad_to(flow, SMALLEST_SIDE)
+        sr, state = advance(self, pad_to(frame, SMALLEST_SIDE), state, flow)
+        return sr[..., :height, :width], state
+
+    def first_feature(self, frame: Tensor) -> Tensor:
+        """Return the (n, C, h, w) feature that the first pass begins with, of a (n, 3, h, w) frame."""
+        # Channels last: windows and taps gather whole pixels, whose channels are then adjacent in memory.
+        return self.conv_first(frame.contiguous(memory_format=torch.channels_last))
+
+    def alignment_of(self, name: str) -> nn.Module:
+        """Return the alignment of a pass."""
+        return self.implicit_warp[name] if isinstance(self.implicit_warp, nn.ModuleDict) else self.implicit_warp
+
+    def _stream(self, clip: ClipFrames, store: StoreFactory, given: Flows | None) -> Iterator[Tensor]:
+        """Run all passes over a clip and yield its frames, (n, 3, s·h, s·w) each (paper, section 3.1).
+
+        One (n, C, h, w) feature per frame is all that is kept between passes. A pass reads feature i once, before it
+        writes its output to the same slot (see :func:`propagate`), so that one store serves all passes and memory does
+        not grow with their number. Outputs of the last pass are reconstructed at once, in its order (forward, as
+        published), and their slots are freed.
+        """
         height, width = (self.scale * side for side in clip.size)
         features = store(len(clip))
         for i, frame in enumerate(clip):
-            features[i] = self.conv_first(frame.contiguous(memory_format=torch.channels_last))
-        backward, forward = clip_flows(self.spynet, clip, store, known)
+            features[i] = self.first_feature(frame)
+        backward, forward = clip_flows(self.spynet, clip, store, given)
         size = clip.padded_size
         policy = self._policy(size, len(clip))
         again = recomputes_rest(policy)
-        passes, shared = self.propagation.passes, self.implicit_warp
+        passes = self.propagation.passes
         layouts: WindowLayouts | None = None
         for name in passes:
+            # A backward pass visits frames from the last to the first, so its neighbor is the next frame.
             toward_next = name.startswith('backward')
             flows, backbone = backward if toward_next else forward, self.swin_backbone[name]
             assert isinstance(backbone, FusionBackbone)
             layouts = layouts or backbone.layouts(size, self.conv_first.weight.device)  # the same for all passes
+            # Position biases, masks and weights in the dtype of the computation: once per pass, not once per frame.
             fuse = partial(backbone, prepared=backbone.prepare(layouts, policy))
-            align = shared[name] if isinstance(shared, nn.ModuleDict) else shared
+            align = self.alignment_of(name)
             for i, feature in propagate(features, flows, align, fuse, toward_next, again, self.propagation.order):
                 if name != passes[-1]:
                     features[i] = feature
@@ -202,7 +252,7 @@ class IART(nn.Module):
                 yield recompute(again, self.reconstruct, feature, clip[i])[..., :height, :width]
 
     def _policy(self, size: tuple[int, int, int], frames: int) -> Policy:
-        """What the backward pass of a clip of so many frames, (n, h, w) each, computes again."""
+        """Choose what the backward pass recomputes for a clip of ``frames`` frames of size (n, h, w)."""
         self._chosen = choose_policy(
             self.use_checkpoint if torch.is_grad_enabled() else 'none',
             self.conv_first.weight.device,
@@ -215,10 +265,10 @@ class IART(nn.Module):
         return self._chosen
 
     def recompute_more(self) -> str | None:
-        """Take the next policy after one that ran out of memory, where the options leave the choice (``auto``).
+        """Switch to the next policy after running out of memory, if the options leave the choice (``auto``).
 
         Returns:
-            The policy, for a message; None where there is no choice.
+            The new policy; None if there is no choice.
         """
         policy = next_policy(self._chosen) if self._automatic else None
         if policy is not None:
@@ -226,24 +276,20 @@ class IART(nn.Module):
         return policy
 
     def reconstruct(self, feature: Tensor, frame: Tensor) -> Tensor:
-        """(n, C, h, w) feature and (n, 3, h, w) LR frame → (n, 3, s·h, s·w)."""
-        x = self.conv_before_upsample(feature)
-        x = enlarge(self, x, self.scale)
-        x = F.leaky_relu(self.conv_hr(x), 0.1)
-        return self.conv_last(x) + upsample(frame, self.scale)
+        """Return the (n, 3, s·h, s·w) output for an (n, C, h, w) feature and its (n, 3, h, w) LR frame."""
+        detail = reconstruct_detail(self, self.conv_before_upsample(feature), self.scale)
+        return detail + upsample_bilinear(frame, self.scale)
 
     def layers_of_scale(self, state: Mapping[str, Tensor]) -> frozenset[str]:
         """Return the layers that start fresh from the weights of another scale: see :mod:`iart.archs.upsampler`."""
         return layers_of_scale(self, state)
 
     def released_extras(self) -> dict[str, Tensor]:
-        """What a released checkpoint holds beyond this network's weights: see :mod:`iart.archs.released`."""
+        """Return the tensors that only a released checkpoint has, by name: see :mod:`iart.archs.released`."""
         return released_extras(self)
 
     def from_released_name(self, name: str) -> str:
-        """Return the name here of what a released checkpoint calls ``name``: PSRT-recurrent names its backbones
-        otherwise.
-        """
+        """Return this network's name for the tensor ``name`` of a released checkpoint of IART or PSRT-recurrent."""
         return f'swin_backbone.{name.removeprefix("patch_align.")}' if name.startswith('patch_align.') else name
 
 
@@ -252,22 +298,3 @@ def _check(in_channels: int, is_low_res_input: bool) -> None:
         raise ValueError(f'in_channels: got {in_channels}, expected 3 (the flow network takes RGB)')
     if not is_low_res_input:
         raise ValueError('is_low_res_input: got false, expected true: features have the size of the input')
-
-
-def _check_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
-    if joint and order == 1:
-        raise ValueError(
-            'alignment: got one that takes both neighbors (order 2), expected order 1 with propagation.order 1'
-        )
-    frames = 2 if joint or order == 1 else 3
-    if num_frames not in (None, frames):
-        fused = (
-            'aligned neighbor, current frame'
-            if frames == 2
-            else 'first-order neighbor, current frame, second-order neighbor'
-        )
-        raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
-    if len(window_size) != 3 or window_size[0] != frames:
-        raise ValueError(
-            f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)'
-        )

@@ -1,4 +1,4 @@
-"""Where a network's flow comes from: the types that ``network_g.flow`` can name.
+"""Sources of a network's flow: the types that ``network_g.flow`` can name.
 
 Each is a module that takes (b, 3, h, w) frames (from, to), RGB in [0, 1], and returns the (b, 2, h, w) flow between
 them in pixels.
@@ -25,14 +25,14 @@ def spynet(*, path: str | None = None) -> nn.Module:
     """SPyNet, trained with the network unless ``train.fix_flow`` freezes it.
 
     Args:
-        path: its weights; None starts with zero flow.
+        path: weight file; None for zero flow at the start.
     """
     return build_spynet(path)
 
 
 @FLOW_REGISTRY.register(suffix=SUFFIX)
 def zero() -> nn.Module:
-    """No motion: alignments read their source in place."""
+    """Zero flow: alignments read their source in place."""
     return ZeroFlow()
 
 
@@ -48,7 +48,7 @@ def raft(*, size: str = 'large', path: str | None = None, updates: int = 12) -> 
 
     Args:
         size: ``large`` or ``small``.
-        path: weight file; default where torchvision keeps its own.
+        path: weight file; default the file that torchvision downloads.
         updates: refinement steps.
 
     Raises:
@@ -75,7 +75,7 @@ def raft(*, size: str = 'large', path: str | None = None, updates: int = 12) -> 
 
 
 class ZeroFlow(nn.Module):
-    """No motion, whatever the frames."""
+    """Zero flow for any frames."""
 
     def forward(self, start: Tensor, end: Tensor) -> Tensor:
         """Return (b, 2, h, w) zeros for (b, 3, h, w) frames."""
@@ -83,12 +83,12 @@ class ZeroFlow(nn.Module):
 
 
 class GivenFlow(nn.Module):
-    """Takes the place of an estimator where the flow comes with the frames; asked for it, there was none."""
+    """Placeholder for an estimator when the flow comes with the frames; being called means that none came."""
 
     comes_with_clip = True
 
     def forward(self, start: Tensor, end: Tensor) -> Tensor:
-        """Raise: the flow was to come with the frames.
+        """Raise, since the flow should have come with the frames.
 
         Raises:
             DataError: always.
@@ -100,7 +100,7 @@ class GivenFlow(nn.Module):
 
 
 class RaftFlow(nn.Module):
-    """RAFT on frames of any size; its weights and statistics stay as they were loaded.
+    """RAFT on frames of any size; its weights and statistics are never changed.
 
     Args:
         network: torchvision's RAFT.

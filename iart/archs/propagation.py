@@ -15,15 +15,15 @@ PASSES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
 
 @dataclass(frozen=True)
 class Propagation:
-    """Which passes there are, and how far back each looks.
+    """The propagation passes of a network and the number of neighbors in each.
 
     Args:
-        order: neighbors that a frame is fused with: 1, or 2 as published.
-        passes: names that begin with ``backward`` or ``forward``, in their order; each has a backbone of its own and
-            reads what the pass before wrote.
+        order: number of neighbors that a frame is fused with: 1, or 2 as published.
+        passes: names in order, each beginning with ``backward`` or ``forward``; each pass has its own backbone and
+            reads the features that the previous pass wrote.
 
     Raises:
-        ValueError: a name is of neither kind, or appears twice.
+        ValueError: a name begins otherwise, or appears twice.
     """
 
     order: Literal[1, 2] = 2
@@ -34,9 +34,13 @@ class Propagation:
         if wrong or not self.passes or len(set(self.passes)) < len(self.passes):
             raise ValueError(
                 f'propagation.passes: got {list(self.passes)}, expected different names that begin with backward '
-                'or forward, '
-                f'such as {list(PASSES)}'
+                f'or forward, such as {list(PASSES)}'
             )
+
+    @property
+    def causal(self) -> bool:
+        """Whether all passes run forward: a frame then depends on no later one."""
+        return all(name.startswith('forward') for name in self.passes)
 
 
 class _Readable(Protocol):
@@ -53,49 +57,109 @@ def propagate(
     recompute_align: bool = False,
     order: int = 2,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Run one pass; each frame's feature is read once, and then no more, before what the pass makes of it comes out.
+    """Run one pass, which reads each frame's feature once, before it yields its own feature of that frame.
 
     Args:
-        features: t features (n, C, h, w). The caller may put an output where its input was while the pass runs.
-        flows: t-1 flows (n, 2, h, w); entry i leads from frame i to i+1 for a backward pass, from frame i+1 to i for
-            a forward pass.
-        align: see :mod:`iart.alignments`.
-        fuse: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w); with ``order`` 1,
-            and with an alignment that takes both neighbors at once (``joint``), (n, 2, C, h, w) of aligned, current.
-        backward: from the last frame to the first.
-        recompute_align: keep nothing of an alignment for the backward pass of training.
-        order: neighbors that a frame is fused with, 1 or 2.
+        features: t features (n, C, h, w). The caller may overwrite an input with its output while the pass runs.
+        flows: t-1 flows (n, 2, h, w) in pixels; entry i leads from frame i to i+1 for a backward pass, from frame i+1
+            to i for a forward pass.
+        align: the alignment, see :mod:`iart.alignments`.
+        fuse: the backbone: (n, 3, C, h, w) of first-order aligned, current, second-order aligned → (n, C, h, w). With
+            ``order`` 1, and with an alignment of both neighbors (``joint``), (n, 2, C, h, w) of aligned, current.
+        backward: whether to run from the last frame to the first.
+        recompute_align: whether the backward pass of training recomputes alignments.
+        order: number of neighbors that a frame is fused with, 1 or 2.
 
     Yields:
         Frame index and its new feature (n, C, h, w), in the order of the pass.
     """
-    prepare = getattr(align, 'prepare', _as_it_is)
+    prepare = source_of(align)
     t = len(features)
-    joint = getattr(align, 'joint', False)
     sources: list[Any] = []  # the last two outputs of this pass, newest first, ready to be aligned
     flow_before = None
     for i in range(t - 1, -1, -1) if backward else range(t):
         x = features[i]
-        if not sources:
-            aligned = [x] * (order if not joint else 1)
-        else:
-            flow = flows[i] if backward else flows[i - 1]
-            farther = None if flow_before is None or order == 1 else flow + flow_warp(flow_before, flow)
-            if joint:
-                both = (torch.zeros_like(x), torch.zeros_like(flow)) if farther is None else (sources[1], farther)
-                aligned = [recompute(recompute_align, align, sources[0], x, flow, *both)]
-            else:
-                aligned = [recompute(recompute_align, align, sources[0], x, flow)]
-                if farther is not None:
-                    aligned.append(recompute(recompute_align, align, sources[1], x, farther))
-                elif order == 2:
-                    aligned.append(torch.zeros_like(x))
-            flow_before = flow
-        z = fuse(torch.stack((aligned[0], x, *aligned[1:]), dim=1))
+        near = None if not sources else flows[i] if backward else flows[i - 1]
+        far = None if near is None or flow_before is None or order == 1 else second_flow(near, flow_before)
+        z = fuse(aligned_frames(x, sources, near, far, align, order, recompute_align))
+        flow_before = near
         yield i, z
         if t > 1:
             sources = [prepare(z), *sources[:1]]
 
 
+def second_flow(flow: Tensor, flow_before: Tensor) -> Tensor:
+    """Return the flow to the second-order neighbor: that to the first one, and on from there; (n, 2, h, w) each."""
+    return flow + flow_warp(flow_before, flow)
+
+
+def aligned_frames(
+    x: Tensor,
+    sources: Sequence[Any],
+    near: Tensor | None,
+    far: Tensor | None,
+    align: nn.Module,
+    order: int,
+    recompute_align: bool = False,
+) -> Tensor:
+    """Return what a backbone fuses for one frame: the current feature and the aligned ones of its neighbors.
+
+    Args:
+        x: (n, C, h, w) feature of the current frame.
+        sources: what :func:`source_of` makes of the last outputs of the pass, newest first; none for its first frame.
+        near: (n, 2, h, w) flow to the first-order neighbor; None for the first frame of a pass.
+        far: the flow to the second-order neighbor; None for the first two frames, and with ``order`` 1.
+        align, order, recompute_align: see :func:`propagate`.
+
+    Returns:
+        (n, 3, C, h, w) of first-order aligned, current, second-order aligned; (n, 2, C, h, w) of aligned, current with
+        ``order`` 1 and with a joint alignment.
+    """
+    joint = getattr(align, 'joint', False)
+    if near is None:
+        aligned = [x] * (order if not joint else 1)
+    elif joint:
+        both = (torch.zeros_like(x), torch.zeros_like(near)) if far is None else (sources[1], far)
+        aligned = [recompute(recompute_align, align, sources[0], x, near, *both)]
+    else:
+        aligned = [recompute(recompute_align, align, sources[0], x, near)]
+        if far is not None:
+            aligned.append(recompute(recompute_align, align, sources[1], x, far))
+        elif order == 2:
+            aligned.append(torch.zeros_like(x))
+    return torch.stack((aligned[0], x, *aligned[1:]), dim=1)
+
+
+def source_of(align: nn.Module) -> Callable[[Tensor], Any]:
+    """Return what makes a feature ready to be aligned: the alignment's ``prepare``, or nothing."""
+    prepare: Callable[[Tensor], Any] = getattr(align, 'prepare', _as_it_is)
+    return prepare
+
+
 def _as_it_is(source: Tensor) -> Tensor:
     return source
+
+
+def check_fused_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:
+    """Raise ValueError, naming the argument, unless a backbone's sizes fit the frames that are fused.
+
+    Args:
+        num_frames: from the options; None: whatever is needed.
+        window_size: (frames, height, width) of an attention window.
+        order: neighbors that a frame is fused with.
+        joint: whether the alignment brings both neighbors in one call.
+    """
+    if joint and order == 1:
+        raise ValueError('alignment: got order 2 (both neighbors), expected order 1 with propagation.order 1')
+    frames = 2 if joint or order == 1 else 3
+    if num_frames not in (None, frames):
+        fused = (
+            'aligned neighbor, current frame'
+            if frames == 2
+            else 'first-order neighbor, current frame, second-order neighbor'
+        )
+        raise ValueError(f'num_frames: got {num_frames}, expected {frames} ({fused})')
+    if len(window_size) != 3 or window_size[0] != frames:
+        raise ValueError(
+            f'window_size: got {list(window_size)}, expected [{frames}, height, width] ({frames} frames are fused)'
+        )

@@ -1,6 +1,4 @@
-"""The one place that understands weight files without options: which network they belong to, from names and shapes
-alone.
-"""
+"""Recognition of the network that a weight file belongs to, from names and shapes alone."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from iart.archs.builder import without_weight_files
+from iart.archs.realvsr_arch import translated
 from iart.archs.upsampler import SCALE, WIDTH, scale_of_state
 from iart.errors import WeightsError
 from iart.weights import read_weights, stored_options, without_prefix
@@ -26,19 +25,18 @@ _STUDY_ALIGNMENTS = {
 
 
 def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | None:
-    """The ``network_g`` section of a weight file: the one it holds, else the one its names and shapes tell.
+    """Return the ``network_g`` section of a weight file: the stored one, else the one recognized by names and shapes.
 
     Args:
-        path: ``.pth`` or ``.safetensors``.
-        key: which weights of a ``.pth``.
+        path: a ``.pth`` or ``.safetensors`` file.
+        key: entry of a ``.pth`` that holds the weights.
 
     Returns:
-        ``{'type': 'IART', ...}``, ``BasicVSR`` or ``IABasicVSR``, without the path of a flow network, whose weights are
-        in the file;
-        None: not recognized.
+        ``{'type': 'IART', ...}``, ``BasicVSR``, ``IABasicVSR`` or ``RealVSR``, without the path of a flow network,
+        whose weights are in the file; None if the network is not recognized.
 
     Raises:
-        WeightsError: missing or unreadable file.
+        WeightsError: the file is missing or unreadable.
     """
     state = read_weights(path, key)
     section = stored_options(path)
@@ -50,36 +48,49 @@ def network_section(path: str | Path, key: str = 'params') -> dict[str, Any] | N
 
 
 def require_section(path: str | Path, key: str = 'params') -> dict[str, Any]:
-    """Return what :func:`network_section` does.
+    """Return the section of :func:`network_section`, or raise if the network is not recognized.
 
     Raises:
-        WeightsError: missing or unreadable file, or not recognized.
+        WeightsError: the file is missing or unreadable, or its network is not recognized.
     """
     section = network_section(path, key)
     if section is None:
         raise WeightsError(
-            f'weights: {path} holds neither options nor the names of a network that is known (IART, BasicVSR, '
-            'IABasicVSR); iart convert FILE OUT.safetensors -opt YAML  puts the options of its network into it'
+            f'weights: got {path} without options and with unknown names, expected a network that is recognized (IART, '
+            'BasicVSR, IABasicVSR, RealVSR);  iart convert FILE OUT.safetensors -opt YAML  stores the options of its '
+            'network'
         )
     return section
 
 
 def recognize(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-    """Name and sizes of the network that a state dict belongs to; None for one that is not known.
+    """Return the type and sizes of the network that a state dict belongs to; None if it is not recognized.
 
-    What shapes do not tell is taken as published: attention windows of 3 frames, 2×2 taps; 8 heads in an IABasicVSR's
-        alignment.
+    Sizes that shapes do not determine are assumed as published: attention windows of 3 frames, 2×2 taps, 8 heads in the
+    alignment of an IABasicVSR.
     """
     for backbone, section in ((_IART, _iart), (_PSRT, _iart), (_STUDY, _study)):
         if f'{_BLOCKS.format(backbone, 0)}.0.attn.qkv.weight' in state and 'conv_before_upsample.weight' in state:
             return section(state, backbone)
     if 'backward_trunk.main.0.weight' in state and 'fusion.weight' in state:
         return _basicvsr(state)
+    if 'image_cleaning.0.main.0.weight' in state:
+        return _realvsr({translated(name): tensor for name, tensor in state.items()})
     return None
 
 
+def _realvsr(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Recognize RealVSR and the network within it; the threshold of its refinement is assumed to be the GAN model's."""
+    network = recognize({n.removeprefix('network.'): t for n, t in state.items() if n.startswith('network.')})
+    sizes = {
+        'num_cleaning_feat': state['image_cleaning.0.main.0.weight'].shape[0],
+        'num_cleaning_block': _count(state, r'image_cleaning\.0\.main\.2\.(\d+)\.'),
+    }
+    return network and {'type': 'RealVSR', **sizes, 'network': without_weight_files(network)}
+
+
 def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """BasicVSR itself, or IABasicVSR where there is more, or less, than BasicVSR has."""
+    """Recognize BasicVSR, or IABasicVSR where layers differ from BasicVSR's."""
     width, inputs = state['backward_trunk.main.0.weight'].shape[:2]
     section = {'type': 'BasicVSR', 'num_feat': width, 'num_block': _count(state, r'backward_trunk\.main\.2\.(\d+)\.')}
     extractor, implicit, upconv = (
@@ -102,7 +113,7 @@ def _basicvsr(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
-    """IART, or PSRT-recurrent: IART with patch alignment, under other names."""
+    """Recognize IART, or PSRT-recurrent: IART with patch alignment and other names."""
     section, rows = _sizes(state, backbone)
     side = (round((rows / 5) ** 0.5) + 1) // 2  # a table has (2·3−1)·(2·side−1)² rows
     section = {'type': 'IART', **section, 'window_size': [3, side, side], **_scale(state)}
@@ -114,7 +125,7 @@ def _iart(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
 
 
 def _study(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
-    """The network of the alignment study. An alignment without weights is not told: a bilinear flow warp is taken."""
+    """Recognize the network of the alignment study; without weights, its alignment is assumed to be bilinear."""
     section, rows = _sizes(state, backbone)
     side = (round(rows**0.5) + 1) // 2
     name = next((align for key, align in _STUDY_ALIGNMENTS.items() if key in state), 'FlowWarpAlignment')
@@ -122,7 +133,7 @@ def _study(state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
 
 
 def _sizes(state: Mapping[str, Tensor], backbone: str) -> tuple[dict[str, Any], int]:
-    """What the shapes of a backbone and of the reconstruction tell, and the rows of a table of position biases."""
+    """Return the sizes of a backbone and of the reconstruction, and the rows of a table of position biases."""
     groups = range(_count(state, rf'{re.escape(backbone)}\.layers\.(\d+)\.'))
     tables = [state[f'{_BLOCKS.format(backbone, g)}.0.attn.relative_position_bias_table'] for g in groups]
     first = f'{_BLOCKS.format(backbone, 0)}.0'
@@ -145,5 +156,5 @@ def _scale(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers there are in the names that begin so."""
+    """Count the different numbers that ``pattern`` captures at the beginning of names."""
     return len({match[1] for name in state if (match := re.match(pattern, name))})

@@ -1,4 +1,4 @@
-"""What a training step computes again in its backward pass instead of keeping it: less memory, more time."""
+"""Activation checkpointing: what a training step recomputes in its backward pass, for less memory and more time."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -10,9 +10,9 @@ from torch.utils.checkpoint import checkpoint
 from iart import device as devices
 
 Policy = Literal['none', 'mlp', 'blocks', 'backbones']
-"""What is computed again: nothing; the MLP of each block; the blocks, two by two; each backbone as a whole.
+"""What is recomputed: nothing; the MLP of each block; the blocks, two at a time; each backbone as a whole.
 
-The last two also compute alignments and reconstruction again, which costs little time.
+The last two recompute alignments and reconstruction as well, which takes little time.
 """
 
 UseCheckpoint = bool | Literal['auto', 'none', 'mlp', 'blocks', 'backbones']
@@ -21,33 +21,31 @@ _SHARE = 0.7  # of the free memory; the rest is for the loss, the gradients of w
 
 
 def recomputes_rest(policy: Policy) -> bool:
-    """Whether alignments and reconstruction are computed again."""
+    """Return whether alignments and reconstruction are recomputed."""
     return policy in ('blocks', 'backbones')
 
 
-def recompute(wanted: bool, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """``function(*args, **kwargs)``; if ``wanted`` and there are gradients, nothing in it is kept for the backward
-    pass.
-    """
-    if wanted and torch.is_grad_enabled():
+def recompute(enabled: bool, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """Return ``function(*args, **kwargs)``; if enabled and gradients are recorded, the backward pass recomputes it."""
+    if enabled and torch.is_grad_enabled():
         return checkpoint(function, *args, use_reentrant=False, **kwargs)
     return function(*args, **kwargs)
 
 
 def kept_values(policy: Policy, *, calls: int, blocks: int, mlp_ratio: float, half: bool = False) -> float:
-    """Numbers per token and channel that are alive at the peak of a training step; from counting what layers keep.
+    """Estimate the values per token and channel that a training step holds at its peak, by counting what layers keep.
 
     Args:
-        policy: what is computed again.
-        calls: of a backbone: frames times passes.
-        blocks: of a backbone.
-        mlp_ratio: of the blocks.
+        policy: what is recomputed.
+        calls: calls of a backbone: frames times passes.
+        blocks: Swin blocks of a backbone.
+        mlp_ratio: hidden width of their MLPs in units of the channels.
         half: whether the step is computed in fp16 or bf16.
     """
     # Attention: input, normed, q, k, v, two of its output, sum. MLP: normed and twice the hidden layer. In half
     # precision the residual stream stays float32, and heads are padded (20 channels to 24).
     attention, mlp = (5.9, 0.5 + mlp_ratio) if half else (8.0, 1 + 2 * mlp_ratio)
-    # Alignments of a call, and the quarter of a reconstruction that falls to it.
+    # The alignments of a call, and its share (a quarter) of a reconstruction.
     block, rest = attention + mlp, 5.5 if half else 11.0
     return {
         'none': calls * (blocks * block + rest),
@@ -67,12 +65,12 @@ def choose_policy(
     blocks: int,
     mlp_ratio: float,
 ) -> Policy:
-    """The policy that the options name, or for ``auto`` the fastest one that fits into the memory that is free now.
+    """Return the policy that the options name, or for ``auto`` the fastest that fits into the free memory.
 
     Args:
-        use_checkpoint: from the options; true means ``blocks``, false ``none``.
-        device: where the step is computed.
-        tokens: pixels of the three frames that a backbone sees, of all clips.
+        use_checkpoint: the option; true means ``blocks``, false ``none``.
+        device: the device of the step.
+        tokens: pixels of the three frames in a backbone, of all clips.
         channels: width of a token.
         calls, blocks, mlp_ratio: see :func:`kept_values`.
     """
@@ -92,6 +90,6 @@ def choose_policy(
 
 
 def next_policy(policy: Policy) -> Policy | None:
-    """Return the policy that takes less memory than this one, and more time; None where there is none."""
+    """Return the next policy, which takes less memory and more time; None after the last."""
     order: tuple[Policy, ...] = get_args(Policy)
     return order[order.index(policy) + 1] if policy != order[-1] else None

@@ -1,7 +1,7 @@
-"""What released checkpoints hold beyond the weights that have an effect.
+"""Tensors of released checkpoints that have no effect on the output.
 
-Two kinds: dead weights, parameters of the released code that never influence the output (and so would never get a
-gradient), and constant tables, which are rebuilt from the sizes of the network.
+There are two kinds: dead parameters, which the released code never uses (and which would never get a gradient), and
+constant tables, which are rebuilt from the sizes of the network.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ from iart.ops.sine import tap_code
 
 
 def released_extras(network: Any) -> dict[str, Tensor]:
-    """Return the names of a released state dict that are not in ``network.state_dict()``.
+    """Return the tensors of a released state dict that are not in ``network.state_dict()``, by name.
 
     Args:
         network: an :class:`~iart.archs.iart_arch.IART`.
 
     Returns:
-        Constant tables with their values; dead weights as zeros on the ``meta`` device (their values mean nothing).
+        Constant tables with their values; dead parameters as zeros on the ``meta`` device, since values have no effect.
     """
     return _extras(network, [f'swin_backbone.{name}' for name in network.swin_backbone])
 
@@ -32,7 +32,7 @@ def study_extras(network: Any) -> dict[str, Tensor]:
 
 
 def dead_parameters(network: nn.Module) -> int:
-    """Return the number of parameters that the released code has beyond ``network``'s, and that never run."""
+    """Return the number of parameters that the released code has beyond ``network``'s and never uses."""
     extras: dict[str, Tensor] = getattr(network, 'released_extras', dict)()
     return sum(tensor.numel() for tensor in extras.values() if tensor.is_meta)
 

@@ -5,6 +5,7 @@ halve the precision), same device, same order in memory. The order matters: kern
 another layout, and then the last bit of a result depends on where its input has been.
 """
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iart import device as devices
 
@@ -39,6 +40,12 @@ class Store(Protocol):
 
 StoreFactory = Callable[[int], Store]
 """Number of tensors → an empty store for them."""
+
+
+def streams(network: nn.Module) -> bool:
+    """Whether the network hands frames over one by one and lets its caller choose where features wait."""
+    frames = getattr(network, 'frames', None)
+    return callable(frames) and 'store' in inspect.signature(frames).parameters
 
 
 class DeviceStore:

@@ -17,32 +17,28 @@ from iart.ops.windows import WindowLayout, relative_position_index
 
 @dataclass(frozen=True)
 class BiasedRun:
-    """Consecutive windows that attend in one call, and their bias: position bias plus mask, in the dtype of the
-    computation.
-    """
+    """Consecutive windows that attend in one call, with their bias: position bias plus mask, in the compute dtype."""
 
     windows: slice
     bias: Tensor
-    """(heads, tokens, tokens) for all of them, or (kinds, heads, tokens, tokens), of which ``kind`` picks one for
-    each window.
-    """
+    """(heads, tokens, tokens) for all windows, or (kinds, heads, tokens, tokens), selected by ``kind``."""
     kind: Tensor | None = None
     """(windows,) int64."""
 
     def of(self, queries: slice) -> Tensor:
         """Return (heads, queries, tokens), or (windows, heads, queries, tokens)."""
         bias = self.bias[..., queries, :]
-        # In training ``prepare`` has already picked: each call would keep its own copy for the backward pass.
+        # In training ``prepare`` has already picked: each call would keep its head copy for the backward pass.
         return bias if self.kind is None else bias.index_select(0, self.kind)
 
 
 @dataclass(frozen=True)
 class PreparedAttention:
-    """What an attention needs beside its input: the same for all frames of a pass, since weights and sizes are.
+    """The inputs of an attention that are the same for all frames of a pass.
 
-    Weights are in the dtype of the computation, which saves a cast per call. Where the fused kernels of the device
-    ask for it, heads are padded with zeros to ``width`` channels: rows of zeros in ``qkv_weight`` add zeros to every
-    q·k and give zeros as further channels of v, which meet columns of zeros in ``proj_weight``.
+    Weights are in the compute dtype, which saves a cast per call. Where the fused kernels of the device require it,
+    heads are padded with zeros to ``width`` channels: rows of zeros in ``qkv_weight`` add zeros to every q·k and give
+    zeros as further channels of v, which meet columns of zeros in ``proj_weight``.
     """
 
     runs: tuple[BiasedRun, ...]
@@ -60,7 +56,7 @@ class PreparedAttention:
 
 @dataclass(frozen=True)
 class PreparedBlock:
-    """What a Swin block needs beside its input, in the dtype of the computation."""
+    """The inputs of a Swin block that are the same for all frames of a pass, in the compute dtype."""
 
     attention: PreparedAttention
     fc1_weight: Tensor
@@ -70,12 +66,12 @@ class PreparedBlock:
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention inside each window, with a learned bias for every relative position.
+    """Multi-head self-attention within windows, with a learned bias for every relative position.
 
     Args:
         channels: width C of the tokens.
         window: (frames, height, width).
-        num_heads: divides ``channels``.
+        num_heads: attention heads, a divisor of ``channels``.
         qkv_bias: whether the projections to queries, keys and values have a bias.
     """
 
@@ -86,7 +82,7 @@ class WindowAttention(nn.Module):
         self.window, self.num_heads = window, num_heads
         rows = (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1)
         self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
-        # A constant that released checkpoints carry; rebuilt here, compared when a checkpoint is loaded.
+        # A constant of released checkpoints: rebuilt here, and compared when a checkpoint is loaded.
         self.register_buffer('relative_position_index', relative_position_index(window), persistent=False)
         self.qkv = Dense(channels, 3 * channels, bias=qkv_bias)
         self.proj = Dense(channels, channels)
@@ -99,19 +95,19 @@ class WindowAttention(nn.Module):
         return flat.view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
 
     def prepare(self, layout: WindowLayout) -> PreparedAttention:
-        """Return what :meth:`forward` needs for inputs of one layout, as long as the weights do not change."""
+        """Return the inputs of :meth:`forward` that depend on layout and weights only."""
         weight: Tensor = self.qkv.weight
-        own = weight.shape[1] // self.num_heads
+        head = weight.shape[1] // self.num_heads
         dtype = devices.compute_dtype(weight.device, weight.dtype)
         multiple = devices.head_multiple(weight.device, dtype)
-        width = -(-own // multiple) * multiple
+        width = -(-head // multiple) * multiple
         qkv_bias: Tensor | None = self.qkv.bias
         proj: Tensor = self.proj.weight
-        if width > own:
-            heads, c, more = self.num_heads, weight.shape[1], width - own
-            weight = F.pad(weight.view(3 * heads, own, c), (0, 0, 0, more)).view(3 * heads * width, c)
-            qkv_bias = None if qkv_bias is None else F.pad(qkv_bias.view(3 * heads, own), (0, more)).view(-1)
-            proj = F.pad(proj.view(c, heads, own), (0, more)).view(c, heads * width)
+        if width > head:
+            heads, c, more = self.num_heads, weight.shape[1], width - head
+            weight = F.pad(weight.view(3 * heads, head, c), (0, 0, 0, more)).view(3 * heads * width, c)
+            qkv_bias = None if qkv_bias is None else F.pad(qkv_bias.view(3 * heads, head), (0, more)).view(-1)
+            proj = F.pad(proj.view(c, heads, head), (0, more)).view(c, heads * width)
         return PreparedAttention(
             runs=_runs(self.position_bias().to(dtype), layout),
             width=width,
@@ -129,8 +125,8 @@ class WindowAttention(nn.Module):
         Args:
             x: (windows·tokens, C) in the layout's order.
             layout: the order of the tokens.
-            prepared: the result of :meth:`prepare` for this layout, where several inputs follow each other.
-            queries: the tokens of each window that attend; default all. Results of the others are not computed.
+            prepared: the result of :meth:`prepare` for this layout, to share it between inputs.
+            queries: the tokens of each window that attend; default all. No results are computed for the others.
 
         Returns:
             (windows·queries, C).
@@ -147,9 +143,7 @@ class WindowAttention(nn.Module):
         return dense(parts[0] if len(parts) == 1 else torch.cat(parts), prepared.proj_weight, prepared.proj_bias)
 
     def _project(self, x: Tensor, prepared: PreparedAttention, queries: slice | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Project (windows, tokens, C) to q, k, v of shape (windows, heads, tokens, width); views of one tensor, not
-        copies.
-        """
+        """Project (windows, tokens, C) to q, k, v of (windows, heads, tokens, width), as views of one tensor."""
         weight, bias = prepared.qkv_weight, prepared.qkv_bias
         if queries is None:
             q, k, v = rearrange(
@@ -166,8 +160,8 @@ class WindowAttention(nn.Module):
 def _runs(bias: Tensor, layout: WindowLayout) -> tuple[BiasedRun, ...]:
     """Add the masks of a layout to the (heads, tokens, tokens) position bias.
 
-    One call of the attention for each kind of window. Where a call costs more than the copies of a bias, all windows
-    at the border share one, with a bias for each of them.
+    There is one call of the attention per kind of window. On devices where a call costs more than copies of a bias, all
+    windows at the border share one call, with a bias for each.
     """
     runs = [
         BiasedRun(slice(g.start, g.stop), bias if g.mask is None else bias + g.mask.to(bias.dtype))
@@ -201,7 +195,7 @@ class Mlp(nn.Module):
         self.fc2 = Dense(hidden, channels)
 
     def forward(self, x: Tensor, prepared: PreparedBlock | None = None) -> Tensor:
-        """(..., channels) → the same; with the weights of ``prepared`` where they are given."""
+        """Transform (..., channels) to the same shape, with the weights of ``prepared`` if given."""
         if prepared is None:
             return self.fc2(F.gelu(self.fc1(x)))
         hidden = F.gelu(dense(x, prepared.fc1_weight, prepared.fc1_bias))
@@ -237,7 +231,7 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(channels, int(channels * mlp_ratio))
 
     def prepare(self, layout: WindowLayout) -> PreparedBlock:
-        """Return what :meth:`forward` needs for inputs of one layout, as long as the weights do not change."""
+        """Return the inputs of :meth:`forward` that depend on layout and weights only."""
         first, second = self.mlp.fc1, self.mlp.fc2
         dtype = devices.compute_dtype(first.weight.device, first.weight.dtype)
         weights = (t.to(dtype) for t in (first.weight, first.bias, second.weight, second.bias))
@@ -257,9 +251,9 @@ class SwinBlock(nn.Module):
         Args:
             x: (windows·tokens, C) in the layout's order.
             layout: the layout of this block's shift.
-            prepared: the result of :meth:`prepare` for this layout, where several inputs follow each other.
-            middle_only: return the middle frame's tokens only; the others are not computed.
-            recompute_mlp: keep nothing of the MLP for the backward pass.
+            prepared: the result of :meth:`prepare` for this layout, to share it between inputs.
+            middle_only: whether to compute and return the middle frame's tokens only.
+            recompute_mlp: whether the backward pass recomputes the MLP.
 
         Returns:
             (windows·tokens, C), or (windows·tokens of the middle frame, C).

@@ -1,4 +1,4 @@
-"""The layers that bring features to the size of the output, for scales ×1 to ×4.
+"""Upsampling layers of the reconstruction, for scales ×1 to ×4.
 
 ×2 and ×4 shuffle by 2 once or twice, ×3 by 3; ×1, for restoration at the input's size, has no such layer. Names and
 shapes at ×4 are those of the released checkpoints.
@@ -23,7 +23,7 @@ def upsampling_layers(scale: int, channels: int) -> Iterator[tuple[str, nn.Conv2
 
     Args:
         scale: 1 to 4.
-        channels: width of the features; the last layer leaves :data:`WIDTH`.
+        channels: width of the features; the last layer reduces it to :data:`WIDTH`.
 
     Raises:
         ValueError: no such scale.
@@ -36,7 +36,7 @@ def upsampling_layers(scale: int, channels: int) -> Iterator[tuple[str, nn.Conv2
 
 
 def width_after(scale: int, channels: int) -> int:
-    """Return the channels that :func:`enlarge` leaves of ``channels``."""
+    """Return the channels of the result of :func:`enlarge` for a feature of ``channels``."""
     return WIDTH if _FACTORS[scale] else channels
 
 
@@ -48,6 +48,25 @@ def enlarge(network: nn.Module, x: Tensor, scale: int) -> Tensor:
     return x
 
 
+def reconstruct_detail(network: nn.Module, x: Tensor, scale: int) -> Tensor:
+    """Compute the (n, 3, scale·h, scale·w) detail of an image from an (n, channels, h, w) feature.
+
+    Args:
+        network: the network, with the layers of :func:`upsampling_layers`, ``conv_hr`` and ``conv_last``.
+        x: the feature.
+        scale: the network's scale; the detail is added to :func:`upsample_bilinear` of the frame.
+    """
+    x = F.leaky_relu(network.get_submodule('conv_hr')(enlarge(network, x, scale)), 0.1)
+    return network.get_submodule('conv_last')(x)  # type: ignore[no-any-return]
+
+
+def upsample_bilinear(frames: Tensor, scale: int = SCALE) -> Tensor:
+    """Return (n, c, h, w) frames enlarged bilinearly: the base that detail is added to; at ×1 the frames themselves."""
+    if scale == 1:
+        return frames
+    return F.interpolate(frames, scale_factor=scale, mode='bilinear', align_corners=False)
+
+
 def check_scale(scale: int) -> None:
     """Raise ValueError unless there is such a scale."""
     if scale not in _FACTORS:
@@ -55,7 +74,7 @@ def check_scale(scale: int) -> None:
 
 
 def scale_of_state(state: Mapping[str, Tensor]) -> int | None:
-    """Return the scale of the network a state dict belongs to, from its shapes; None where they do not show it."""
+    """Return the scale of a state dict's network, from shapes; None if they do not determine it."""
     if 'conv_hr.weight' not in state or 'conv_last.weight' not in state:
         return None
     if 'upconv2.weight' in state:
@@ -68,19 +87,19 @@ def scale_of_state(state: Mapping[str, Tensor]) -> int | None:
 
 
 def layers_of_scale(network: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
-    """Return the names of the layers whose weights are of no use at another scale, where ``state`` is of another one.
+    """Return the names of the layers that cannot be loaded from a ``state`` of another scale.
 
     Args:
-        network: has ``scale``, and the names of this module.
-        state: a state dict, of the network's kind.
+        network: a network with ``scale`` and the layers of this module.
+        state: a state dict of the same kind of network.
 
     Returns:
-        Names without ``.weight`` and ``.bias``; empty where the scales agree, or ``state`` does not show its own.
+        Names without ``.weight`` and ``.bias``; empty if the scales agree, or if the scale of ``state`` is unknown.
     """
     scale = scale_of_state(state)
     if scale is None or scale == network.scale:
         return frozenset()
-    own = network.state_dict()
-    # The last two serve any scale alike where they work at the size of the output; elsewhere their widths differ.
-    last = {n for n in ('conv_hr', 'conv_last') if own[f'{n}.weight'].shape != state[f'{n}.weight'].shape}
+    expected = network.state_dict()
+    # The last two fit any scale if they work at the size of the output; otherwise their widths differ.
+    last = {n for n in ('conv_hr', 'conv_last') if expected[f'{n}.weight'].shape != state[f'{n}.weight'].shape}
     return frozenset({'upconv1', 'upconv2'} | last)

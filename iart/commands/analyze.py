@@ -1,7 +1,7 @@
 """The command ``iart analyze``."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ from iart.commands.arguments import add_command
 if TYPE_CHECKING:
     import torch
 
-    from iart.analysis.known_flow import Pair
+    from iart.analysis.cost import Cost
+    from iart.analysis.findings import Findings, Picture
+    from iart.analysis.known_flow import AlignmentError, Pair
     from iart.archs.alignment_study_arch import AlignmentStudyNet
 
 _ROWS = (
@@ -25,6 +27,21 @@ _ROWS = (
     'implicit',
     'window_3',
     'window_4',
+)
+
+
+_CAPTIONS = {
+    'frequency': 'Response of the fixed kernels, averaged over sub-pixel shifts, in closed form; of trained alignments '
+    'as measured, along x (solid) and y (dashed). Mean response relative to an ideal shift, energy that is left, and '
+    'squared error against the ideal shift.',
+    'shifts': 'Magnitude and squared error of the fixed kernels for single sub-pixel shifts d.',
+    'known_flow': 'Squared error on exactly known flow, by the distance of the flow to a whole pixel and by the '
+    'distance to an occlusion.',
+    'cost': 'Time of a call, forward and with backward, and memory at its peak; parameters in brackets.',
+}
+_TAPS = (
+    '{}: attention over the taps as the shift in x grows, the shift in y being a quarter of a pixel. Thin lines: '
+    'heads; thick: their mean; dashed: bilinear weights.'
 )
 
 
@@ -53,12 +70,14 @@ def _analyze(arguments: argparse.Namespace) -> None:
     from iart import device, log
     from iart.analysis import figures
     from iart.analysis.cost import costs
+    from iart.analysis.findings import Picture, write_findings
     from iart.analysis.frequency import measure
     from iart.analysis.known_flow import alignment_error
     from iart.analysis.taps import tap_curves
     from iart.data.exact_flow_dataset import SyntheticFlowTestDataset
     from iart.files import to_json, write_text
     from iart.registry import ALIGNMENT_REGISTRY, build
+    from iart.reporting.page import write_measurement_page
     from iart.study.rows import ROWS
 
     log.setup()
@@ -73,15 +92,16 @@ def _analyze(arguments: argparse.Namespace) -> None:
     }
     error = {name: alignment_error(align, images) for name, align in fixed.items()}
     response = {}
+    pictures = []
     for path in arguments.weights:
         network, label = _network(path), path.parent.parent.name if path.parent.name == 'models' else path.stem
         pairs = list(pairs_of(dataset, network))
         error[label] = alignment_error(network.align, pairs)
-        response[label] = measure(network.align, pairs[0].current)
+        response[label] = {axis: measure(network.align, pairs[0].current, axis=axis) for axis in ('x', 'y')}
         if hasattr(network.align, 'tap_weights'):
-            figures.save(
-                figures.taps(tap_curves(network.align, pairs[0].source, pairs[0].current)), out / f'taps_{label}'
-            )
+            curves = tap_curves(network.align, pairs[0].source, pairs[0].current)
+            figures.save(figures.taps(curves), out / f'taps_{label}')
+            pictures.append(Picture(f'taps_{label}.png', _TAPS.format(label)))
     cost = costs([(ROWS[name].label, ROWS[name].alignment) for name in _ROWS], device.choose(arguments.device))
     figures.save(figures.frequency(response), out / 'frequency')
     figures.save(figures.single_shifts(), out / 'shifts')
@@ -89,18 +109,53 @@ def _analyze(arguments: argparse.Namespace) -> None:
     figures.save(figures.cost(cost), out / 'cost')
     facts = {
         'known_flow': {name: {k: _plain(v) for k, v in e._asdict().items()} for name, e in error.items()},
-        'frequency': {name: {k: _plain(v) for k, v in m._asdict().items()} for name, m in response.items()},
+        'frequency': {
+            name: {axis: {k: _plain(v) for k, v in m._asdict().items()} for axis, m in by_axis.items()}
+            for name, by_axis in response.items()
+        },
         'cost': [c._asdict() for c in cost],
     }
     write_text(out / 'analysis.json', to_json(facts))
-    for name, e in error.items():
-        log.logger.info(f'{name:32} error where visible {e.visible:.4f}, hidden {e.hidden:.4f}')
-    for c in cost:
-        log.logger.info(
-            f'{c.label:32} {c.parameters:9,} parameters, {c.milliseconds:7.2f} ms, {c.training_milliseconds:7.2f} ms '
-            f'with backward, {c.megabytes:6.1f} MB'
+    pictures = [*(Picture(f'{name}.png', caption) for name, caption in _CAPTIONS.items()), *pictures]
+    findings = _findings(error, cost, pictures, arguments.clips)
+    write_findings(out, findings)
+    write_measurement_page(out, out / 'index.html')
+    for table in findings.tables:
+        for line in table.markdown():
+            log.logger.info(line)
+    log.logger.info(f'written to {out}: index.html, figures as PNG, SVG and PDF, analysis.json, findings.json')
+
+
+def _findings(
+    error: 'Mapping[str, AlignmentError]', cost: 'Sequence[Cost]', pictures: 'Sequence[Picture]', clips: int
+) -> 'Findings':
+    """What is shown of it on a page."""
+    from iart.analysis.findings import Findings, Table
+
+    known = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())
+    spent = tuple(
+        (
+            c.label,
+            f'{c.parameters:,}',
+            f'{c.milliseconds:.2f}',
+            f'{c.training_milliseconds:.2f}',
+            f'{c.megabytes:.1f}',
         )
-    log.logger.info(f'written to {out}: figures as PNG, SVG and PDF, analysis.json')
+        for c in cost
+    )
+    return Findings(
+        'Alignments analyzed',
+        (f'Errors on known flow are of {clips} rendered clips: squared error relative to the variance of the truth.',),
+        (
+            Table('Error on known flow', ('alignment', 'visible', 'hidden'), known),
+            Table(
+                'Cost of a call at 64×64 pixels, 60 channels',
+                ('alignment', 'parameters', 'ms', 'ms with backward', 'MB'),
+                spent,
+            ),
+        ),
+        tuple(pictures),
+    )
 
 
 def pairs_of(dataset: Any, network: 'AlignmentStudyNet | None' = None) -> 'Iterator[Pair]':

@@ -25,7 +25,13 @@ def add_commands(commands: Any) -> None:
         'input', type=Path, metavar='INPUT', help='folder with frames at any depth, folder of videos, or a video'
     )
     degrade.add_argument('output', type=Path, metavar='OUTPUT', help='folder to create')
-    degrade.add_argument('--kind', choices=('BI', 'BD'), required=True, help='bicubic, or blur and decimation')
+    degrade.add_argument(
+        '--kind',
+        required=True,
+        metavar='BI|BD|CHAIN',
+        help='bicubic, blur and decimation, or a chain of random steps: RealBasicVSR or a YAML file',
+    )
+    degrade.add_argument('--seed', type=int, default=0, help='decides what a chain draws (default 0)')
     degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD has 4 only')
     degrade.add_argument(
         '--compression',
@@ -152,6 +158,7 @@ def _degrade(arguments: argparse.Namespace) -> None:
         'scale': arguments.scale,
         'compression': arguments.compression,
         'holes': arguments.holes,
+        'seed': arguments.seed,
     }
     written = degrade_data(arguments.input, arguments.output, jobs=jobs, **options)
     print(f'{arguments.output}: {written} frames written')

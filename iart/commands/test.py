@@ -42,7 +42,8 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
     """
     from iart.archs.recognize import require_section
     from iart.options import load, resolve
-    from iart.upscaling.networks import DEFAULT, find
+    from iart.upscaling.networks import find
+    from iart.upscaling.settings import DEFAULT_WEIGHTS
 
     if (file := getattr(arguments, 'opt', None)) is not None:
         return load(file, arguments.force_yml, scoring=True), arguments.weights and str(find(arguments.weights))
@@ -50,7 +51,7 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
         raise UserError(
             'iart test: got neither -opt nor --lq, expected an options file, or LR clips (and --gt to score)'
         )
-    name = arguments.weights or DEFAULT
+    name = arguments.weights or DEFAULT_WEIGHTS
     weights = find(name)
     metrics = {
         kind: {'type': f'calculate_{kind}', 'crop_border': 0, 'test_y_channel': True} for kind in ('psnr', 'ssim')

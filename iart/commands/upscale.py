@@ -3,13 +3,15 @@
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from iart.errors import UserError
 from iart.inference.options import PlanOptions
 from iart.settings_fields import add_settings, command_line_words, read_settings
-from iart.upscaling.settings import Settings
+from iart.upscaling.settings import DEFAULT_WEIGHTS, Settings
 from iart.video.options import EncodingOptions
 
 _TEXT = 'enlarge a video or a folder of frames with a network'
@@ -22,16 +24,24 @@ def add_commands(commands: Any) -> None:
     )
     parser.set_defaults(run=_upscale)
     parser.add_argument(
-        'input', nargs='+', metavar='INPUT', help='video file, folder of frames, or a pattern such as "clips/*.mp4"'
+        'input',
+        nargs='+',
+        metavar='INPUT',
+        help='video file, folder of frames, or a pattern such as "clips/*.mp4"; - or a named pipe for frames as they '
+        'come',
     )
     parser.add_argument(
         'output',
         type=Path,
         metavar='OUTPUT',
-        help='video file, or folder of frames; with several inputs a folder of outputs',
+        help='video file, or folder of frames; with several inputs a folder of outputs; for a pipe -, a named pipe or '
+        'a .y4m file',
     )
-    text = 'weight file, or a name that iart weights --list shows (default basicvsr-reds4)'
-    parser.add_argument('--weights', metavar='NAME|FILE', default='basicvsr-reds4', help=text)
+    text = (
+        'a weight file, or a name that iart weights --list shows, such as basicvsr-reds4, which is '
+        f'better and far slower (default {DEFAULT_WEIGHTS}, part of the package)'
+    )
+    parser.add_argument('--weights', metavar='NAME|FILE', default=DEFAULT_WEIGHTS, help=text)
     parser.add_argument(
         '--key', choices=('params', 'params_ema'), default='params', help='which weights of a .pth (default params)'
     )
@@ -40,6 +50,11 @@ def add_commands(commands: Any) -> None:
         choices=('none', 'pytorch', 'slurm'),
         default='none',
         help='who started the processes that share the work (torchrun is recognized)',
+    )
+    parser.add_argument(
+        '--raw',
+        metavar='WxH',
+        help='between pipes (- or a named pipe): raw rgb24 frames of this size in place of y4m',
     )
     parser.add_argument('--scale', type=int, metavar='N', help='check that the network enlarges by so much')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
@@ -73,6 +88,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _upscale(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
+    if _between_pipes(arguments):
+        _upscale_pipe(arguments, settings)
+        return
     signal.signal(signal.SIGTERM, _interrupt)  # like Ctrl-C: logs how to continue
     from iart import device, distributed, log
     from iart.upscaling.job import run
@@ -94,3 +112,38 @@ def _upscale(arguments: argparse.Namespace) -> None:
         if distributed.active():
             weights = on_main(lambda: find(arguments.weights))  # fetched once
         run(jobs, load(weights, place, arguments.key), place, settings, arguments.scale)
+
+
+def _between_pipes(arguments: argparse.Namespace) -> bool:
+    """Return whether frames come through a pipe and leave as they come."""
+    from iart.upscaling.live import is_pipe
+
+    output = arguments.output
+    piped = len(arguments.input) == 1 and is_pipe(arguments.input[0])
+    if str(output) == '-' and not piped:
+        raise UserError(
+            '-: got standard output with an input that is no pipe, expected frames from a pipe as well, such as  '
+            'ffmpeg -i INPUT -f yuv4mpegpipe - | iart upscale - - | ffmpeg -i - OUTPUT'
+        )
+    if arguments.raw is not None and not piped:
+        raise UserError('--raw: got an input that is no pipe, expected - or a named pipe')
+    return piped and (is_pipe(str(output)) or output.suffix in ('.y4m', '.rgb'))
+
+
+def _upscale_pipe(arguments: argparse.Namespace, settings: Settings) -> None:
+    from iart import device, log
+    from iart.upscaling import live
+    from iart.upscaling.networks import load
+
+    raw = None if arguments.raw is None else live.parse_size(arguments.raw)
+    output = str(arguments.output)
+    if not live.is_pipe(output) and arguments.output.exists() and not settings.overwrite:
+        raise UserError(f'{output}: exists already, expected another name, or --overwrite')
+    source = sys.stdin.buffer if arguments.input[0] == '-' else Path(arguments.input[0])
+    target = live.standard_output() if output == '-' else arguments.output
+    log.setup()
+    with command_line_words(Settings):
+        live.check_settings(settings)
+        place = device.choose(arguments.device)
+        loaded = load(arguments.weights, place, arguments.key)
+        live.run(source, target, loaded, place, settings, raw=raw, scale=arguments.scale)

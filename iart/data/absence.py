@@ -1,4 +1,4 @@
-"""Why a clip has no frames: what is there instead, what is read, and the nearest name."""
+"""Explanations of why a clip has no frames: what was found instead, what can be read, and the nearest name."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ _LOOKED_AT = 10_000  # directory entries
 
 
 def explain_absence(store: FrameStore, clip: str) -> str:
-    """Return what is in the place of a clip's frames, as the end of a sentence; empty when there is nothing to say.
+    """Return what was found instead of a clip's frames, as the end of a sentence; empty if nothing is known.
 
     Args:
         store: a store that has no frames of the clip.
@@ -31,7 +31,7 @@ def explain_absence(store: FrameStore, clip: str) -> str:
 
 
 def _other_clips(store: FrameStore, clip: str, layout: str = '') -> str:
-    """The nearest name where the clip itself is missing."""
+    """Suggest the nearest name if the clip itself is missing."""
     try:
         clips = store.clips()
     except Exception:  # its own message is raised where the store is read
@@ -41,19 +41,19 @@ def _other_clips(store: FrameStore, clip: str, layout: str = '') -> str:
 
 
 def _inside(folder: Path) -> str:
-    """What a folder without images holds: folders of images below it, or files of other kinds."""
+    """Describe a folder without images: folders of images in it, or files of other kinds."""
     entries = [entry for _, entry in zip(range(_LOOKED_AT), sorted(folder.iterdir()), strict=False)]
     if not entries:
         return f'{folder} is empty'
     deeper = [entry.name for entry in entries if entry.is_dir() and any(map(_is_image, entry.iterdir()))]
     if deeper:
         return (
-            f'{folder} holds the folder {listing(deeper, 3)} with images, which are read from {folder.name}/ itself or '
-            f'{folder.name}/X4/: move them up'
+            f'{folder} contains the folder {listing(deeper, 3)} with images, which are read from {folder.name}/ itself '
+            f'or {folder.name}/X4/: move them up'
         )
     kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
     there = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4) or 'folders only'
-    return f'{folder} holds {there}; read are {listing(IMAGE_SUFFIXES)}'
+    return f'{folder} contains {there}; readable are {listing(IMAGE_SUFFIXES)}'
 
 
 def _is_image(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""LR frames made from ground truth when they are asked for."""
+"""LR frames made from ground truth on demand."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from iart.data.store import Box, FrameStore, Size
 from iart.image import Frame
 from iart.ops.degradation import degrade_uint8
 
-REACH = 8  # LR pixels beyond which a frame's border, or a crop's, has no influence
+REACH = 8  # LR pixels from the border of a frame or crop within which the border has an influence
 
 
 class DegradedStore:
@@ -43,12 +43,12 @@ class DegradedStore:
         return self.read_pair(clip, frame, box, size)[0]
 
     def read_pair(self, clip: str, frame: str, box: Box, size: Size) -> tuple[Frame, Frame]:
-        """LR and GT of one place from one reading of the file.
+        """Read the file once and return LR and GT of one rectangle.
 
-        The crop is degraded with a margin, so that LR equals the same part of the degraded frame to the bit.
+        The crop is degraded with a margin, so that LR is bit-exactly that part of the degraded frame.
 
         Args:
-            box: the place, in LR pixels.
+            box: the rectangle, in LR pixels.
             size: (h, w) of the LR frame.
 
         Returns:
@@ -63,8 +63,8 @@ class DegradedStore:
 
 
 class TrimmedStore:
-    """A store of ground truth whose frames lose the rows and columns beyond a multiple of ``scale``, as the benchmarks
-    do it.
+    """A store of ground truth whose frames are cropped to multiples of ``scale`` at the bottom and right, as benchmarks
+    do.
     """
 
     def __init__(self, store: FrameStore, scale: int) -> None:
@@ -88,8 +88,8 @@ class TrimmedStore:
         return np.ascontiguousarray(image[:h, :w])
 
     def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
-        found = self.store.size(clip, frame)
-        return self.store.read_crop(clip, frame, box, found if self._trim(found) == tuple(size) else size)
+        whole = self.store.size(clip, frame)
+        return self.store.read_crop(clip, frame, box, whole if self._trim(whole) == tuple(size) else size)
 
     def _trim(self, size: tuple[int, ...]) -> Size:
         return size[0] - size[0] % self.scale, size[1] - size[1] % self.scale

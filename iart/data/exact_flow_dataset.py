@@ -1,7 +1,7 @@
 """Data sets whose flow is known exactly: rendered clips, and MPI-Sintel. Networks with ``flow: {type: gt}`` use it.
 
-Beside what their base classes give, training items have ``gt_flows``, (2, t − 1, 2, h, w) float32 in LR pixels: [0,
-k] leads from frame k to k + 1, [1, k] back (Sintel: (1, t − 1, 2, h, w), without the way back), cropped and turned
+In addition to those of their base classes, training items have ``gt_flows``, (2, t − 1, 2, h, w) float32 in LR pixels:
+[0, k] leads from frame k to k + 1, [1, k] back (Sintel: (1, t − 1, 2, h, w), without the way back), cropped and turned
 with the frames. Test sets give the same for a whole clip by ``read_flows``.
 """
 
@@ -36,16 +36,16 @@ class SyntheticFlowDataset(RecurrentDataset):
     antialiased, LR is BI of it.
 
     Args:
-        num_frame: length of a window, at most ``frames``.
+        num_frame: frames of a window, at most ``frames``.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         clips_rendered: number of clips.
         frames: frames of a clip.
         height, width: of the ground truth, multiples of ``scale``.
-        scene_seed: decides the clips; training and test sets should differ in it.
-        stills: folder of photographs to move; without, all pictures are drawn textures.
-        photographs: share of photographs among the pictures.
-        speed: fastest motion, in GT pixels per frame.
-        folder: where rendered clips are kept.
+        scene_seed: seed of the clips; training and test sets should have different ones.
+        stills: folder of photographs to move; without it, all pictures are drawn textures.
+        photographs: share of photographs among the pictures, 0 to 1.
+        speed: largest motion, in GT pixels per frame.
+        folder: folder for rendered clips.
         random_reverse, use_hflip, use_rot, flow_cache, scale, seed: see :class:`RecurrentDataset`.
     """
 
@@ -92,18 +92,17 @@ class SyntheticFlowDataset(RecurrentDataset):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class SintelDataset(RecurrentDataset):
-    """MPI-Sintel, clean pass, as the official archive arranges it::
+    """MPI-Sintel, clean pass, in the layout of the official archive::
 
     root/training/clean/alley_1/frame_0001.png         root/training/flow/alley_1/frame_0001.flo
 
     LR is BI of GT, made as it is read; LR flow is the mean of 4×4 GT blocks, divided by 4. Three of the 23 sequences
-    are kept for
-    testing: alley_2, bamboo_1, temple_2 (ours: the paper does not name its three).
+    are reserved for testing: alley_2, bamboo_1, temple_2 (our choice: the paper does not name its three).
 
     Args:
-        root: folder of the archive, with ``training`` in it, or that folder itself.
+        root: folder of the archive, which contains ``training``, or that folder itself.
         num_frame, gt_size, use_hflip, use_rot, flow_cache, cache_data, scale, seed: see :class:`RecurrentDataset`.
-            There is flow to the next frame only, so nothing runs backwards.
+            There is flow to the next frame only, so windows are never reversed.
         clips: use these sequences; default all but the test ones.
     """
 
@@ -154,14 +153,14 @@ class ExactFlowTestDataset(ClipTestDataset):
         return self._gt if side == 'gt' else DegradedStore(self._gt, 'BI', self._gt.scale)
 
     def read_flows(self, clip: int) -> NDArray[np.float32]:
-        """Return the exact flows of a clip in LR pixels, as training items have them."""
+        """Return the exact flows of a clip in LR pixels, in the layout of training items."""
         info = self.clips[clip]
         return self.exact_flows.read(info, range(len(info.frames)), Box(0, 0, *info.size))
 
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class SyntheticFlowTestDataset(ExactFlowTestDataset):
-    """Rendered clips to score; arguments as for :class:`SyntheticFlowDataset`."""
+    """Rendered clips for scoring; arguments as for :class:`SyntheticFlowDataset`."""
 
     def __init__(
         self,
@@ -186,7 +185,7 @@ class SyntheticFlowTestDataset(ExactFlowTestDataset):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class SintelTestDataset(ExactFlowTestDataset):
-    """The sequences of MPI-Sintel's clean pass that are kept for testing; arguments as for :class:`SintelDataset`."""
+    """The test sequences of MPI-Sintel's clean pass; arguments as for :class:`SintelDataset`."""
 
     def __init__(self, *, root: str, clips: list[str] | None = None, scale: int = 4) -> None:
         frames, flow = _sintel_folders(root)

@@ -1,8 +1,8 @@
 """Flows of a training set, computed once from whole frames and kept on disk.
 
-A flow network needs frames of some size (SPyNet: 64 pixels a side), sees more of a motion than a crop shows, and takes
-    longer
-than a small network that is trained with it. So crops get the flow of the frames they were cut from.
+A flow network needs frames of a certain size (SPyNet: 64 pixels a side), sees more of a motion in a frame than in a
+crop, and takes longer than a small network that is trained with it. So crops use the flow of the frames they are cut
+from.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from iart.image import read_bytes
 Flow = NDArray[np.float32]
 
 
-# {'folder': where the flows are kept, 'spynet_path': weights of the flow network that computes them}
+# {'folder': folder of the flows, 'spynet_path': weights of the flow network that computes them}
 FlowCacheOptions = dict[Literal['folder', 'spynet_path'], str]
 
 
 def flow_origin(options: FlowCacheOptions, degradation: str | None) -> str:
-    """Describe what the flows depend on beside the clip.
+    """Describe what the flows depend on besides the clip.
 
     Raises:
         OptionsError: a key is missing.
@@ -41,14 +41,14 @@ def flow_origin(options: FlowCacheOptions, degradation: str | None) -> str:
 
 
 class FlowCache:
-    """One file per clip and step: (2, t − step, 2, h, w) float16 pixels; [0, i] leads from frame i to i + step, [1, i]
-    back.
+    """Flow files, one per clip and step: (2, t − step, 2, h, w) float16 in pixels; [0, i] leads from frame i to
+    i + step, [1, i] back.
 
-    The files' names hold a digest of all that the flows depend on, so a cache never serves another set's flows.
+    File names contain a digest of everything that the flows depend on, so a cache never returns another set's flows.
 
     Args:
-        folder: where the files are; made when the first is written.
-        origin: what the flows depend on beside the clip: the flow network's weights, how LR frames are made.
+        folder: folder of the files; created with the first file.
+        origin: what the flows depend on besides the clip: the flow network's weights and how LR frames are made.
     """
 
     def __init__(self, folder: str, origin: str) -> None:
@@ -56,20 +56,20 @@ class FlowCache:
         self._open: dict[Path, NDArray[np.float16]] = {}
 
     def path(self, clip: ClipInfo, step: int) -> Path:
-        """The file of a clip's flows between frames ``step`` apart."""
+        """Return the file of a clip's flows between frames ``step`` apart."""
         content = repr((self.origin, clip.name, clip.frames, clip.size, step))
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.folder / f'{clip.name.replace("/", "_")}_{step}_{digest}.npy'
 
     def missing(self, clips: Sequence[ClipInfo], steps: Sequence[int]) -> Iterator[tuple[ClipInfo, int]]:
-        """Yield the (clip, step) whose flows are still to be computed."""
+        """Yield the (clip, step) pairs whose flows are missing."""
         for clip in clips:
             for step in steps:
                 if step < len(clip.frames) and not self.path(clip, step).is_file():
                     yield clip, step
 
     def write(self, clip: ClipInfo, step: int, flows: Flow) -> None:
-        """Keep the flows of a clip, (2, t − step, 2, h, w).
+        """Write the (2, t − step, 2, h, w) flows of a clip, in pixels.
 
         Raises:
             DataError: the file cannot be written.
@@ -90,14 +90,14 @@ class FlowCache:
 
         Args:
             clip: the clip.
-            chosen: indexes of t frames, equally far apart, rising or falling.
-            box: the place, in LR pixels.
+            chosen: indices of t frames, equally spaced, ascending or descending.
+            box: the rectangle, in LR pixels.
 
         Returns:
             (2, t − 1, 2, height, width): [0, k] leads from frame k of the window to k + 1, [1, k] back.
 
         Raises:
-            DataError: the file cannot be read, or is not of the clip's size.
+            DataError: the file cannot be read, or has another size than the clip.
         """
         if len(chosen) < 2:
             return np.zeros((2, 0, 2, box.height, box.width), np.float32)
@@ -114,13 +114,13 @@ class FlowCache:
                 flows = np.load(path, mmap_mode='r', allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise DataError(
-                    f'flow_cache: {path} cannot be read ({error}); remove it, and it is computed again'
+                    f'flow_cache: {path} cannot be read ({error}); remove it, and it will be computed again'
                 ) from error
             expected = (2, len(clip.frames) - step, 2, *clip.size)
             if flows.shape != expected:
                 raise DataError(
-                    f'flow_cache: {path}: got shape {flows.shape}, expected {expected}; remove it, and it is '
-                    'computed again'
+                    f'flow_cache: {path}: got shape {flows.shape}, expected {expected}; remove it, and it '
+                    'will be computed again'
                 )
             self._open[path] = flows
         return self._open[path]

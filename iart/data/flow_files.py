@@ -1,4 +1,4 @@
-"""Flow in Middlebury's ``.flo`` files, as MPI-Sintel has it, and bringing it to LR."""
+"""Flow in Middlebury's ``.flo`` files, as in MPI-Sintel, and its reduction to LR."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,10 +22,10 @@ def read_flo(path: str | Path) -> Flow:
     """Read a ``.flo`` file.
 
     Returns:
-        (2, h, w) float32, x then y, in pixels; NaN where the flow is not known.
+        (2, h, w) float32, x then y, in pixels; NaN where the flow is unknown.
 
     Raises:
-        DataError: the file is missing, of another format, or cut short.
+        DataError: the file is missing, truncated, or has another format.
     """
     data = read_bytes(path)
     if len(data) < 12 or np.frombuffer(data, '<f4', 1)[0] != _MAGIC:
@@ -39,7 +39,7 @@ def read_flo(path: str | Path) -> Flow:
 
 
 def write_flo(path: str | Path, flow: Flow) -> None:
-    """Write a (2, h, w) flow as a ``.flo`` file."""
+    """Write a (2, h, w) flow in pixels as a ``.flo`` file."""
     _, height, width = flow.shape
     with Path(path).open('wb') as file:
         file.write(_MAGIC.astype('<f4').tobytes() + np.array([width, height], '<i4').tobytes())
@@ -47,14 +47,13 @@ def write_flo(path: str | Path, flow: Flow) -> None:
 
 
 def reduce_flow(flow: Flow, scale: int) -> Flow:
-    """Bring a flow to LR: the mean over blocks of ``scale`` × ``scale`` pixels, divided by ``scale``.
+    """Reduce a flow to LR: the mean over blocks of ``scale`` × ``scale`` pixels, divided by ``scale``.
 
-    Our choice: the released study's reader of LR flow was not published. Rows and columns beyond a whole block are
-        cut off; a block
-    takes the mean of its known pixels, and 0 where there are none.
+    This is our choice: the study's code for LR flow was not released. Rows and columns beyond the last whole block are
+    cropped; a block is the mean of its known pixels, and 0 if there are none.
 
     Args:
-        flow: (2, h, w) in GT pixels, NaN where unknown.
+        flow: (2, h, w) flow in GT pixels, NaN where unknown.
         scale: GT size divided by LR size.
 
     Returns:
@@ -62,17 +61,17 @@ def reduce_flow(flow: Flow, scale: int) -> Flow:
     """
     h, w = (side // scale for side in flow.shape[1:])
     blocks = flow[:, : h * scale, : w * scale].reshape(2, h, scale, w, scale)
-    known = ~np.isnan(blocks)
-    count = known.sum((2, 4))
-    total = np.where(known, blocks, 0).sum((2, 4), dtype=np.float64)
+    has_flow = ~np.isnan(blocks)
+    count = has_flow.sum((2, 4))
+    total = np.where(has_flow, blocks, 0).sum((2, 4), dtype=np.float64)
     return (total / np.maximum(count, 1) / scale).astype(np.float32)
 
 
 class FloFiles:
-    """Flows to the next frame, in ``.flo`` files named after the frames: ``root/<clip>/<frame>.flo``.
+    """Flows to the next frame in ``.flo`` files named after the frames: ``root/<clip>/<frame>.flo``.
 
     Args:
-        root: folder of the clips.
+        root: folder of clip folders.
         scale: GT size divided by LR size.
     """
 
@@ -80,7 +79,7 @@ class FloFiles:
         self.root, self.scale = Path(root), scale
 
     def check(self, clips: Sequence[ClipInfo]) -> None:
-        """Make sure that each frame but a clip's last has a file.
+        """Check that every frame except a clip's last has a file.
 
         Raises:
             DataError: files are missing; the first is named.
@@ -96,19 +95,19 @@ class FloFiles:
         """Return the (1, t − 1, 2, height, width) flows of t successive frames, each to the next, in LR pixels.
 
         Raises:
-            DataError: the flow asked for is not that to the next frame, or a file cannot be read.
+            DataError: the frames are not successive, or a file cannot be read.
         """
         flows = []
         for start, end in pairwise(chosen):
             path = self._path(clip, clip.frames[start])
             if end != start + 1:
                 raise DataError(
-                    f'{path}: there is flow to the next frame only, expected frames in their order, one after the other'
+                    f'{path}: got frames {start} and {end}, expected successive frames: there is flow to the next only'
                 )
             flow = reduce_flow(read_flo(path), self.scale)
             if flow.shape[1:] != tuple(clip.size):
-                found = f'{flow.shape[2]}x{flow.shape[1]}'
-                raise DataError(f'{path}: got flow for LR frames of {found}, expected {clip.size[1]}x{clip.size[0]}')
+                size = f'{flow.shape[2]}x{flow.shape[1]}'
+                raise DataError(f'{path}: got flow for LR frames of {size}, expected {clip.size[1]}x{clip.size[0]}')
             flows.append(flow[:, box.top : box.bottom, box.left : box.right])
         return np.stack(flows)[None] if flows else np.zeros((1, 0, 2, box.height, box.width), np.float32)
 

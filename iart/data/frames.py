@@ -1,8 +1,9 @@
-"""Where frames come from: folders of images, LMDBs or video files, behind one small protocol
-(:mod:`iart.data.store`)."""
+"""Sources of frames: folders of images, LMDBs or video files, behind one protocol (:mod:`iart.data.store`)."""
 
+import itertools
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from iart.data.lmdb_store import LmdbStore
@@ -24,24 +25,25 @@ __all__ = [
     'open_store',
 ]
 
+_LOOKED_AT = 10_000  # directory entries
 _SCALE_FOLDER = re.compile(r'^[xX]\d+$')
 _JPEG_START, _JPEG_SUFFIXES = b'\xff\xd8\xff', ('.jpg', '.jpeg')
 
 
 class FolderStore:
-    """Images in folders, in one of these arrangements::
+    """Images in folders, in one of these layouts::
 
         root/<clip>/00000000.png          REDS, Vid4, UDM10, ...
         root/<clip>/X4/00000000.png       LR frames below a folder named after the scale
         root/X4/<clip>/00000000.png
-        root/00001/0001/im1.png           Vimeo-90K: the clip is called 00001/0001
+        root/00001/0001/im1.png           Vimeo-90K: the clip's name is 00001/0001
 
     Args:
-        root: folder that holds the clips.
-        cache: keep the bytes of every file read in memory.
+        root: folder of the clips.
+        cache: whether to keep the bytes of every file in memory.
 
     Raises:
-        DataError: ``root`` is no folder, or holds an LMDB.
+        DataError: ``root`` is not a folder, or is an LMDB.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, cache: bool = False) -> None:
@@ -59,8 +61,8 @@ class FolderStore:
     def clips(self) -> tuple[str, ...]:
         folders, images = _scan(self._base)
         if not folders:
-            found = f'{len(images)} images directly in it' if images else 'nothing in it'
-            raise DataError(f'{self._base}: got {found}, expected one folder of images per clip')
+            content = f'{len(images)} images directly in it' if images else _files_in(self._base)
+            raise DataError(f'{self._base}: got {content}, expected one folder of images per clip')
         names: list[str] = []
         for name in folders:
             inner, images = _scan(self._base / name)
@@ -72,7 +74,7 @@ class FolderStore:
         return tuple(self._list(clip)[1])
 
     def folder(self, clip: str) -> Path:
-        """Return the folder that is, or would be, the clip."""
+        """Return the folder of a clip, which need not exist."""
         return self._base / clip
 
     def where(self, clip: str, frame: str) -> str:
@@ -108,21 +110,21 @@ class FolderStore:
 
 
 def file_bytes(path: Path) -> bytes:
-    """Contents of an image file; DataError naming it when it cannot be read, or is a JPEG under another kind's name."""
+    """Return the bytes of an image file; DataError if it cannot be read, or is a JPEG with another extension."""
     data = read_bytes(path)
     if data.startswith(_JPEG_START) and path.suffix.lower() not in _JPEG_SUFFIXES:
-        raise DataError(f'{path}: got a JPEG image under this name, expected what the name says (JPEG has lost detail)')
+        raise DataError(f'{path}: got a JPEG image, expected the format of its extension (JPEG has lost detail)')
     return data
 
 
 def _scan(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of subfolders and of images in natural order; what is hidden or something else is left out."""
+    """Return the names of subfolders and of images in natural order, without hidden and other files."""
     folders, images = [], []
-    at = str(folder)
+    place = str(folder)
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                at = entry.path
+                place = entry.path
                 if entry.name.startswith(('.', '__')):
                     continue
                 if entry.name.lower().endswith(IMAGE_SUFFIXES):
@@ -130,12 +132,20 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
                 elif entry.is_dir():
                     folders.append(entry.name)
     except OSError as error:  # no permission, or a symbolic link that leads to itself
-        raise DataError(f'{at}: cannot be read ({error.strerror})') from error
+        raise DataError(f'{place}: cannot be read ({error.strerror})') from error
     return sorted(folders, key=natural_key), sorted(images, key=natural_key)
 
 
+def _files_in(folder: Path) -> str:
+    """Say what is in a folder without images."""
+    entries = itertools.islice(folder.iterdir(), _LOOKED_AT)
+    kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
+    found = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4)
+    return f'{found} directly in it (readable are {listing(IMAGE_SUFFIXES)})' if found else 'nothing in it'
+
+
 def _below_scale(folder: Path) -> Path:
-    """``folder/X4`` when that is all there is in the folder, else the folder itself."""
+    """Return ``folder/X4`` if nothing else is in the folder, else the folder itself."""
     folders, images = _scan(folder)
     if images or not folders or not all(_SCALE_FOLDER.match(f) for f in folders):
         return folder
@@ -163,7 +173,7 @@ def _by_stem(folder: Path, images: list[str]) -> dict[str, str]:
 
 
 def open_store(root: str | os.PathLike[str], io_backend: IoBackend | None = None, *, cache: bool = False) -> FrameStore:
-    """The store that ``io_backend`` asks for: ``{type: disk}`` (default) or ``{type: lmdb}``.
+    """Open the store of ``io_backend``: ``{type: disk}`` (default) or ``{type: lmdb}``.
 
     On disk, a video file, or a folder of video files without folders of images, is read as video.
     """
@@ -176,7 +186,7 @@ def open_store(root: str | os.PathLike[str], io_backend: IoBackend | None = None
 
 
 def find_store(root: str | os.PathLike[str]) -> FrameStore:
-    """The store that fits what lies at ``root``: an LMDB, videos or folders of images."""
+    """Open the store at ``root``: an LMDB, videos or folders of images."""
     kind: IoBackend = {'type': 'lmdb' if str(root).endswith('.lmdb') or (Path(root) / 'data.mdb').exists() else 'disk'}
     return open_store(root, kind)
 

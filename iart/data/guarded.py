@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from iart.errors import DataError, UserError
+from iart.processes import end_with_parent
 
 _MOST_TRIES = 10
 _STAND_INS = 0x57A9D  # keeps these draws apart from the ones for crops and flips
@@ -73,6 +74,7 @@ def prepare_worker(worker: int) -> None:
     """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers
     itself.
     """
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trainer = (
         multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""Frames from LMDBs as BasicSR writes them."""
+"""Frames from LMDBs in BasicSR's layout."""
 
 import os
 import re
@@ -16,21 +16,21 @@ from iart.image import Frame, decode_image, natural_key
 
 _META_LINE = re.compile(r'^(?P<key>.+?)\s+\((?P<h>\d+),\s*(?P<w>\d+)(?:,\s*\d+)?\)(?:\s+\d+)?$')
 
-# One environment per path and process: LMDB refuses to open a path twice, and an environment must not cross a fork.
+# One environment per path and process: LMDB does not open a path twice, and an environment must not cross a fork.
 _environments: dict[str, tuple[int, lmdb.Environment]] = {}
 _opening = threading.Lock()  # frames may be read by several threads
 
 
 class LmdbStore:
-    """An LMDB as BasicSR writes it: ``data.mdb`` and ``meta_info.txt``, keys without extension, values encoded images.
+    """An LMDB in BasicSR's layout: ``data.mdb`` and ``meta_info.txt``, keys without extension, values encoded images.
 
-    Keys ``000/00000000`` and ``00001/0001/im1`` are clip and frame divided by the last slash, keys ``000_00000000``
+    Keys ``000/00000000`` and ``00001/0001/im1`` are clip and frame separated by the last slash, keys ``000_00000000``
     by the last underscore. The listing comes from ``meta_info.txt``; the LMDB is opened at the first read in each
     process, so that the store can be pickled and forked.
 
     Args:
         root: folder of the LMDB.
-        cache: keep the bytes of every frame read in memory.
+        cache: whether to keep the bytes of every frame in memory.
 
     Raises:
         DataError: files are missing, or ``meta_info.txt`` cannot be read.
@@ -41,7 +41,7 @@ class LmdbStore:
         for name in ('data.mdb', 'meta_info.txt'):
             if not (self.root / name).is_file():
                 raise DataError(
-                    f'{self.root}: got no {name}, expected an LMDB as BasicSR writes it, or io_backend: {{type: disk}}'
+                    f"{self.root}: got no {name}, expected an LMDB in BasicSR's layout, or io_backend: {{type: disk}}"
                 )
         self._clips = self._read_listing(self.root / 'meta_info.txt')
         self._cache = ByteCache(cache)
@@ -69,7 +69,7 @@ class LmdbStore:
         return tuple(self._clips.get(clip, ()))
 
     def first_key(self) -> str:
-        """Return a key of the LMDB, as an example."""
+        """Return a key of the LMDB as an example."""
         return next(key for frames in self._clips.values() for key, _ in frames.values())
 
     def where(self, clip: str, frame: str) -> str:
@@ -85,7 +85,7 @@ class LmdbStore:
         return decode_crop(self.encoded(clip, frame), self.where(clip, frame), box, size)
 
     def encoded(self, clip: str, frame: str) -> bytes:
-        """The value stored for a frame."""
+        """Return the stored value of a frame."""
         data = self._cache.get(clip, frame)
         return self._cache.keep(clip, frame, self._get(clip, frame)) if data is None else data
 
@@ -118,9 +118,9 @@ def _environment(root: Path) -> lmdb.Environment:
 
 
 def _refuse_cut(file: Path, environment: lmdb.Environment) -> None:
-    """A file that ends before its last page must not be read: the process would be killed."""
-    wanted = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
-    found = file.stat().st_size
-    if found < wanted:
+    """Raise if a file ends before its last page: reading it would kill the process."""
+    expected = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
+    size = file.stat().st_size
+    if size < expected:
         environment.close()
-        raise DataError(f'{file}: the file is cut short: got {found} bytes, expected {wanted} (copy it again)')
+        raise DataError(f'{file}: the file is cut short: got {size} bytes, expected {expected} (copy it again)')

@@ -11,10 +11,12 @@ from torch.utils.data import DataLoader
 
 from iart.data.guarded import Guarded, collate, prepare_worker
 from iart.data.sampler import ClipBatchSampler
+from iart.data.shared_memory import PREFETCH, SHARED_MEMORY_REMEDY, check_shared_memory, describe_shared_memory
 from iart.errors import DataError, OptionsError, UserError, listing
 from iart.registry import DATASET_REGISTRY, build, find, ours
 
 Batch = dict[str, Any]
+_PATIENCE = 900.0  # seconds for one batch; a network file system may need a minute, a full /dev/shm needs forever
 
 
 class LoaderOptions(Protocol):
@@ -91,6 +93,12 @@ class ClipLoader(DataLoader[Any]):
             ConnectionError,
             EOFError,
         ) as error:  # the last two: it ended while it handed a batch over
+            if isinstance(error, RuntimeError) and 'DataLoader timed out' in str(error):
+                raise DataError(
+                    f'no batch came from the processes that read frames within {self.timeout:.0f} s. Either the '
+                    'storage does not answer, or shared memory is full: '
+                    f'{describe_shared_memory()}; {SHARED_MEMORY_REMEDY}'
+                ) from error
             if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -100,8 +108,7 @@ class ClipLoader(DataLoader[Any]):
 
 def _worker_context() -> BaseContext:
     """Workers come from a process without threads. A copy of this one would find locks held by threads that were not
-    copied with it
-    (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
+    copied with it (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
@@ -116,6 +123,7 @@ def build_train_loader(
     seed: int,
     rank: int = 0,
     world_size: int = 1,
+    local_world_size: int = 1,
     start_batch: int = 0,
     pin_memory: bool = False,
 ) -> ClipLoader:
@@ -130,13 +138,14 @@ def build_train_loader(
         seed: decides the order.
         rank: number of this process, from 0.
         world_size: number of processes.
+        local_world_size: number of processes on this machine, which share its shared memory.
         start_batch: number of batches this rank has already seen.
         pin_memory: copy batches to page-locked memory; of use only where there is a CUDA device.
 
     Raises:
         DataError: the data set does not fill one global batch; while iterating: a frame cannot be read
-            (``section.unreadable``
-            decides), or a worker ended.
+            (``section.unreadable`` decides), a worker ended, or none delivers.
+        UserError: ``/dev/shm`` cannot hold the batches that workers read ahead.
     """
     sampler = ClipBatchSampler(
         len(dataset),
@@ -149,8 +158,11 @@ def build_train_loader(
         start_batch=start_batch,
     )
     workers = section.num_worker_per_gpu
+    guarded = Guarded(dataset, section.unreadable, seed)
+    if workers:
+        check_shared_memory(guarded, section.batch_size_per_gpu, workers * local_world_size)
     return ClipLoader(
-        Guarded(dataset, section.unreadable, seed),
+        guarded,
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
@@ -158,5 +170,7 @@ def build_train_loader(
         worker_init_fn=prepare_worker if workers else None,
         multiprocessing_context=_worker_context() if workers else None,
         persistent_workers=workers > 0,
+        prefetch_factor=PREFETCH if workers else None,
+        timeout=_PATIENCE if workers else 0,
         generator=torch.Generator(),  # else the loader takes a number from the generator that training draws from
     )

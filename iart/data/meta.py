@@ -17,11 +17,11 @@ _SHIPPED = ROOT / 'datasets' / 'meta_info'
 
 @dataclass(frozen=True)
 class MetaClip:
-    """What a meta file says about a clip.
+    """The entry of a clip in a meta file.
 
     Args:
-        frames: number of frames; None where the file does not say.
-        size: (h, w) of the ground truth; None where the file does not say.
+        frames: number of frames; None if not given.
+        size: (h, w) of the ground truth; None if not given.
     """
 
     frames: int | None = None
@@ -29,14 +29,13 @@ class MetaClip:
 
 
 def read_meta(path: str | os.PathLike[str]) -> dict[str, MetaClip]:
-    """Clips named by a meta file, in its order.
+    """Read the clips of a meta file, in its order.
 
-    A line is ``name frames (h,w,channels)``; what follows the name may be left out. A file that is not where the
-    options say is looked for under the same name in ``datasets/meta_info``, since upstream YAML files name files of
-    a BasicSR checkout.
+    A line is ``name frames (h,w,channels)``; everything after the name is optional. If the file is missing, the shipped
+    file of the same name in ``datasets/meta_info`` is read, since upstream YAML files name files of a BasicSR checkout.
 
     Raises:
-        DataError: the file is missing or empty, a clip stands in it twice, or a line cannot be read.
+        DataError: the file is missing or empty, lists a clip twice, or has a line that cannot be read.
     """
     path = _locate(Path(path))
     clips: dict[str, MetaClip] = {}
@@ -49,7 +48,7 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, MetaClip]:
             raise DataError(f'{path}:{number}: got {line!r}, expected  name frames (h,w,3)')
         name = check_name(match['name'] if match else line, f'{path}:{number}')
         if name in clips:
-            raise DataError(f'{path}:{number}: clip {name!r} stands here for the second time')
+            raise DataError(f'{path}:{number}: got clip {name!r} for the second time, expected every clip once')
         clips[name] = _entry(match) if match else MetaClip()
     if not clips:
         raise DataError(f'{path}: got no clips, expected one line per clip:  name frames (h,w,3)')
@@ -65,9 +64,9 @@ def _locate(path: Path) -> Path:
         return path
     shipped = _SHIPPED / path.name
     if shipped.is_file():
-        log.once(f'meta_info_file {path} is not there; {shipped} is taken instead')
+        log.once(f'meta_info_file {path} does not exist; using {shipped}')
         return shipped
     raise DataError(
         f'meta_info_file {path}: no such file, expected a text file with one line per clip:  name frames (h,w,3)\n'
-        'The key can also be left out: then all clips found under dataroot_lq are taken, with the lengths found there'
+        'The key is optional: without it, all clips under dataroot_lq are used, with their number of frames'
     )

@@ -1,4 +1,4 @@
-"""Names of clips and frames that come out of files: they become parts of paths, and must not lead anywhere else."""
+"""Checks of clip and frame names read from files: they become parts of paths and must not leave their folder."""
 
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -6,14 +6,13 @@ from iart.errors import DataError
 
 
 def check_name(name: str, where: str) -> str:
-    """The name itself, such as ``000`` or ``00001/0001/im1``.
+    """Return a name such as ``000`` or ``00001/0001/im1`` if it is safe as a part of a path.
 
     Args:
-        where: the file and line or key it stands in, for the message.
+        where: the file and line, or key, of the name, for the message.
 
     Raises:
-        DataError: a path made of it could leave its folder: it is absolute, has ``..`` in it, or a character that no
-            name has.
+        DataError: a path with it could leave its folder: it is absolute, or contains ``..`` or an invalid character.
     """
     parts = name.replace('\\', '/').split('/')
     absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or PureWindowsPath(name).root

@@ -1,4 +1,4 @@
-"""What can be checked before any frame is decoded: do LR and GT hold the same clips, counts and sizes?"""
+"""Checks before any frame is decoded: whether LR and GT have the same clips, counts and sizes."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ class ClipInfo:
     Args:
         name: such as ``000`` or ``00001/0001``.
         frames: names of the LR frames without extension, in natural order.
-        gt_frames: name of the GT frame to each LR frame, '' where there is none; empty without ground truth.
+        gt_frames: name of the GT frame of each LR frame, '' if there is none; empty without ground truth.
         size: (h, w) of the first LR frame.
     """
 
@@ -39,23 +39,23 @@ def choose_clips(
     lq: FrameStore,
     gt: FrameStore | None = None,
     meta: Mapping[str, MetaClip] | None = None,
-    wanted: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, MetaClip]:
-    """The clips to use: those of the meta file, else all that LR or GT has; of these ``wanted``, if given.
+    """Return the clips to use: those of the meta file, else all of LR or GT; of these ``names``, if given.
 
     Raises:
-        DataError: a wanted clip is not among them, or nothing is left.
+        DataError: a named clip is not among them, or no clip remains.
     """
     if meta is None:
-        found = {*lq.clips(), *(gt.clips() if gt is not None else ())}
-        meta = {name: MetaClip() for name in sorted(found, key=natural_key)}
+        present = {*lq.clips(), *(gt.clips() if gt is not None else ())}
+        meta = {name: MetaClip() for name in sorted(present, key=natural_key)}
     clips = dict(meta)
-    if wanted is not None:
-        unknown = [c for c in wanted if c not in clips]
+    if names is not None:
+        unknown = [c for c in names if c not in clips]
         if unknown:
             hint = nearest(unknown[0], clips) or f'there are {listing(clips)}'
             raise DataError(f'{lq.root}: no clip named {listing(unknown)}; {hint}')
-        clips = {c: clips[c] for c in wanted}
+        clips = {c: clips[c] for c in names}
     if not clips:
         raise DataError(f'{lq.root}: got no clips')
     return clips
@@ -70,20 +70,20 @@ def pair_clips(
     every_size: bool = False,
     center_only: bool = False,
 ) -> list[ClipInfo]:
-    """Hold LR and GT frames against each other and against the meta file.
+    """Compare LR and GT frames with each other and with the meta file.
 
-    Frames belong together by name, or by their place where the two sides use different names altogether.
+    Frames are paired by name, or by position if all names differ.
 
     Args:
-        lq: the low-resolution frames.
-        gt: the ground truth, ``scale`` times as large; None without.
+        lq: the LR frames.
+        gt: the ground truth, ``scale`` times as large; None if there is none.
         clips: the clips to check, in the order of the result.
         scale: GT size divided by LR size.
-        every_size: read the header of every frame instead of every clip's first.
-        center_only: only the middle frame of a clip needs ground truth.
+        every_size: whether to read the header of every frame instead of the first one's.
+        center_only: whether only the middle frame of a clip needs ground truth.
 
     Raises:
-        DataError: something is missing or does not fit; all problems (the first twenty) in one message.
+        DataError: frames are missing or do not fit; the message lists the first twenty problems.
     """
     problems: list[str] = []
     pairs = []
@@ -92,14 +92,14 @@ def pair_clips(
         names = log.track(clips, f'checking the clips of {lq.root}', len(clips), 'clip')
     for name in names:
         try:
-            pair, found = _pair(lq, gt, name, clips[name], center_only)
-            found = found or _wrong_sizes(lq, gt, pair, clips[name], scale, every_size)
-            if pair.frames and not found:
+            pair, wrong = _pair(lq, gt, name, clips[name], center_only)
+            wrong = wrong or _wrong_sizes(lq, gt, pair, clips[name], scale, every_size)
+            if pair.frames and not wrong:
                 size = lq.size(name, pair.frames[0])
                 pairs.append(ClipInfo(name, pair.frames, pair.gt_frames, size))
         except DataError as error:
-            found = [str(error)]
-        problems += found
+            wrong = [str(error)]
+        problems += wrong
     if problems:
         more = f'\n... and {len(problems) - _MOST_PROBLEMS} more' if len(problems) > _MOST_PROBLEMS else ''
         roots = f'{lq.root} and {gt.root} do not fit together' if gt is not None else f'{lq.root} cannot be used'
@@ -108,10 +108,10 @@ def pair_clips(
 
 
 def check_teacher(teacher: FrameStore, clips: Sequence[ClipInfo], scale: int) -> None:
-    """Check that a teacher's outputs are there for every frame, and of the size of the ground truth.
+    """Check that a teacher's output exists for every frame and has the size of the ground truth.
 
     Raises:
-        DataError: clips or frames are missing, or a clip's first frame is of another size.
+        DataError: clips or frames are missing, or a clip's first frame has another size.
     """
     problems = []
     for clip in clips:
@@ -132,7 +132,7 @@ def check_teacher(teacher: FrameStore, clips: Sequence[ClipInfo], scale: int) ->
 def _pair(
     lq: FrameStore, gt: FrameStore | None, name: str, meta: MetaClip, center_only: bool
 ) -> tuple[ClipInfo, list[str]]:
-    """Names that belong together, and the problems found in them."""
+    """Return a clip with its frames paired, and the problems."""
     low = lq.frames(name)
     sides = [(lq, low)] if gt is None else [(lq, low), (gt, gt.frames(name))]
     for store, frames in sides:
@@ -158,7 +158,7 @@ def _pair(
 
 
 def _wrong_count(store: FrameStore, name: str, frames: Sequence[str], meta: MetaClip) -> list[str]:
-    """The meta file's count is the truth where there is one; else the numbering must have no holes."""
+    """Compare the count with the meta file's; without one, the numbering must have no gaps."""
     if meta.frames is not None:
         if len(frames) == meta.frames:
             return []
@@ -166,15 +166,15 @@ def _wrong_count(store: FrameStore, name: str, frames: Sequence[str], meta: Meta
         hint = f'; missing: {listing(holes, 5)}' if holes else ''
         return [f'clip {name}: got {len(frames)} frames in {store.root}, expected {meta.frames} (meta_info_file){hint}']
     holes = [store.where(name, f) for f in missing_numbers(frames)]
-    remedy = 'if that is meant, give a meta_info_file with the number of frames'
-    return [f'clip {name}: the numbering has holes; missing: {listing(holes, 5)} ({remedy})'] if holes else []
+    remedy = 'if this is intended, give a meta_info_file with the number of frames'
+    return [f'clip {name}: the numbering has gaps; missing: {listing(holes, 5)} ({remedy})'] if holes else []
 
 
 def missing_numbers(frames: Sequence[str]) -> list[str]:
-    """Names left out of an otherwise regular numbering, such as ``im3`` in im1, im2, im4.
+    """Return the names missing in an otherwise regular numbering, such as ``im3`` in im1, im2, im4.
 
-    Regular means: names equal but for their last number, and steps that are all multiples of the most common one
-    (time stamps are not regular and have no holes).
+    A numbering is regular if names differ in their last number only and all steps are multiples of the most common one
+    (time stamps are not regular and have no gaps).
     """
     if isinstance(frames, FrameNumbers):
         return []
@@ -195,7 +195,7 @@ def missing_numbers(frames: Sequence[str]) -> list[str]:
 def _wrong_sizes(
     lq: FrameStore, gt: FrameStore | None, clip: ClipInfo, meta: MetaClip, scale: int, every: bool
 ) -> list[str]:
-    """Sizes from headers: GT is exactly ``scale`` times LR, and all frames of a clip are equal."""
+    """Compare sizes in headers: GT is exactly ``scale`` times LR, and all frames of a clip are equal."""
     problems = []
     indexes = range(len(clip.frames)) if every else [next((i for i, f in enumerate(clip.gt_frames) if f), 0)]
     first = lq.size(clip.name, clip.frames[0])
@@ -204,15 +204,15 @@ def _wrong_sizes(
         low = lq.size(clip.name, frame)
         if low != first:
             problems.append(
-                f'{lq.where(clip.name, frame)}: got {_text(low)}, expected {_text(first)}, as the clip begins'
+                f'{lq.where(clip.name, frame)}: got {_text(low)}, expected {_text(first)} as in its first frame'
             )
         if gt is None or not clip.gt_frames or not clip.gt_frames[index]:
             continue
-        high, wanted = gt.size(clip.name, clip.gt_frames[index]), (low[0] * scale, low[1] * scale)
+        high, expected = gt.size(clip.name, clip.gt_frames[index]), (low[0] * scale, low[1] * scale)
         where = gt.where(clip.name, clip.gt_frames[index])
-        if high != wanted:
+        if high != expected:
             problems.append(
-                f'{where}: got {_text(high)}, expected {_text(wanted)}, {scale} times {lq.where(clip.name, frame)}'
+                f'{where}: got {_text(high)}, expected {_text(expected)}, {scale} times {lq.where(clip.name, frame)}'
             )
         elif meta.size is not None and high != meta.size:
             problems.append(f'{where}: got {_text(high)}, expected {_text(meta.size)} (meta_info_file)')

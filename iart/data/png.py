@@ -1,10 +1,9 @@
-"""Parts of PNG files, without decoding the rest.
+"""Decoding of parts of PNG files.
 
 A PNG is one compressed stream of rows, each row stored as differences to its left and upper neighbors. So everything
 above and to the left of a crop is needed and everything below and to the right of it is not. The stream is inflated up
 to the crop's last row; of the rows the part up to the crop's last column is wrapped, uncompressed, into a small PNG,
-for which the decoder only has the differences to undo. Whatever is unusual about a file goes to the ordinary decoder
-and its messages.
+for which the decoder only has to undo the differences. Unusual files are left to the ordinary decoder and its messages.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ _local = threading.local()
 
 
 def _inflater() -> Any:
-    """The module that inflates: ISA-L's where it is installed (two to three times as fast), else Python's own."""
+    """Return the module for inflating: ISA-L's if installed (two to three times as fast), else Python's."""
     with contextlib.suppress(ImportError):
         return importlib.import_module('isal.isal_zlib')
     return zlib
@@ -37,15 +36,15 @@ _zlib = _inflater()
 
 
 def decode_crop(data: bytes, name: str, box: Box, size: Size) -> Frame:
-    """The part ``box`` of an image file held in memory, (height, width, 3) uint8 RGB.
+    """Decode the part ``box`` of an image file in memory to (height, width, 3) uint8 RGB.
 
     Args:
         data: the bytes of a PNG, JPEG, BMP or TIFF file.
-        name: what to call it in messages.
+        name: the file's name for messages.
         size: (h, w) that the whole image must have.
 
     Raises:
-        DataError: the data cannot be decoded, or the image is of another size. Damage below the crop is not noticed.
+        DataError: the data cannot be decoded, or the image has another size. Damage below the crop is not noticed.
     """
     part = _png_part(data, box.bottom, box.right, size)
     if part is None:
@@ -54,8 +53,8 @@ def decode_crop(data: bytes, name: str, box: Box, size: Size) -> Frame:
 
 
 def _png_part(data: bytes, rows: int, columns: int, size: Size) -> Frame | None:
-    """The first rows and columns of a plain 8-bit RGB PNG of this size, or None: then the ordinary decoder has to look
-    at it.
+    """Return the first rows and columns of a plain 8-bit RGB PNG of this size; None for other files, which are left to
+    the ordinary decoder.
     """
     header = data[8:29]
     usual = data.startswith(_SIGNATURE) and header[:8] == b'\0\0\0\rIHDR' and header[16:21] == _PLAIN_RGB
@@ -76,22 +75,20 @@ def _png_part(data: bytes, rows: int, columns: int, size: Size) -> Frame | None:
 
 
 def _stream(data: bytes) -> bytes | None:
-    """The compressed stream, or None when the chunks do not fit the file or declare transparency."""
-    view, parts, at = memoryview(data), [], 8
-    while at + _END <= len(data):
-        length, kind = struct.unpack_from('>I4s', data, at)
+    """Return the compressed stream; None if the chunks do not fit the file or declare transparency."""
+    view, parts, position = memoryview(data), [], 8
+    while position + _END <= len(data):
+        length, kind = struct.unpack_from('>I4s', data, position)
         if kind == b'IDAT':
-            parts.append(view[at + 8 : at + 8 + length])
+            parts.append(view[position + 8 : position + 8 + length])
         elif kind == b'tRNS':
             return None
-        at += length + 12
-    return b''.join(parts) if at == len(data) else None
+        position += length + 12
+    return b''.join(parts) if position == len(data) else None
 
 
 def _unfilter(stream: bytes, rows: int, columns: int) -> Frame | None:
-    """Decode a stream of rows that is not compressed any more, by FFmpeg's decoder: it is the fastest at undoing
-    differences.
-    """
+    """Decode a decompressed stream of rows with FFmpeg's decoder, the fastest at undoing differences."""
     small = b''.join(
         (
             _SIGNATURE,
@@ -103,7 +100,7 @@ def _unfilter(stream: bytes, rows: int, columns: int) -> Frame | None:
     import av
 
     packet = av.Packet(small)
-    packet.is_keyframe = True  # or FFmpeg would add the frame before: it knows PNG files that hold differences in time
+    packet.is_keyframe = True  # else FFmpeg would add the previous frame: it supports PNG files of temporal differences
     try:
         frames = _decoder().decode(packet)
     except (av.error.FFmpegError, ValueError):
@@ -119,7 +116,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _decoder() -> Any:
-    """One decoder per thread, made anew after a fork."""
+    """Return the decoder of this thread, a new one after a fork."""
     import av
 
     if getattr(_local, 'decoder', None) is None or _local.owner != os.getpid():

@@ -1,6 +1,6 @@
-"""Training sets for recurrent networks: windows of frames, LR and GT, cropped, turned and flipped."""
+"""Training sets for recurrent networks: windows of LR and GT frames, cropped, flipped and transposed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from iart.data import transforms
-from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.flow_cache import FlowCache, FlowCacheOptions, flow_origin
 from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.lq_side import Degradation, open_sides, run_chain
 from iart.data.meta import MetaClip, read_meta
 from iart.data.pairs import ClipInfo, check_teacher, choose_clips, pair_clips
 from iart.data.store import Box, check_size
+from iart.degradations import Chain
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX
@@ -26,44 +27,47 @@ PARTITIONS = {'REDS4': ('000', '011', '015', '020'), 'official': tuple(f'{n:03d}
 
 
 class FlowReader(Protocol):
-    """Where a window's flows come from."""
+    """A source of the flows of windows."""
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return (directions, t − 1, 2, height, width) flows of t frames, in LR pixels: to the next one, and back."""
+        """Read the (directions, t − 1, 2, height, width) flows of t frames in LR pixels: to the next one, and back."""
 
 
 class RecurrentDataset(Dataset[dict[str, Any]]):
-    """Windows of a clip collection. Subclasses say which windows there are (:meth:`_windows`).
+    """Windows of a collection of clips, which subclasses define (:meth:`_windows`).
 
-    ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: it shows window
+    ``dataset[(epoch, position)]`` is a pure function of its arguments and ``seed``: window
     ``position % len(dataset)``, with interval, crop and flips drawn from a generator seeded by (seed, epoch, position).
     ``dataset[i]`` means ``dataset[(0, i)]``. An item is ``{'lq': (t, 3, h, w), 'gt': (t, 3, s*h, s*w), 'clip': str,
     'frames': list[str]}``, float32 RGB in [0, 1]; with ``flow_cache`` also ``'flows': (2, t-1, 2, h, w)`` in LR pixels,
-    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt.
+    [0, k] from frame k to k + 1, [1, k] back; with ``dataroot_teacher`` also ``'teacher'``, of the shape of gt; with a
+    chain that changes GT also ``'gt_plain'``, GT without the change.
 
     Args:
         dataroot_gt: folder of clip folders, or LMDB, of the ground truth.
-        dataroot_lq: the same of the LR frames; None with ``degradation``.
-        degradation: make LR from GT as it is read: ``BI`` or ``BD``. The same pixels as LR files would give; GT may
-            have any size (rows and columns beyond a multiple of ``scale`` are not used).
-        num_frame: length of a window; -1: all frames of the clip.
+        dataroot_lq: the same for the LR frames; None where ``degradation`` makes them.
+        degradation: make LR from GT as it is read: ``BI`` or ``BD`` (the same pixels as LR files would give), or a
+            chain of random steps (:mod:`iart.degradations`): ``RealBasicVSR``, a YAML file or a list of steps. GT may
+            have any size (rows and columns beyond a multiple of ``scale`` are not used). A chain that changes GT only
+            is given beside ``dataroot_lq``.
+        num_frame: frames of a window; -1 for all frames of the clip.
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
-        meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without, all clips found are used.
+        meta_info_file: file that lists the clips (:func:`iart.data.meta.read_meta`); without it, all clips are used.
         io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
         clips: use these clips only.
-        val_partition: keep out ``REDS4`` (000, 011, 015, 020) or ``official`` (240 to 269).
+        val_partition: clips to exclude: ``REDS4`` (000, 011, 015, 020) or ``official`` (240 to 269).
         test_mode: use the clips of ``val_partition`` instead of the others.
-        interval_list: steps between frames to draw from.
-        random_reverse: run a window backwards every second time.
-        use_hflip: flip left-right every second time.
-        use_rot: flip up-down, and swap height and width, every second time each.
-        flip_sequence: append the window backwards, which doubles its length.
-        cache_data: keep the encoded frames in the memory of each worker.
-        flow_cache: ``{folder: ..., spynet_path: ...}``: flows between frames are computed once, from whole frames, by
-            the flow network with these weights, kept in this folder (8 bytes per LR pixel, frame and interval), and
-            given to the network, cropped and turned with the frames. Its own flow network then has no part in training.
-        dataroot_teacher: folder of clip folders with what a better network makes of the LR frames, of GT's size, named
-            like GT: an additional target, for ``train.teacher_opt``.
+        interval_list: steps between frames, of which one is drawn.
+        random_reverse: whether to reverse a window in time with probability ½.
+        use_hflip: whether to flip left-right with probability ½.
+        use_rot: whether to flip up-down and to swap height and width, each with probability ½.
+        flip_sequence: whether to append the reversed window, which doubles its length.
+        cache_data: whether each worker keeps the encoded frames in memory.
+        flow_cache: ``{folder: ..., spynet_path: ...}``: compute the flows of whole frames once with these weights, keep
+            them in this folder (8 bytes per LR pixel, frame and interval), and pass them to the network, transformed
+            with the frames. The network's own flow estimator is then not used in training.
+        dataroot_teacher: folder of clip folders with the outputs of a better network for the LR frames, in GT's size
+            and with GT's names: an additional target, for ``train.teacher_opt``.
         scale: GT size divided by LR size.
         seed: see above.
 
@@ -72,9 +76,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         OptionsError: the options contradict each other.
     """
 
-    phase = 'train'  # the place in the options that this class can take
+    phase = 'train'  # the section of the options that this class fits
     exact_flows: FlowReader | None = None
-    """Of sets whose flow is known (:mod:`iart.data.exact_flow_dataset`): items then have ``gt_flows`` too."""
+    """Source of known flow (:mod:`iart.data.exact_flow_dataset`); items then have ``gt_flows``."""
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         num_frame: int,
         gt_size: int,
         dataroot_lq: str | None = None,
-        degradation: Literal['BI', 'BD'] | None = None,
+        degradation: Degradation | None = None,
         meta_info_file: str | None = None,
         io_backend: IoBackend | None = None,
         clips: list[str] | None = None,
@@ -101,12 +105,11 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
     ) -> None:
         _check_numbers(num_frame, gt_size, scale, interval_list)
-        self.gt = self._open_gt(dataroot_gt, io_backend, cache_data)
-        self.degraded: DegradedStore | None = None
-        if degradation is not None:
-            self.gt = TrimmedStore(self.gt, scale)
-            self.degraded = DegradedStore(self.gt, degradation, scale)
-        self.lq = lq_store(dataroot_lq, self.degraded, lambda root: open_store(root, io_backend, cache=cache_data))
+        gt = self._open_gt(dataroot_gt, io_backend, cache_data)
+        self.gt, self.lq, self.degraded, self.chain = open_sides(
+            gt, degradation, dataroot_lq, lambda root: open_store(root, io_backend, cache=cache_data), scale
+        )
+        _check_chain(self.chain, flow_cache=flow_cache, dataroot_teacher=dataroot_teacher)
         meta = read_meta(meta_info_file) if meta_info_file else None
         chosen = _partition(choose_clips(self.lq, self.gt, meta, clips), val_partition, test_mode, self.lq)
         self.clips = pair_clips(self.lq, self.gt, chosen, scale=scale)
@@ -116,7 +119,7 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         if self.teacher is not None:
             check_teacher(self.teacher, self.clips, self.scale)
         self.flow_cache = flow_cache
-        self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, degradation)) if flow_cache else None
+        self.flows = FlowCache(flow_cache['folder'], flow_origin(flow_cache, str(degradation))) if flow_cache else None
         self.random_reverse, self.use_hflip, self.use_rot, self.flip_sequence = (
             random_reverse,
             use_hflip,
@@ -130,15 +133,14 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
         return open_store(root, io_backend, cache=cache)
 
     def _windows(self, clip: ClipInfo) -> Sequence[int | None]:
-        """First frame of each window of a clip; None: drawn by chance. As many as the clip has frames
-        (BasicSR's rule)."""
+        """Return each window's first frame, None for a random one; as many windows as frames (BasicSR's rule)."""
         return range(len(clip.frames)) if self.num_frame != ALL_FRAMES else [0]
 
     def _length(self, clip: ClipInfo) -> int:
         return len(clip.frames) if self.num_frame == ALL_FRAMES else self.num_frame
 
     def _check_clips(self) -> None:
-        """Every clip is long enough for a window and large enough for a square; windows have one length."""
+        """Check that clips are long enough for a window and large enough for a crop, and windows have one length."""
         interval, side = min(self.interval_list), self.gt_size // self.scale
         short = [
             f'{c.name} ({len(c.frames)})'
@@ -146,9 +148,9 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
             if transforms.span(self._length(c), interval) > len(c.frames)
         ]
         if short:
-            wanted = transforms.span(self.num_frame, interval)
+            needed = transforms.span(self.num_frame, interval)
             raise DataError(
-                f'{self.lq.root}: clips with fewer frames than num_frame needs ({wanted}): {listing(short)}'
+                f'{self.lq.root}: clips with fewer frames than num_frame needs ({needed}): {listing(short)}'
             )
         small = [f'{c.name} ({c.size[1]}x{c.size[0]})' for c in self.clips if min(c.size) < side]
         if small:
@@ -163,72 +165,71 @@ class RecurrentDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, at: int | tuple[int, int]) -> dict[str, Any]:
-        if isinstance(at, int) and not 0 <= at < len(self):
-            raise IndexError(f'got item {at}, expected 0 to {len(self) - 1}')
-        epoch, position = (0, at) if isinstance(at, int) else at
+    def __getitem__(self, number: int | tuple[int, int]) -> dict[str, Any]:
+        if isinstance(number, int) and not 0 <= number < len(self):
+            raise IndexError(f'got item {number}, expected 0 to {len(self) - 1}')
+        epoch, position = (0, number) if isinstance(number, int) else number
         rng = np.random.default_rng([self.seed, epoch, position])
         index, start = self._items[position % len(self)]
         clip = self.clips[index]
         count, length = len(clip.frames), self._length(clip)
-        first = count if start is None else start  # past every window's last place: drawn
+        first = count if start is None else start  # count is beyond the last valid start: drawn
         chosen = transforms.pick_frames(rng, count, first, length, self.interval_list, self.random_reverse)
         side = self.gt_size // self.scale
         box = Box(*transforms.pick_corner(rng, *clip.size, side), side, side)
         turn = transforms.draw_turn(rng, hflip=self.use_hflip, rotate=self.use_rot)
-        lq, gt = (transforms.turn_frames(frames, turn) for frames in self._read(clip, chosen, box))
         names = [clip.frames[i] for i in chosen]
-        if self.flip_sequence:
-            lq, gt, names = transforms.mirror(lq), transforms.mirror(gt), names + names[::-1]
-        item = {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'clip': clip.name, 'frames': names}
+        item: dict[str, Any] = {'clip': clip.name, 'frames': names + names[::-1] if self.flip_sequence else names}
+        frames = {side: self._place(read, turn) for side, read in self._read(clip, chosen, box).items()}
+        if self.chain is not None:
+            item |= run_chain(self.chain, frames, self.scale, (self.seed, epoch, position))
+        else:
+            item |= {side: to_tensor(turned) for side, turned in frames.items()}
         if self.flows is not None:
             flows = transforms.turn_flows(self.flows.read(clip, chosen, box), turn)
             item['flows'] = torch.from_numpy(transforms.mirror_flows(flows) if self.flip_sequence else flows)
         if self.teacher is not None:
-            target = transforms.turn_frames(self._read_large(self.teacher, clip, chosen, box), turn)
-            item['teacher'] = to_tensor(transforms.mirror(target) if self.flip_sequence else target)
+            item['teacher'] = to_tensor(self._place(self._read_large(self.teacher, clip, chosen, box), turn))
         if self.exact_flows is not None:
             item['gt_flows'] = torch.from_numpy(transforms.turn_flows(self.exact_flows.read(clip, chosen, box), turn))
         return item
 
-    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> tuple[Frame, Frame]:
-        """Squares at one place of the chosen frames: (t, height, width, 3) and (t, scale * height, .., 3) uint8."""
+    def _place(self, frames: Frame, turn: transforms.Turn) -> Frame:
+        turned = transforms.turn_frames(frames, turn)
+        return transforms.mirror(turned) if self.flip_sequence else turned
+
+    def _read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> dict[str, Frame]:
+        """Read one rectangle of the chosen frames, uint8: ``lq`` (t, height, width, 3), unless a chain makes it from
+        ``gt``, and ``gt`` (t, scale * height, scale * width, 3)."""
         if self.degraded is not None:
             pairs = [self.degraded.read_pair(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-            return np.stack([lq for lq, _ in pairs]), np.stack([gt for _, gt in pairs])
+            return {'lq': np.stack([lq for lq, _ in pairs]), 'gt': np.stack([gt for _, gt in pairs])}
+        gt = self._read_large(self.gt, clip, chosen, box)
+        if self.chain is not None and self.chain.lq_steps:
+            return {'gt': gt}
         lq = [self.lq.read_crop(clip.name, clip.frames[i], box, clip.size) for i in chosen]
-        return np.stack(lq), self._read_large(self.gt, clip, chosen, box)
+        return {'lq': np.stack(lq), 'gt': gt}
 
     def _read_large(self, store: FrameStore, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Frame:
-        """The same squares of frames of GT's size."""
+        """Read the same rectangle of frames of GT's size."""
         size = clip.size[0] * self.scale, clip.size[1] * self.scale
         place = box.times(self.scale)
         return np.stack([store.read_crop(clip.name, clip.gt_frames[i], place, size) for i in chosen])
 
 
 def read_sized(store: FrameStore, clip: str, frame: str, size: tuple[int, int]) -> Frame:
-    """Read a frame; DataError naming the file when it is not of the ``size`` (h, w) its clip has."""
+    """Read a frame; DataError naming the file if its size is not the clip's ``size`` (h, w)."""
     return check_size(store.read(clip, frame), size, store.where(clip, frame))
 
 
-def lq_store(root: str | None, degraded: DegradedStore | None, open_root: Callable[[str], FrameStore]) -> FrameStore:
-    """Return where LR frames come from: their folder, or the ground truth, degraded.
-
-    Raises:
-        OptionsError: both are given, or neither.
-    """
-    if degraded is not None and root is not None:
-        raise OptionsError(
-            f'dataroot_lq: got {root!r} beside degradation, expected one of the two: LR files, or LR made from GT'
-        )
-    if degraded is not None:
-        return degraded
-    if root is None:
-        raise OptionsError(
-            'dataroot_lq: got nothing, expected the folder of LR frames, or  degradation: BI  (or BD) to make them '
-            'from GT'
-        )
-    return open_root(root)
+def _check_chain(chain: Chain | None, **beside: object) -> None:
+    """A chain makes other LR frames each time: nothing that was computed from LR frames can be given beside it."""
+    for name, value in beside.items():
+        if chain is not None and chain.lq_steps and value is not None:
+            raise OptionsError(
+                f'{name}: got {value!r} beside degradation {chain.name}, expected nothing: the chain makes other LR '
+                'frames in each epoch'
+            )
 
 
 def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence[int]) -> None:
@@ -243,19 +244,17 @@ def _check_numbers(num_frame: int, gt_size: int, scale: int, intervals: Sequence
 def _partition(clips: dict[str, MetaClip], name: str | None, test_mode: bool, store: FrameStore) -> dict[str, MetaClip]:
     if name is None:
         if test_mode:
-            raise OptionsError(
-                'test_mode: got true without val_partition, expected val_partition: REDS4 or official beside it'
-            )
+            raise OptionsError('test_mode: got true without val_partition, expected val_partition: REDS4 or official')
         return clips
     chosen = {clip: meta for clip, meta in clips.items() if (clip in PARTITIONS[name]) == test_mode}
     if not chosen:
-        raise DataError(f'{store.root}: no clips are left with val_partition {name}; found {listing(clips)}')
+        raise DataError(f'{store.root}: got no clips with val_partition {name} in {listing(clips)}, expected some')
     return chosen
 
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class VideoClipDataset(RecurrentDataset):
-    """Any collection of clips, of any lengths and sizes::
+    """A collection of clips of any lengths and sizes::
 
     dataroot_gt/<clip>/<frame>.png      dataroot_lq/<clip>/<frame>.png
     """
@@ -263,7 +262,7 @@ class VideoClipDataset(RecurrentDataset):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class REDSRecurrentDataset(RecurrentDataset):
-    """REDS in BasicSR's arrangement, 270 clips; ``val_partition: REDS4`` keeps the test clips out of training::
+    """REDS in BasicSR's layout, 270 clips; ``val_partition: REDS4`` excludes the test clips from training::
 
     train_sharp/000/00000000.png        train_sharp_bicubic/X4/000/00000000.png
     train_sharp_with_val.lmdb           train_sharp_bicubic_with_val.lmdb, keys 000/00000000

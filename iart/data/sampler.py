@@ -1,4 +1,4 @@
-"""Which windows come in which batch: a pure function of seed, rank and the number of batches already seen."""
+"""Composition of batches: a pure function of seed, rank and the number of batches already seen."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ class ClipBatchSampler:
     """Endless batches of (epoch, position), ready to be passed to ``DataLoader(batch_sampler=...)``.
 
     The order of an epoch is a permutation drawn from (seed, epoch). It is cut into global batches of
-    ``batch_size * world_size``; of each, rank r takes the r-th slice. So N ranks see together what one process with N
+    ``batch_size * world_size``; rank r takes the r-th slice of each. So N ranks together see what one process with N
     times the batch sees. Positions left over at the end of an epoch, too few for a global batch, are dropped.
 
     Args:
@@ -21,9 +21,9 @@ class ClipBatchSampler:
         batch_size: windows per batch and rank.
         rank: number of this process, from 0.
         world_size: number of processes.
-        seed: decides every epoch's order.
-        shuffle: False: every epoch in the order of the data set.
-        enlarge: an epoch goes this many times through the data set (``dataset_enlarge_ratio``). Positions run up to
+        seed: seed of every epoch's order.
+        shuffle: whether to shuffle; false for the order of the data set.
+        enlarge: passes through the data set in an epoch (``dataset_enlarge_ratio``). Positions run up to
             ``length * enlarge``; a position means window ``position % length``.
         start_batch: number of batches this rank has already seen: iteration begins after them, without reading them.
 
@@ -71,7 +71,7 @@ class ClipBatchSampler:
         return self.positions // self.global_batch
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """All positions of an epoch, in order, before they are shared out."""
+        """Return all positions of an epoch in order, before they are divided among ranks."""
         if not self.shuffle:
             return np.arange(self.positions)
         return np.random.default_rng([self.seed, epoch]).permutation(self.positions)

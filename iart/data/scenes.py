@@ -1,9 +1,9 @@
 """Rendered scenes: pictures under a smooth random camera, with exactly known sub-pixel flow.
 
-A layer is a picture, for foregrounds with an outline, and a smooth way of placing it: for each frame an affine map
-from pixels x of the frame to places u = A·x + b of the picture. So the flow of a visible point from frame i to frame
-j is x' − x with x' = A_j⁻¹·(A_i·x + b_i − b_j), to the rounding of float64. Frames are sampled bicubically at twice
-their size and brought down with the antialiased bicubic of the benchmarks.
+A layer is a picture, with an outline for foregrounds, and a smooth motion: for each frame an affine map from pixels x
+of the frame to positions u = A·x + b of the picture. So the flow of a visible point from frame i to frame j is x' − x
+with x' = A_j⁻¹·(A_i·x + b_i − b_j), exact to the rounding of float64. Frames are sampled bicubically at twice their
+size and reduced with the antialiased bicubic kernel of the benchmarks.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from iart.data.textures import Picture
 from iart.image import Frame
 from iart.ops.degradation import degrade
 
-_FINER = 2  # a frame is sampled at so many times its size
+_FINER = 2  # supersampling factor of frames
 _HARMONICS = 5  # of an outline
 
 Points = NDArray[np.float64]
@@ -26,7 +26,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Motion:
-    """How far things move and turn; speeds are drawn up to these.
+    """Largest speeds of translation, rotation and zoom.
 
     Args:
         speed: pixels of the ground truth per frame.
@@ -40,14 +40,14 @@ class Motion:
 
 
 class Layer:
-    """A picture on its way through a clip.
+    """A picture that moves through a clip.
 
     Args:
-        rng: decides the way and the outline.
-        picture: (h, w, 3) in [0, 1]; mirrored where the way leaves it.
+        rng: generator of motion and outline.
+        picture: (h, w, 3) in [0, 1]; mirrored where the motion leaves it.
         frames: length of the clip.
         size: (h, w) of the frames.
-        motion: limits of the way.
+        motion: limits of the motion.
         foreground: whether the layer has an outline.
     """
 
@@ -83,7 +83,7 @@ class Layer:
         self._amplitude = rng.uniform(-1, 1, (2, _HARMONICS)) * 0.35 / np.arange(1, _HARMONICS + 1)
 
     def locate(self, points: Points, frame: int) -> Points:
-        """Return the (..., 2) places (x, y) of the picture that (..., 2) points of a frame show."""
+        """Return the (..., 2) positions (x, y) in the picture of (..., 2) points of a frame."""
         return points @ self.matrix[frame].T + self.offset[frame]
 
     def follow(self, points: Points, start: int, end: int) -> Points:
@@ -96,7 +96,7 @@ class Layer:
             return np.ones(points.shape[:-1])
         apart = self.locate(points, frame) - self.center
         distance = np.hypot(apart[..., 0], apart[..., 1])
-        near = distance < self.radius * (1 + np.abs(self._amplitude).sum()) + blur  # the rest is outside for certain
+        near = distance < self.radius * (1 + np.abs(self._amplitude).sum()) + blur  # all others are certainly outside
         angle = np.arctan2(apart[near, 1], apart[near, 0])
         edge = np.ones_like(angle)
         for k in range(_HARMONICS):
@@ -113,10 +113,10 @@ class Layer:
 
 
 class Scene:
-    """Layers over each other; the last one is in front.
+    """A stack of layers, from back to front.
 
     Args:
-        layers: the first one has no outline.
+        layers: the layers; the first one has no outline.
         size: (h, w) of the frames, multiples of ``scale``.
         scale: size of the frames divided by that of the LR frames.
     """
@@ -142,7 +142,7 @@ class Scene:
     def flow(self, start: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the (2, h, w) flow at the centers of LR pixels, in LR pixels, and where its target is hidden.
 
-        Hidden is what another layer covers in frame ``end``, or what lies outside it.
+        A target is hidden if another layer covers it in frame ``end``, or if it is outside the frame.
         """
         h, w = (side // self.scale for side in self.size)
         points = _grid(h, w, self.scale)
@@ -156,7 +156,7 @@ class Scene:
         return flow.transpose(2, 0, 1).astype(np.float32), hidden
 
     def _front(self, points: Points, frame: int) -> NDArray[np.int64]:
-        """Number of the layer that each point shows."""
+        """Return the number of the layer visible at each point."""
         front = np.zeros(points.shape[:-1], np.int64)
         for number, layer in enumerate(self.layers[1:], 1):
             front[layer.coverage(points, frame, 1.0) > 0.5] = number
@@ -164,12 +164,12 @@ class Scene:
 
 
 def _grid(height: int, width: int, step: float) -> Points:
-    """(h, w, 2) centers (x, y) of pixels ``step`` wide, in a grid with the same top left corner."""
+    """Return the (h, w, 2) centers (x, y) of pixels ``step`` wide, in a grid with the same top left corner."""
     y, x = np.mgrid[:height, :width]
     return (np.stack([x, y], axis=-1) + 0.5) * step - 0.5
 
 
 def _wave(rng: np.random.Generator, times: Points) -> Points:
-    """A smooth way between -1 and 1 that is 0 in the middle of the clip."""
+    """Return a smooth curve in [-1, 1] that is 0 in the middle of the clip."""
     period, phase = rng.uniform(6, 16), rng.uniform(0, 2 * np.pi)
     return (np.sin(2 * np.pi * times / period + phase) - np.sin(phase)) / 2

@@ -1,4 +1,4 @@
-"""What a source of frames offers, whatever lies behind it: folders, LMDBs or videos."""
+"""The interface of a source of frames: folders, LMDBs or videos."""
 
 import operator
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ class Box(NamedTuple):
         return self.left + self.width
 
     def times(self, scale: int) -> 'Box':
-        """The same place of a frame ``scale`` times as large."""
+        """Return the same rectangle of a frame ``scale`` times as large."""
         return Box(*(scale * n for n in self))
 
     def cut(self, frame: Frame) -> Frame:
-        """(h, w, c) -> the rectangle as a contiguous copy (height, width, c)."""
+        """Return the rectangle of an (h, w, c) frame as a contiguous copy, (height, width, c)."""
         return frame[self.top : self.bottom, self.left : self.right].copy()
 
 
 class FrameNumbers(Sequence[str]):
-    """The names ``00000000``, ``00000001``, ... of a video's frames, made when asked for: hours have millions of them.
+    """The names ``00000000``, ``00000001``, ... of a video's frames, made on demand: hours of video have millions.
 
     Args:
         count: number of frames.
@@ -72,38 +72,38 @@ class FrameNumbers(Sequence[str]):
 
 
 class FrameStore(Protocol):
-    """Clips of frames. A frame is called by its clip's name and its own name without extension."""
+    """Clips of frames, each identified by its clip's name and its own name without extension."""
 
     root: Path
 
     def clips(self) -> tuple[str, ...]:
-        """Names of all clips, in natural order."""
+        """Return the names of all clips in natural order."""
 
     def frames(self, clip: str) -> Sequence[str]:
-        """Names of a clip's frames in natural order; empty when there is no such clip."""
+        """Return the names of a clip's frames in natural order; empty if there is no such clip."""
 
     def where(self, clip: str, frame: str) -> str:
-        """The frame's file or key, for messages."""
+        """Return the frame's file or key for messages."""
 
     def size(self, clip: str, frame: str) -> Size:
-        """(h, w) without decoding the frame."""
+        """Return the size (h, w) without decoding the frame."""
 
     def read(self, clip: str, frame: str) -> Frame:
-        """The frame as (h, w, 3) uint8 RGB; DataError naming the file when it cannot be read."""
+        """Read a frame as (h, w, 3) uint8 RGB; DataError naming the file if it cannot be read."""
 
     def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
-        """A part of the frame as (height, width, 3) uint8 RGB; as fast as the source allows.
+        """Read a rectangle of a frame as (height, width, 3) uint8 RGB, as fast as the source allows.
 
         Args:
             size: (h, w) that the whole frame must have.
 
         Raises:
-            DataError: the frame cannot be read, or is of another size.
+            DataError: the frame cannot be read, or has another size.
         """
 
 
 class ByteCache:
-    """Encoded frames kept in memory by one process; empty again in every process that unpickles it."""
+    """Encoded frames in the memory of one process; empty in every process that unpickles it."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled, self._held = enabled, dict[tuple[str, str], bytes]()
@@ -121,8 +121,8 @@ class ByteCache:
 
 
 def check_size(image: Frame, size: Size, where: str) -> Frame:
-    """The image itself; DataError naming it when it is not of the ``size`` (h, w) its clip has."""
+    """Return the image; DataError naming it if its size is not the clip's ``size`` (h, w)."""
     if image.shape[:2] != tuple(size):
-        found = f'{image.shape[1]}x{image.shape[0]}'
-        raise DataError(f'{where}: got {found}, expected {size[1]}x{size[0]}, as the other frames of the clip')
+        shape = f'{image.shape[1]}x{image.shape[0]}'
+        raise DataError(f'{where}: got {shape}, expected {size[1]}x{size[0]}, as the other frames of the clip')
     return image

@@ -1,4 +1,4 @@
-"""The rendered clips on disk, each made when it is missing, and their exact flows."""
+"""Rendered clips on disk, each made if it is missing, and their exact flows."""
 
 import hashlib
 import os
@@ -20,23 +20,23 @@ from iart.data.textures import photograph, stills_in, texture
 from iart.errors import DataError
 from iart.image import Frame
 
-_VERSION = 1  # of the renderer: another one makes other clips
+_VERSION = 1  # of the renderer: other versions render other clips
 _MOST_FOREGROUNDS = 3
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What the clips of a set look like.
+    """The content of the clips of a set.
 
     Args:
-        clips: how many.
-        frames: of each clip.
+        clips: number of clips.
+        frames: frames of each clip.
         size: (h, w) of the ground truth.
         scale: GT size divided by LR size.
-        seed: decides everything random; clip k of a seed is the same whatever ``clips`` is.
-        stills: folder of photographs; without, all pictures are drawn textures.
-        photographs: share of pictures that are photographs, where there are ``stills``.
-        motion: how far things move.
+        seed: seed of all random choices; clip k of a seed is the same for any ``clips``.
+        stills: folder of photographs; without it, all pictures are drawn textures.
+        photographs: share of photographs among the pictures, 0 to 1; no effect without ``stills``.
+        motion: largest speeds.
     """
 
     clips: int
@@ -55,8 +55,8 @@ class SyntheticStore:
         <folder>/<digest of the options>/0007/{gt.npy, flows.npy, hidden.npy}
 
     Args:
-        folder: where rendered clips are kept.
-        options: what they look like.
+        folder: folder for rendered clips.
+        options: content of the clips.
 
     Raises:
         DataError: photographs cannot be read, or the folder cannot be written.
@@ -66,7 +66,7 @@ class SyntheticStore:
         self.options = options
         self._stills = stills_in(options.stills) if options.stills else []
         listing = [(path.name, path.stat().st_size) for path in self._stills]
-        # Not of the number of clips: a larger set goes on where a smaller one ends.
+        # Without the number of clips: a larger set continues a smaller one.
         facts = (_VERSION, replace(options, clips=0, stills=None), listing)
         self.root = Path(folder) / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
         self._open: dict[Path, NDArray[Any]] = {}
@@ -108,7 +108,7 @@ class SyntheticStore:
                 self._open[path] = np.load(path, mmap_mode='r', allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise DataError(
-                    f'{path} cannot be read ({error}); remove its folder, and the clip is rendered again'
+                    f'{path} cannot be read ({error}); remove its folder, and the clip will be rendered again'
                 ) from error
         return self._open[path]
 
@@ -133,7 +133,7 @@ class SyntheticStore:
         return self.root / f'{number:04d}'
 
     def _render(self, number: int) -> None:
-        """Make a clip in a folder of another name, then rename it: it appears complete, also from two processes."""
+        """Render a clip into a temporary folder, then rename it: complete or absent, also with two processes."""
         scene, count = self.scene(number), self.options.frames
         pairs = [[scene.flow(i, i + 1) for i in range(count - 1)], [scene.flow(i + 1, i) for i in range(count - 1)]]
         arrays: dict[str, NDArray[Any]] = {
@@ -163,7 +163,7 @@ class SyntheticFlows:
         self.store = store
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return the (2, t − 1, 2, height, width) flows of t successive frames, rising or falling, in LR pixels."""
+        """Return the (2, t − 1, 2, height, width) flows in LR pixels of t successive frames in either order."""
         flows = self.store.array(clip.name, 'flows')
         first = [min(pair) for pair in pairwise(chosen)]
         part = np.array(flows[:, first, :, box.top : box.bottom, box.left : box.right])

@@ -1,4 +1,4 @@
-"""Pictures to move: photographs from any folder of stills, and textures drawn by chance."""
+"""Pictures for rendered clips: photographs from a folder, and randomly drawn textures."""
 
 from pathlib import Path
 
@@ -16,22 +16,22 @@ Picture = NDArray[np.float32]
 
 
 def stills_in(folder: str | Path) -> list[Path]:
-    """Return the images of a folder and of the folders in it, in natural order.
+    """Return the images in a folder and its subfolders, in natural order.
 
     Raises:
-        DataError: there is no such folder, or no image in it.
+        DataError: there is no such folder, or it contains no image.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f'{root}: no such folder, expected one with photographs')
-    found = [path for path in root.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not found:
+    images = [path for path in root.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
         raise DataError(f'{root}: got no images, expected photographs ({", ".join(sorted(IMAGE_SUFFIXES))})')
-    return sorted(found, key=lambda path: natural_key(path.relative_to(root).as_posix()))
+    return sorted(images, key=lambda path: natural_key(path.relative_to(root).as_posix()))
 
 
 def photograph(rng: np.random.Generator, path: Path, largest: int = 1600) -> Picture:
-    """Return a photograph as (h, w, 3) in [0, 1], reduced to at most ``largest`` pixels a side, mirrored by chance.
+    """Return a photograph as (h, w, 3) in [0, 1], reduced to at most ``largest`` pixels a side, randomly mirrored.
 
     Raises:
         DataError: it cannot be read, or is too small.
@@ -53,7 +53,7 @@ def texture(rng: np.random.Generator) -> Picture:
 
 
 def _leaves(rng: np.random.Generator) -> Picture:
-    """Discs that cover each other, radii by a power law: edges and areas at every scale, as in photographs."""
+    """Draw overlapping discs with a power law of radii: edges and areas at every scale, as in photographs."""
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     radii = np.concatenate([rng.uniform(60, 120, 80), np.sort(_power_law(rng, 1400, 5.0, 90.0))[::-1]])
     for radius in radii:
@@ -64,7 +64,7 @@ def _leaves(rng: np.random.Generator) -> Picture:
 
 
 def _noise(rng: np.random.Generator) -> Picture:
-    """Noise whose amplitude falls with frequency, its channels alike in part."""
+    """Draw noise whose amplitude falls with frequency, with correlated channels."""
     f = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing='ij'))
     f[0, 0] = 1
     falling = f ** -rng.uniform(1.1, 1.6)
@@ -76,7 +76,7 @@ def _noise(rng: np.random.Generator) -> Picture:
 
 
 def _gratings(rng: np.random.Generator) -> Picture:
-    """Stripes of slowly changing direction and width, some too fine for an LR frame."""
+    """Draw stripes of slowly changing direction and width, some too fine for an LR frame."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     image = np.zeros((SIDE, SIDE, 3), np.float32) + rng.uniform(0.3, 0.7, 3).astype(np.float32)
     for _ in range(3):
@@ -88,21 +88,21 @@ def _gratings(rng: np.random.Generator) -> Picture:
 
 
 def _bricks(rng: np.random.Generator) -> Picture:
-    """A wall of bricks with thin joints, each of a color of its own, rough."""
+    """Draw a wall of rough bricks of different colors with thin joints."""
     image = np.full((SIDE, SIDE, 3), _color(rng), np.uint8)
     height, width, joint = int(rng.integers(12, 40)), int(rng.integers(24, 90)), int(rng.integers(1, 4))
     base = np.array(_color(rng))
     for row in range(SIDE // height + 1):
         for column in range(-1, SIDE // width + 2):
-            left = column * width + (row % 2) * width // 2
+            x = column * width + (row % 2) * width // 2
             color = np.clip(base + rng.normal(0, 18, 3), 0, 255).tolist()
-            corner = (left + width - 1 - joint, (row + 1) * height - 1 - joint)
-            cv2.rectangle(image, (left, row * height), corner, color, -1)
+            corner = (x + width - 1 - joint, (row + 1) * height - 1 - joint)
+            cv2.rectangle(image, (x, row * height), corner, color, -1)
     return np.clip(_unit(image) + 0.15 * (_noise(rng) - 0.5), 0, 1)
 
 
 def _power_law(rng: np.random.Generator, count: int, least: float, most: float) -> NDArray[np.float64]:
-    """Radii r in [least, most] with a density of r^-3, by inverting its distribution."""
+    """Draw radii r in [least, most] with a density of r^-3, by inverting its distribution."""
     share = rng.random(count)
     return (least**-2 - share * (least**-2 - most**-2)) ** -0.5
 

@@ -1,4 +1,4 @@
-"""Pure functions that pick, crop and turn clips of uint8 frames; all chance comes from the generator passed in."""
+"""Pure functions that choose, crop and flip frames of clips; random numbers come from the generator passed in."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,10 +12,10 @@ from iart.image import Frame
 def pick_frames(
     rng: np.random.Generator, count: int, start: int, length: int, intervals: Sequence[int], reverse: bool = False
 ) -> list[int]:
-    """Indexes of ``length`` frames, an interval apart, out of a clip of ``count``.
+    """Choose the indices of ``length`` frames, an interval apart, from a clip of ``count``.
 
-    The interval is drawn among those that fit the clip. The window begins at ``start``, or at a place drawn by chance
-    where it would run over the clip's end (BasicSR's rule). With ``reverse`` it runs backwards every second time.
+    The interval is drawn among those that fit the clip. The window begins at ``start``, or at a random frame if it
+    would exceed the clip (BasicSR's rule). With ``reverse`` it is reversed with probability ½.
     """
     fitting = [i for i in intervals if span(length, i) <= count]
     interval = int(fitting[int(rng.integers(len(fitting)))])
@@ -27,17 +27,17 @@ def pick_frames(
 
 
 def span(length: int, interval: int) -> int:
-    """Number of frames that ``length`` frames an ``interval`` apart reach over."""
+    """Return the number of frames that ``length`` frames an ``interval`` apart span."""
     return (length - 1) * interval + 1
 
 
 def pick_corner(rng: np.random.Generator, height: int, width: int, size: int) -> tuple[int, int]:
-    """Top and left of a ``size`` x ``size`` square within ``height`` x ``width``, in pixels."""
+    """Draw the top and left of a ``size`` x ``size`` square within ``height`` x ``width``, in pixels."""
     return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
 class Turn(NamedTuple):
-    """A position of a square: flips first, then height and width are swapped."""
+    """A symmetry of the square: flips first, then a swap of height and width."""
 
     left_right: bool
     up_down: bool
@@ -48,14 +48,14 @@ def draw_turn(rng: np.random.Generator, *, hflip: bool, rotate: bool) -> Turn:
     """Draw each of a left-right flip, an up-down flip, and a swap of height and width with a chance of one half.
 
     Args:
-        hflip: allow the left-right flip.
-        rotate: allow the up-down flip and the swap, which together with ``hflip`` give all 8 positions of a square.
+        hflip: whether to draw the left-right flip.
+        rotate: whether to draw the up-down flip and the swap; with ``hflip`` all 8 symmetries of the square.
     """
     return Turn(*((rng.random(3) < 0.5) & (hflip, rotate, rotate)).tolist())
 
 
 def turn_frames(clip: Frame, turn: Turn) -> Frame:
-    """Turn all frames of (t, h, w, 3) alike."""
+    """Apply a symmetry to all frames of (t, h, w, 3)."""
     if turn.left_right:
         clip = clip[:, :, ::-1]
     if turn.up_down:
@@ -64,7 +64,7 @@ def turn_frames(clip: Frame, turn: Turn) -> Frame:
 
 
 def turn_flows(flows: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-    """Turn (..., 2, h, w) flows as :func:`turn_frames` turns their frames; x and y change with the pixels."""
+    """Apply a symmetry to (..., 2, h, w) flows, both to their pixels and to their components x and y."""
     x, y = flows[..., 0, :, :], flows[..., 1, :, :]
     if turn.left_right:
         x, y = -x[..., ::-1], y[..., ::-1]
@@ -76,13 +76,13 @@ def turn_flows(flows: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
 
 
 def mirror_flows(flows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2, t − 1, 2, h, w) to (2, 2t − 1, 2, h, w): the flows of what :func:`mirror` makes of the frames; none in the
-    middle.
+    """Return the (2, 2t − 1, 2, h, w) flows of a clip after :func:`mirror`, from its (2, t − 1, 2, h, w) flows; zero in
+    the middle.
     """
     still = np.zeros_like(flows, shape=(2, 1, *flows.shape[2:]))
     return np.concatenate([flows, still, flows[::-1, ::-1]], axis=1)
 
 
 def mirror(clip: Frame) -> Frame:
-    """(t, h, w, 3) to (2t, h, w, 3): the clip, followed by the clip backwards."""
+    """Return the clip followed by the reversed clip: (t, h, w, 3) → (2t, h, w, 3)."""
     return np.concatenate([clip, clip[::-1]])

@@ -8,31 +8,32 @@ from torch.utils.data import Dataset
 from iart import log
 from iart.data.degraded import DegradedStore, TrimmedStore
 from iart.data.frames import FrameStore, IoBackend, open_store
+from iart.data.lq_side import lq_store
 from iart.data.meta import read_meta
 from iart.data.pairs import ClipInfo, choose_clips, pair_clips
-from iart.data.recurrent_dataset import ALL_FRAMES, lq_store, read_sized
+from iart.data.recurrent_dataset import ALL_FRAMES, read_sized
 from iart.errors import DataError, OptionsError, listing
 from iart.image import Frame, to_tensor
 from iart.registry import DATASET_REGISTRY, SUFFIX
 
 
 class ClipTestDataset(Dataset[dict[str, Any]]):
-    """Whole clips. Subclasses say which frames are shown and which count.
+    """Whole clips. Subclasses define which frames are restored and which are scored.
 
     ``dataset[i]`` is ``{'lq': (t, 3, h, w), 'gt': (k, 3, s*h, s*w), 'clip': str, 'frames': list[str]}``, float32 RGB in
-    [0, 1], where k frames of the t count (:meth:`scored`); without ground truth there is no ``'gt'``.
+    [0, 1], where k of the t frames are scored (:meth:`scored`); without ground truth there is no ``'gt'``.
 
     Args:
         dataroot_lq: folder of clip folders, or LMDB, of the LR frames; None with ``degradation``.
-        dataroot_gt: the same of the ground truth; None without.
-        meta_info_file: file that lists the clips; without, all clips found are used.
+        dataroot_gt: the same for the ground truth; None if there is none.
+        meta_info_file: file that lists the clips; without it, all clips are used.
         io_backend: ``{type: disk}`` (default) or ``{type: lmdb}``.
         clips: use these clips only, in this order.
-        num_frame: number of frames around the middle one; -1: whole clips.
-        padding: BasicSR's rule for windows at a clip's ends; whole clips have no use for it.
-        cache_data: keep the encoded frames in memory.
-        degradation: ``BI`` or ``BD``: make the LR frames from the ground truth as they are read, in place of
-            ``dataroot_lq``; rows and columns of the ground truth beyond a multiple of ``scale`` are not used.
+        num_frame: number of frames around the middle one; -1 for whole clips.
+        padding: BasicSR's rule for windows at a clip's ends; no effect on whole clips.
+        cache_data: whether to keep the encoded frames in memory.
+        degradation: ``BI`` or ``BD``: make LR frames from ground truth as they are read, instead of ``dataroot_lq``;
+            rows and columns of the ground truth beyond a multiple of ``scale`` are not used.
         scale: GT size divided by LR size.
 
     Raises:
@@ -40,7 +41,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         OptionsError: both ``dataroot_lq`` and ``degradation``, or neither.
     """
 
-    phase = 'test'  # the place in the options that this class can take
+    phase = 'test'  # the section of the options that this class fits
     center_only = False
 
     def __init__(
@@ -58,7 +59,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         scale: int = 4,
     ) -> None:
         if padding is not None:
-            log.once(f'padding: {padding} has no effect: clips are shown to the network whole, not in windows')
+            log.once(f'padding: {padding} has no effect: clips are restored as a whole, not in windows')
         self.gt = self._open(dataroot_gt, io_backend, cache_data, 'gt') if dataroot_gt is not None else None
         degraded: DegradedStore | None = None
         if degradation is not None:
@@ -80,9 +81,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
 
     def _shown(self, clips: list[ClipInfo], num_frame: int) -> list[ClipInfo]:
         if num_frame != ALL_FRAMES:
-            log.once(
-                f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are shown to the network whole'
-            )
+            log.once(f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are restored as a whole')
         return clips
 
     @property
@@ -90,20 +89,20 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         return self.gt is not None
 
     def scored(self, clip: int) -> list[int]:
-        """Indexes of the frames that count in the clip's score."""
+        """Return the indices of the frames that are scored."""
         return list(range(len(self.clips[clip].frames)))
 
     def read_lq(self, clip: int) -> Frame:
-        """All LR frames of a clip, (t, h, w, 3) uint8 RGB."""
+        """Read all LR frames of a clip, (t, h, w, 3) uint8 RGB."""
         return np.stack([self.read_lq_frame(clip, frame) for frame in range(len(self.clips[clip].frames))])
 
     def read_lq_frame(self, clip: int, frame: int) -> Frame:
-        """One LR frame, (h, w, 3) uint8 RGB."""
+        """Read one LR frame, (h, w, 3) uint8 RGB."""
         info = self.clips[clip]
         return read_sized(self.lq, info.name, info.frames[frame], info.size)
 
     def read_gt(self, clip: int, frame: int) -> Frame:
-        """The ground truth of one frame, (H, W, 3) uint8 RGB.
+        """Read the ground truth of one frame, (H, W, 3) uint8 RGB.
 
         Raises:
             DataError: there is none.
@@ -129,7 +128,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class VideoRecurrentTestDataset(ClipTestDataset):
-    """REDS4, Vid4, UDM10 or any folder of clip folders; all frames count::
+    """REDS4, Vid4, UDM10 or any folder of clip folders; all frames are scored::
 
     dataroot_gt/<clip>/<frame>.png      dataroot_lq/<clip>/<frame>.png or <clip>/X4/<frame>.png
     """
@@ -142,7 +141,7 @@ class VideoTestDataset(ClipTestDataset):
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class VideoTestVimeo90KDataset(ClipTestDataset):
-    """Vimeo-90K-T; only the middle frame (``im4``) counts, and only it needs ground truth::
+    """Vimeo-90K-T; only the middle frame (``im4``) is scored and needs ground truth::
 
     dataroot_gt/00001/0266/im4.png      dataroot_lq/00001/0266/im1.png ... im7.png
     """

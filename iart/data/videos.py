@@ -1,6 +1,6 @@
-"""Frames from video files: an index made once, frame-accurate seeking, and a color conversion that is stated.
+"""Frames from video files: an index made once, frame-accurate seeking, and a defined color conversion.
 
-A frame of a video is called by its number in the order of presentation: ``00000000``, ``00000001``, ...
+The name of a frame is its number in presentation order: ``00000000``, ``00000001``, ...
 """
 
 import os
@@ -30,14 +30,14 @@ class VideoStore:
 
         root/<clip>.mp4          or the video file itself as root
 
-    Y'CbCr becomes R'G'B' as everywhere here (:func:`iart.video.color.coding_of`): by the matrix, range and chroma
-    siting that the file states, else by stated defaults. Frames are turned as the file says.
+    Y'CbCr is converted to R'G'B' as everywhere in this package (:func:`iart.video.color.coding_of`): with the matrix,
+    range and chroma siting of the file, else with defined defaults. Frames are rotated as the file states.
 
     Args:
         root: folder of video files, or one video file.
 
     Raises:
-        DataError: ``root`` is not there, or two files differ only in their ending.
+        DataError: ``root`` does not exist, or two files differ only in their extension.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -51,7 +51,7 @@ class VideoStore:
             raise DataError(f'{self.root}: no such file or folder, expected video files')
         self._files = {file.stem: file for file in files}
         if len(self._files) < len(files):
-            raise DataError(f'{self.root}: two video files differ only in their ending, expected one file per clip')
+            raise DataError(f'{self.root}: got video files that differ only in extension, expected one file per clip')
         self._indexes: dict[str, VideoIndex] = {}
         self._readers = _Readers()
 
@@ -72,7 +72,7 @@ class VideoStore:
         return self._read(clip, frame, None)
 
     def color(self, clip: str) -> str:
-        """Return how the clip's colors are converted, in words."""
+        """Describe how the clip's colors are converted."""
         return self._readers.color(self._files[clip], self.index(clip))
 
     def read_crop(self, clip: str, frame: str, box: Box, size: Size) -> Frame:
@@ -87,7 +87,7 @@ class VideoStore:
         return self._readers.read(self._files[clip], index, int(frame), box)
 
     def index(self, clip: str) -> VideoIndex:
-        """Return the clip's index; made at the first call, and kept beside a long video where that can be written."""
+        """Return the clip's index, made at the first call and stored beside a long video if possible."""
         if clip not in self._indexes:
             self._indexes[clip] = index_of(self._files[clip])
         return self._indexes[clip]
@@ -98,7 +98,7 @@ def _orientation(index: VideoIndex) -> Orientation:
 
 
 class _Readers:
-    """One open reader per video and process; empty again where it is unpickled."""
+    """Open readers, one per video and process; empty in every process that unpickles it."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, FrameReader] = OrderedDict()
@@ -127,21 +127,21 @@ class _Readers:
 
 
 def to_rgb(frame: Any, file: Path, index: VideoIndex, box: Box | None = None) -> Frame:
-    """Return (h, w, 3) uint8 RGB of a decoded frame, turned as the file says.
+    """Convert a decoded frame to (h, w, 3) uint8 RGB, rotated as the file states.
 
     Args:
-        frame: PyAV's.
-        file: named in messages.
-        index: of the file.
-        box: the part to convert; None: all of it.
+        frame: PyAV's frame.
+        file: the video's path, for messages.
+        index: the video's index.
+        box: the rectangle to convert; None for the whole frame.
 
     Raises:
-        DataError: the frame has another size than the first one, or its colors are not understood.
+        DataError: the frame's size differs from the first one's, or its colors cannot be converted.
     """
     orientation = _orientation(index)
     if (frame.height, frame.width) != index.size:
-        found = f'{frame.width}x{frame.height}'
-        raise DataError(f'{file}: got a frame of {found}, expected {index.size[1]}x{index.size[0]} as the first one')
+        size = f'{frame.width}x{frame.height}'
+        raise DataError(f'{file}: got a frame of {size}, expected {index.size[1]}x{index.size[0]} as the first one')
     log.once(f'{file}: colors converted by {_color(frame, file, index)}')
     coding = coding_of(frame, file, index.facts.siting)
     if box is None or orientation != UPRIGHT:

@@ -5,20 +5,24 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from iart.archs.clip_frames import Clip
-from iart.inference.restorer import Restore
-from iart.ops.degradation import upsample
+from iart.inference.plan import Plan
+from iart.ops.degradation import upsample_bicubic
 
 
-def bicubic_restore(scale: int = 4) -> Restore:
-    """MATLAB's bicubic interpolation, the "Bicubic" of the published tables.
+class BicubicRestorer:
+    """MATLAB's bicubic interpolation, the "Bicubic" of the published tables; see :class:`.restorer.Restore`.
 
-    Returns:
-        ``restore(lq)``, see :data:`iart.inference.restorer.Restore`: frames are neither clamped nor rounded, on the
-        device of ``lq``, and do not see each other.
+    Frames are neither clamped nor rounded, on the device of the clip, and do not see each other.
+
+    Args:
+        scale: output pixels per input pixel, along a side.
     """
 
-    def restore(lq: Clip) -> Iterator[Tensor]:
-        for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
-            yield upsample(frame, scale)
+    def __init__(self, scale: int = 4) -> None:
+        self.scale = scale
+        self.used: tuple[Plan, ...] = ()
 
-    return restore
+    def __call__(self, lq: Clip) -> Iterator[Tensor]:
+        """Yield t times (n, 3, s·h, s·w)."""
+        for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
+            yield upsample_bicubic(frame, self.scale)

@@ -2,7 +2,6 @@
 structure.
 """
 
-import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from iart import device as devices
-from iart.archs.stores import DeviceStore, Store
+from iart.archs.stores import DeviceStore, Store, streams
+from iart.component_errors import component_errors
 from iart.registry import SMALLEST_SIDE
 
 _SIDES = (24, 40)  # of the frames that are measured on; two, since position biases do not grow with the frame
@@ -39,12 +39,6 @@ class Costs:
     streams: bool
     fixed: float = 0.0
     items: tuple[float, ...] = ()
-
-
-def streams(network: nn.Module) -> bool:
-    """Whether the network hands frames over one by one and lets its caller say where features wait."""
-    frames = getattr(network, 'frames', None)
-    return callable(frames) and 'store' in inspect.signature(frames).parameters
 
 
 def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Costs:
@@ -87,10 +81,15 @@ def _peak_of_frames(network: nn.Module, device: torch.device, side: int) -> tupl
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
-    few, more = 4, 6
+    few, more = 5, 7  # the least that IconVSR takes with its key frames 5 apart
     peaks, width = [], 0
     for count in (few, more):
-        with Allocations() as allocations:
+        with (
+            Allocations() as allocations,
+            component_errors(
+                'network_g', f'{type(network).__name__} refuses {count} frames of {SMALLEST_SIDE}x{SMALLEST_SIDE}'
+            ),
+        ):
             width = network(_clip(count, SMALLEST_SIDE, device)).shape[-1]
         peaks.append(allocations.peak)
     pixels = SMALLEST_SIDE**2

@@ -1,13 +1,13 @@
 """Carrying out a memory plan."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from iart.archs.stores import Store, StoreFactory, stores
-from iart.inference.costs import streams
+from iart.archs.stores import Store, StoreFactory, stores, streams
 from iart.inference.plan import Plan
 from iart.inference.tiling import Part, Tile, chunks, tiles
 
@@ -23,7 +23,7 @@ def run(
     scale: int,
     skip: int = 0,
     spill_to: Path | None = None,
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """Restore a clip.
 
     Args:
@@ -44,40 +44,34 @@ def run(
     whole = Tile(slice(0, plan.size.height), slice(0, plan.size.width), torch.ones(()))
     pieces = tiles(plan.size.height, plan.size.width, plan.tile, plan.tile_overlap, scale) if plan.tile else [whole]
     for chunk in chunks(len(frames), plan.chunk or len(frames), plan.chunk_overlap):
-        wanted = range(max(chunk.own.start, skip) - chunk.seen.start, chunk.own.stop - chunk.seen.start)
-        if not wanted:
+        numbers = range(max(chunk.own.start, skip) - chunk.seen.start, chunk.own.stop - chunk.seen.start)
+        if not numbers:
             continue
         restored = [
-            _wanted(network, Part(frames, chunk.seen, t.rows, t.columns), wanted, plan, device, spill_to)
+            _restored(network, Part(frames, chunk.seen, t.rows, t.columns), numbers, plan, device, spill_to)
             for t in pieces
         ]
         if len(pieces) == 1:
             yield from restored[0]
         else:
             with stores(plan.outputs, _HOST, folder=spill_to) as store:
-                yield from _put_together(pieces, restored, store, len(wanted), scale)
+                yield from _put_together(pieces, restored, store, len(numbers), scale)
 
 
-def _wanted(
-    network: nn.Module, part: Part, wanted: range, plan: Plan, device: torch.device, spill_to: Path | None
+def _restored(
+    network: nn.Module, part: Part, numbers: range, plan: Plan, device: torch.device, spill_to: Path | None
 ) -> Iterator[Tensor]:
-    """Some of the frames of a part of the clip; nothing is computed before the first is asked for, nor after the last
-    one.
+    """Yield the frames of a part of the clip that have these numbers, on the device.
+
+    Nothing is computed before the first one is asked for, nor after the last one.
     """
     with stores(plan.features, device, folder=spill_to, half=plan.half) as store:
-        for index, frame in enumerate(_stream(network, part, device, store)):
-            if index in wanted:
-                yield frame
-            if index + 1 == wanted.stop:
-                return
-
-
-def _stream(network: nn.Module, part: Part, device: torch.device, store: StoreFactory) -> Iterator[Tensor]:
-    """All frames of a part of the clip, on the device."""
-    if streams(network):
-        yield from network.frames(part, store)  # type: ignore[operator]
-    else:
-        yield from network(torch.stack([part[i].to(device) for i in range(len(part))], dim=1)).unbind(1)
+        outputs = (
+            network.frames(part, store)  # type: ignore[operator]
+            if streams(network)
+            else network(torch.stack([part[i].to(device) for i in range(len(part))], dim=1)).unbind(1)
+        )
+        yield from itertools.islice(outputs, numbers.start, numbers.stop)
 
 
 def _put_together(

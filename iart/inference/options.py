@@ -1,11 +1,11 @@
-"""What a user may ask of the memory plan; no heavy imports, so that the command line can show it at once."""
+"""Options of the memory plan; no heavy imports, so that the command line shows them at once."""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from iart.errors import SettingError
-from iart.settings_fields import add_settings, read_settings, setting
+from iart.settings_fields import add_settings, check_settings, read_settings, setting
 
 KINDS = ('auto', 'device', 'host', 'disk', 'chunks', 'tiles')
 EXACT = ('device', 'host', 'disk')
@@ -24,33 +24,39 @@ class PlanOptions:
 
     Args:
         kind: one of KINDS; ``auto`` takes the first of the others that fits.
-        chunk: number of frames that a chunk delivers; None: as many as fit.
-        chunk_overlap: number of frames that a chunk sees beyond its own on each side.
-        tile: side of a tile, in LR pixels; None: as large as fits.
-        tile_overlap: number of LR pixels that neighboring tiles share.
+        chunk: number of frames of a chunk; None for as many as fit.
+        chunk_overlap: number of additional frames on each side that a chunk reads.
+        tile: side of a tile in LR pixels; None for as large as fits.
+        tile_overlap: overlap of neighboring tiles in LR pixels.
         half: whether features on disk are stored in half precision.
-        spill_to: folder for features on disk; None: the system's temporary folder.
+        spill_to: folder for features on disk; None for the system's temporary folder.
 
     Raises:
-        SettingError: a value that makes no sense.
+        SettingError: a value is not allowed.
     """
 
     kind: str = setting(
         'auto',
-        'where features are kept, or how the clip is cut (default auto)',
+        'where features are kept, or how the clip is divided (default auto)',
         group=_GROUP,
         option='--plan',
         choices=KINDS,
     )
     chunk: int | None = setting(
-        None, 'frames that a chunk delivers (default: as many as fit)', group=_GROUP, values=int, metavar='FRAMES'
-    )
-    chunk_overlap: int = setting(
-        CHUNK_OVERLAP,
-        f'frames that a chunk sees beyond its own on each side (default {CHUNK_OVERLAP})',
+        None,
+        'frames of a chunk (default: as many as fit)',
         group=_GROUP,
         values=int,
         metavar='FRAMES',
+        least=(1, 'frame'),
+    )
+    chunk_overlap: int = setting(
+        CHUNK_OVERLAP,
+        f'additional frames on each side that a chunk reads (default {CHUNK_OVERLAP})',
+        group=_GROUP,
+        values=int,
+        metavar='FRAMES',
+        least=(0, 'frames'),
     )
     tile: int | None = setting(
         None,
@@ -68,21 +74,16 @@ class PlanOptions:
     )
     half: bool = setting(
         False,
-        'keep features on disk in half precision: half the room, not exact',
+        'store features on disk in half precision: half the space, not exact',
         group=_GROUP,
         option='--half-features',
     )
     spill_to: Path | None = setting(
-        None, 'where features on disk go (default: the temporary folder)', group=_GROUP, values=Path, metavar='FOLDER'
+        None, 'folder for features on disk (default: the temporary folder)', group=_GROUP, values=Path, metavar='FOLDER'
     )
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingError('kind', f'got {self.kind!r}, expected one of {", ".join(KINDS)}')
-        if self.chunk is not None and self.chunk < 1:
-            raise SettingError('chunk', f'got {self.chunk}, expected 1 frame or more')
-        if self.chunk_overlap < 0:
-            raise SettingError('chunk_overlap', f'got {self.chunk_overlap}, expected 0 frames or more')
+        check_settings(self)
         if self.tile is not None and (self.tile < 2 * GRID or self.tile % GRID):
             raise SettingError('tile', f'got {self.tile}, expected a multiple of {GRID}, at least {2 * GRID}')
         if self.tile_overlap < 0 or self.tile_overlap % GRID:
@@ -91,7 +92,9 @@ class PlanOptions:
             most = self.tile // 2 // GRID * GRID
             raise SettingError('tile_overlap', f'got {self.tile_overlap}, expected at most half of the tile, {most}')
         if self.spill_to is not None and not self.spill_to.is_dir():
-            raise SettingError('spill_to', f'{self.spill_to} is no folder, expected one on a disk with room')
+            raise SettingError(
+                'spill_to', f'got {self.spill_to}, which is not a folder, expected one on a disk with free space'
+            )
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,10 +103,10 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_options(arguments: argparse.Namespace) -> PlanOptions:
-    """Return the settings that a parser with :func:`add_plan_arguments` read.
+    """Return the settings from a parser with :func:`add_plan_arguments`.
 
     Raises:
-        UserError: a value that makes no sense; names the option.
+        UserError: a value is not allowed; names the option.
     """
     plan: PlanOptions = read_settings(arguments, PlanOptions)
     return plan

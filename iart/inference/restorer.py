@@ -2,9 +2,9 @@
 
 import errno
 import gc
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,22 @@ from iart.inference.execution import run
 from iart.inference.options import PlanOptions
 from iart.inference.plan import Plan, Size
 
-Restore = Callable[[Clip], Iterator[Tensor]]
-"""(n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed -> t times (n, 3, s*h, s*w), in order, not
-necessarily clamped.
-"""
+
+class Restore(Protocol):
+    """Restores clips frame by frame: a network by a memory plan, or bicubic interpolation."""
+
+    @property
+    def used(self) -> Sequence[Plan]:
+        """Memory plans of the clip restored last (or now), in order; empty for what makes none."""
+        ...
+
+    def __call__(self, lq: Clip, /) -> Iterator[Tensor]:
+        """Yield t times (n, 3, s·h, s·w), in order, not necessarily clamped.
+
+        Args:
+            lq: (n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed.
+        """
+        ...
 
 
 def plan_restorer(
@@ -92,7 +104,7 @@ class PlannedRestorer:
         log.once(plan.describe())
         self.used = [plan]
         delivered = 0
-        with _evaluating(self.network):
+        with evaluating(self.network):
             while True:
                 attempt = run(
                     self.network,
@@ -103,17 +115,36 @@ class PlannedRestorer:
                     skip=delivered,
                     spill_to=self.options.spill_to,
                 )
-                with closing(_stepwise(attempt, self.device, self.precision)) as stream:
-                    frame, failure = _next(stream, self.device)
+                with closing(attempt):
+                    frame, failure = self._next(attempt)
                     while frame is not None:
                         delivered += 1
                         yield frame
                         frame = None  # not to be held while the next one is made
-                        frame, failure = _next(stream, self.device)
+                        frame, failure = self._next(attempt)
                 if failure is None:
                     return
                 plan = self._fall_back(every, plan, failure)
                 self.used.append(plan)
+
+    def _next(self, attempt: Iterator[Tensor]) -> tuple[Tensor | None, 'Failure | None']:
+        """Take the next frame in float32, or what has run out.
+
+        The error itself is gone on return, and with it the tensors that its traceback holds.
+        """
+        try:
+            # Entered for every frame: a generator must not leave its caller in another grad or autocast mode.
+            with torch.inference_mode(), devices.autocast(self.device, self.precision):
+                frame = next(attempt, None)
+            return None if frame is None else frame.float(), None
+        except (RuntimeError, MemoryError) as error:
+            if not devices.lacks_memory(error, self.device):
+                raise
+            return None, Failure('memory', _first_line(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            return None, Failure('disk', _first_line(error))
 
     def _fall_back(self, every: list[Plan], plan: Plan, failure: 'Failure') -> Plan:
         gc.collect()  # generators and errors may hold each other, and tensors with them
@@ -138,47 +169,16 @@ class Failure(NamedTuple):
     text: str
 
 
-def _next(stream: Generator[Tensor, None, None], device: torch.device) -> tuple[Tensor | None, Failure | None]:
-    """The next frame, or what has run out. The error itself is gone on return, and with it the tensors that its
-    traceback holds.
-    """
-    try:
-        return next(stream, None), None
-    except (RuntimeError, MemoryError) as error:
-        if not devices.lacks_memory(error, device):
-            raise
-        return None, Failure('memory', _first_line(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        return None, Failure('disk', _first_line(error))
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode for the block, and back in its own afterward."""
     training = network.training
     network.eval()
     try:
         yield
     finally:
         network.train(training)
-
-
-def _stepwise(stream: Iterator[Tensor], device: torch.device, precision: str) -> Generator[Tensor, None, None]:
-    """Frames in float32, computed without gradients and under autocast."""
-    try:
-        while True:
-            # Entered anew for every frame: a generator must not leave its caller in another grad or autocast mode.
-            with torch.inference_mode(), devices.autocast(device, precision):
-                frame = next(stream, None)
-            if frame is None:
-                return
-            yield frame.float()
-    finally:
-        close: Any = getattr(stream, 'close', None)
-        if close is not None:
-            close()

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from iart.archs.flow import comes_with_clip
+from iart.archs.probe import check_output
 from iart.errors import OptionsError
-from iart.registry import MODEL_REGISTRY, SUFFIX
+from iart.registry import MODEL_REGISTRY, SUFFIX, compares_frames
 
 FLOW_NETWORK = 'spynet'  # the attribute under which every network of this family keeps its flow network
+CLEANING_LOSS = 'l_clean'  # the loss of frames that a network cleans before it restores them
 TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output instead of the ground truth
 
 
@@ -35,8 +38,8 @@ class VSRModel(nn.Module):
 
     Args:
         network: maps lq to sr.
-        losses: by name (``l_pix``, ``l_percep``, ``l_teacher``): called with (output, gt), returning a scalar or a pair
-            (perceptual, style or None) as BasicSR's perceptual loss does.
+        losses: by name (``l_pix``, ``l_percep``, ``l_teacher``, ``l_clean``): called with (output, gt), returning a
+            scalar or a pair (perceptual, style or None) as BasicSR's perceptual loss does.
         fix_flow: see :func:`flow_is_frozen`.
     """
 
@@ -45,6 +48,11 @@ class VSRModel(nn.Module):
         self.network, self.fix_flow = network, fix_flow
         self.takes_flows = 'flows' in inspect.signature(network.forward).parameters
         self.losses = nn.ModuleDict(losses)
+        if CLEANING_LOSS in self.losses and not hasattr(network, 'clean'):
+            raise OptionsError(
+                f'train.cleaning_opt: got a loss, and {type(network).__name__} cleans no frames, expected '
+                'network_g.type RealVSR, or no such loss'
+            )
         if fix_flow == -1:
             for parameter in self.flow_parameters():
                 parameter.requires_grad_(False)
@@ -62,22 +70,44 @@ class VSRModel(nn.Module):
             ``loss`` (scalar, with gradient), each loss by its name (detached), ``output`` (detached, shape of gt).
 
         Raises:
-            OptionsError: the batch has flows and the network takes none.
+            OptionsError: the batch has flows and the network takes none, or its output is not of the ground truth's
+                shape.
         """
         if 'flows' in batch and not self.takes_flows:
             raise OptionsError(
                 f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
                 'leave the option out, or choose a network that does (IART, IABasicVSR)'
             )
+        output, parts = self._restore(batch)
+        return summed(output, parts)
+
+    def _restore(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
         key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
         known = {'flows': batch[key].unbind(1)} if key in batch else {}
-        output = self.network(batch['lq'], **known)
+        cleaned: Tensor | None = None
+        if CLEANING_LOSS in self.losses:
+            cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
+            restored = self.network.restore(cleaned)  # type: ignore[operator]
+        else:
+            restored = self.network(batch['lq'], **known)
+        output = check_output(self.network, restored, batch['gt'].shape)
         targets = {TEACHER_LOSS: batch.get('teacher')}
-        parts = {name: loss_of(loss, output, targets.get(name, batch['gt'])) for name, loss in self.losses.items()}
+        parts = {
+            name: loss_of(loss, output, targets.get(name, batch['gt']))
+            for name, loss in self.losses.items()
+            if name != CLEANING_LOSS
+        }
         if TEACHER_LOSS in parts:
             parts[TEACHER_LOSS] = parts[TEACHER_LOSS] * batch.get('teacher_weight', 1.0)
-        total = sum(parts.values(), start=output.new_zeros(()))
-        return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
+        if cleaned is not None:
+            small = functional.interpolate(batch['gt'].flatten(0, 1), size=cleaned.shape[-2:], mode='area')
+            parts[CLEANING_LOSS] = loss_of(self.losses[CLEANING_LOSS], cleaned, small.view_as(cleaned))
+        return output, parts
+
+    def clipped_together(self) -> list[list[nn.Parameter]]:
+        """Return the groups of parameters whose gradients are clipped to one norm each."""
+        return [list(self.parameters())]
 
     def flow_parameters(self) -> list[nn.Parameter]:
         """Weights of the flow network; empty for networks without one."""
@@ -91,9 +121,21 @@ class VSRModel(nn.Module):
                 parameter.grad = None
 
 
+def summed(output: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a model returns: the sum of its losses, each of them and the output, these two detached."""
+    total = sum(parts.values(), start=output.new_zeros(()))
+    return {'loss': total, **{name: part.detach() for name, part in parts.items()}, 'output': output.detach()}
+
+
 def loss_of(loss: nn.Module, output: Tensor, gt: Tensor) -> Tensor:
-    """One loss of a clip. BasicSR's perceptual loss wants frames (n, c, h, w) and returns (perceptual, style)."""
-    per_frame = type(loss).__name__ == 'PerceptualLoss'
-    value = loss(output.flatten(0, 1), gt.flatten(0, 1)) if per_frame else loss(output, gt)
+    """Return one loss of a clip, a scalar.
+
+    BasicSR's perceptual loss compares frames (n, c, h, w) and returns (perceptual, style).
+
+    Args:
+        loss: called with (output, gt).
+        output, gt: (n, t, 3, s·h, s·w).
+    """
+    value = loss(output.flatten(0, 1), gt.flatten(0, 1)) if compares_frames(loss) else loss(output, gt)
     parts = value if isinstance(value, tuple) else (value,)
     return sum((part for part in parts if part is not None), start=output.new_zeros(()))

@@ -17,7 +17,7 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float
         q: (b, heads, queries, d).
         k, v: (b, heads, keys, d).
         bias: (heads, queries, keys), the same for every element of the batch, or (b, heads, queries, keys).
-        scale: of the logits; default 1/√d. To be given where d was padded with zeros.
+        scale: factor of the logits; default 1/√d, and to be passed where d was padded with zeros.
 
     Returns:
         (b, heads, queries, d).

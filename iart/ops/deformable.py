@@ -1,8 +1,8 @@
 """Sampling at learned offsets around a 3×3 window: deformable convolution and deformable attention.
 
 Offsets have the layout of deformable convolution: for group g and tap k = 3·i + j, channel 2·(9·g + k) is the
-    displacement in rows and
-channel 2·(9·g + k) + 1 that in columns, in pixels, from p + (i − 1, j − 1). What lies outside the image is zero.
+displacement in rows and channel 2·(9·g + k) + 1 that in columns, in pixels, from p + (i − 1, j − 1). Samples outside
+the image are zero.
 """
 
 import torch
@@ -19,16 +19,15 @@ def offsets_at_flow(raw: Tensor, flow: Tensor, max_offset: float) -> Tensor:
     """Return ``max_offset · tanh(raw) + flow`` in float32, the flow turned from (x, y) to (row, column).
 
     Args:
-        raw: (n, 2·m, h, w), what a network gives for m taps.
+        raw: (n, 2·m, h, w) output of a network for m taps.
         flow: (n, 2, h, w) pixels.
-        max_offset: the farthest that a tap leaves the flow, in pixels.
+        max_offset: largest distance of a tap from the flow, in pixels.
     """
     return max_offset * raw.float().tanh() + flow.float().flip(1).repeat(1, raw.shape[1] // 2, 1, 1)
 
 
 def modulated_deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return torchvision's 3×3 deformable convolution, computed in float32: in half precision it would round the
-    offsets.
+    """Return torchvision's 3×3 deformable convolution in float32, since half precision would round the offsets.
 
     Args:
         x: (n, c, h, w).
@@ -46,12 +45,11 @@ def modulated_deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tenso
 
 
 def deformable_attention(q: Tensor, kv: Tensor, offset: Tensor, heads: int) -> Tensor:
-    """Attend from each pixel to nine displaced places (the operator of RVRT).
+    """Attend from each pixel to nine displaced positions (the operator of RVRT).
 
-    The groups are spread over keys and values together: with as many groups as heads the first half of the groups moves
-        keys,
-    two heads each, and the second half moves values. A place outside the image has a zero key and a zero value, and
-    takes part in the softmax.
+    The groups are spread over keys and values together: with as many groups as heads, the first half of the groups
+    displaces keys, two heads each, and the second half displaces values. A position outside the image has a zero key
+    and a zero value, and is part of the softmax.
 
     Args:
         q: (n, c, h, w) queries; heads divide c.

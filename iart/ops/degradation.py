@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from iart.degradations import FRAME_KINDS
 from iart.errors import DataError, UserError, listing
 
-KINDS = ('BI', 'BD')
+KINDS = FRAME_KINDS
 SAME = 1.0
 """Root mean square difference, in gray levels, up to which two frames are the same but for rounding."""
 BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1
@@ -121,7 +122,7 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
     return torch.cat(strips).numpy()
 
 
-def upsample(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
+def upsample_bicubic(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
     """MATLAB's ``imresize(x, s, 'bicubic')``: (..., c, h, w) -> (..., c, s*h, s*w), neither rounded nor clamped,
     differentiable.
     """

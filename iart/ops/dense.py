@@ -1,4 +1,4 @@
-"""Linear layers over rows of features, by the fastest kernel there is for them."""
+"""Linear layers over rows of features, computed by the fastest available kernel."""
 
 import functools
 
@@ -11,11 +11,11 @@ _MOST_ROWS, _FEWEST_ROWS = 512, 32  # of an image
 
 
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``F.linear``: (..., inputs) → (..., outputs).
+    """Compute ``F.linear``, (..., inputs) → (..., outputs), as a 1×1 convolution where that is faster.
 
     On a CPU in float32 torch gives linear layers to MKL and convolutions to oneDNN. MKL uses half the width of the
-    vector units of processors that are not Intel's, so there a linear layer is twice as fast as a 1×1 convolution of
-    images whose pixels are the rows, forward and backward. The result is the same up to rounding.
+    vector units of processors that are not Intel's, so there a 1×1 convolution of images whose pixels are the rows is
+    twice as fast as a linear layer, forward and backward. The result is the same up to rounding.
 
     Args:
         x: (..., inputs); the leading dimensions should be contiguous.
@@ -32,14 +32,14 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Dense(nn.Linear):
-    """``nn.Linear`` by :func:`dense`."""
+    """An ``nn.Linear`` computed by :func:`dense`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return dense(x, self.weight, self.bias)
 
 
 def _convolves(x: Tensor, weight: Tensor) -> bool:
-    """Whether torch has oneDNN for a convolution of these, and another kernel for a linear layer."""
+    """Return whether torch uses oneDNN for a convolution of these tensors and another kernel for a linear layer."""
     float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
     return (
         x.device.type == 'cpu'
@@ -51,7 +51,7 @@ def _convolves(x: Tensor, weight: Tensor) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _images(rows: int) -> int:
-    """Into how many images of equal size to cut so many rows; 0 if that cannot be done well."""
+    """Return the number of equal images to divide the rows into; 0 if there is no good division."""
     for size in range(min(_MOST_ROWS, rows // _FEWEST_IMAGES), _FEWEST_ROWS - 1, -1):
         if rows % size == 0:
             return rows // size

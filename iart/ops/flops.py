@@ -1,5 +1,4 @@
-"""FLOPs and bytes of a network, counted on tensors that have a shape but no data: seconds of work, whatever the
-size."""
+"""FLOPs and bytes of a network, counted in seconds on tensors that have a shape but no data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +20,10 @@ _CPU = torch.device('cpu')
 
 @dataclass(frozen=True)
 class Work:
-    """What operators of one kind do in one module: floating-point operations, bytes that they read and write, and
-    number of calls.
+    """Work of the operators of one kind in one module: FLOPs, bytes read and written, and calls.
 
-    A multiplication with an addition is two operations. Every operator is taken to read its inputs from memory and to
-    write its output there, as they do when nothing is fused.
+    A multiplication with an addition is two operations. Every operator is assumed to read its inputs from memory and to
+    write its output to memory, as without fusion.
     """
 
     flops: int = 0
@@ -41,21 +39,21 @@ Counts = dict[tuple[str, str], Work]
 
 
 def count_frame(network: nn.Module, side: tuple[int, int], precision: str = 'fp32') -> Counts:
-    """The work that one more frame means for a long clip.
+    """Count the work of one more frame of a long clip.
 
     Args:
-        network: on the CPU; (1, t, 3, h, w) → (1, t, 3, s·h, s·w).
+        network: network on the CPU, (1, t, 3, h, w) → (1, t, 3, s·h, s·w).
         side: height and width of an LR frame.
-        precision: ``fp32``, or ``bf16`` for what autocast makes of it.
+        precision: ``fp32``, or ``bf16`` for autocast.
     """
+    # Odd numbers of frames, since comparing the halves of a clip would need data. The first two frames have less to
+    # align, so they are not counted.
     few, more = (count(lambda t=t: network(torch.rand(1, t, 3, *side)), precision) for t in (3, 5))  # type: ignore[misc]
-    # Odd numbers of frames: whether the second half mirrors the first is a question about data. The first two frames
-    # have less to align.
     return {key: _half_of(more[key], few.get(key, Work())) for key in more}
 
 
 def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
-    """The work of ``run()`` by modules, without gradients; its new tensors get no data and nothing is computed."""
+    """Count the work of ``run()`` by modules, without gradients; new tensors get no data and nothing is computed."""
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
         torch.no_grad(),
@@ -72,15 +70,14 @@ def counting() -> Iterator['Counting']:
     """Count the work of what runs in this context, backward passes included; new tensors get no data and nothing is
     computed.
 
-    Not by modules: torch's tracker would hold on to what a backward pass sets free, and nobody could measure memory
-    beside it.
+    Not by modules: torch's tracker keeps alive what a backward pass frees, which would falsify memory measured with it.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), Counting() as counts:
         yield counts
 
 
 def total(counts: Counts) -> Work:
-    """All work together."""
+    """Return the sum of all work."""
     return sum(counts.values(), Work())
 
 
@@ -89,7 +86,7 @@ def _half_of(more: Work, few: Work) -> Work:
 
 
 def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    """The fused kernel of the CPU, which torch's table of formulas lacks."""
+    """Return the FLOPs of the CPU's fused kernel, which torch's table of formulas lacks."""
     return int(sdpa_flop_count(query.shape, key.shape, value.shape))
 
 
@@ -123,7 +120,7 @@ class Counting(TorchDispatchMode):
             r.alias_info and not r.alias_info.is_write for r in func._schema.returns
         )
         if view or func.namespace == 'prim':
-            return result  # a view or a question: nothing moves
+            return result  # a view or a query: no data moves
         if packet is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
             flops = _cpu_attention(*args)
         else:

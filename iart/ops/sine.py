@@ -13,7 +13,7 @@ def sine_code(points: Tensor, channels: int, temperature: float = TEMPERATURE) -
     """Encode (row, column) vectors with sines and cosines.
 
     The first half of the code belongs to the row, the second to the column; number k of a half is the sine
-    (k even) or cosine (k odd) of ``u / T^(2·floor(k/2)/(channels/2))``. With T below 1 the frequencies grow with k.
+    (k even) or cosine (k odd) of ``u / T^(2·floor(k/2)/(channels/2))``. With T < 1 the frequencies grow with k.
 
     Args:
         points: (..., 2) angles in radians, float32.
@@ -42,11 +42,11 @@ def tap_code(window: int, channels: int, device: torch.device, temperature: floa
 
 
 def offset_code(offset: Tensor, window: int, channels: int, temperature: float = TEMPERATURE) -> Tensor:
-    """Codes of sub-pixel offsets.
+    """Return the codes of sub-pixel offsets, (..., channels).
 
-    Divided by the window where :func:`tap_code` divides by window − 1: the released weights were trained so.
+    Offsets are divided by the window, where :func:`tap_code` divides by window − 1: the released weights expect it.
 
     Args:
-        offset: (..., 2) row and column part of the sampling point behind its floor, in [0, 1).
+        offset: (..., 2) fractional row and column of the sampling point, in [0, 1).
     """
     return sine_code(offset.float() / (window + _EPS) * (2 * math.pi), channels, temperature)

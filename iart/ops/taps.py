@@ -1,4 +1,4 @@
-"""The source pixels around the place a flow points to."""
+"""The source pixels around the position that a flow points to."""
 
 from typing import Literal
 
@@ -33,18 +33,18 @@ def sampling_taps(
 ) -> tuple[Tensor, Tensor]:
     """Return where an implicit alignment reads its source.
 
-    Taps run row by row over a ``window × window`` neighborhood of floor(p + flow(p)). Taps outside the image are
+    Taps are listed row by row over a ``window × window`` neighborhood of floor(p + flow(p)). Taps outside the image are
     clamped to its edge.
 
     Args:
-        flow: (n, 2, h, w) in pixels, (x, y); computed with in float32.
-        window: side of the neighborhood.
+        flow: (n, 2, h, w) flow (x, y) in pixels; converted to float32.
+        window: side of the neighborhood in pixels.
         first: row and column of the first tap relative to the floor; default the centered one of :func:`first_tap`.
         mark_outside: let taps outside the image name row n·h·w, one behind the last pixel, instead of clamping them.
 
     Returns:
         index: (window², n·h·w) int64 rows of the source when it is listed pixel by pixel, (n·h·w, c);
-        offset: (n·h·w, 2) float32, the (row, column) part of the sampling point behind its floor, in [0, 1).
+        offset: (n·h·w, 2) float32, fractional (row, column) of the sampling point, in [0, 1).
     """
     n, _, h, w = flow.shape
     place = (pixel_grid(h, w, flow.device) + flow.float()).flip(1)
@@ -52,7 +52,7 @@ def sampling_taps(
     offset = (place - base).permute(0, 2, 3, 1).reshape(-1, 2)
     first = first_tap(window, 'centered') if first is None else first
     step = torch.arange(first, first + window, device=flow.device).view(-1, 1, 1, 1)
-    # Clamped before the conversion too: a wild flow must not overflow an integer.
+    # Clamped before the conversion as well, so that an extreme flow cannot overflow an integer.
     row = base[:, 0].clamp(-window, h + window).long() + step
     column = base[:, 1].clamp(-window, w + window).long() + step
     rows = row.clamp(0, h - 1) * w + (torch.arange(n, device=flow.device) * (h * w)).view(1, n, 1, 1)

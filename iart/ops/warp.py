@@ -1,4 +1,4 @@
-"""Sampling images at the places a flow points to. Flow is in pixels, channel 0 = x (right), channel 1 = y (down)."""
+"""Sampling of images at the positions of a flow, in pixels: channel 0 is x (right), channel 1 is y (down)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from iart import device as devices
 
 
 def pixel_grid(h: int, w: int, device: torch.device) -> Tensor:
-    """Absolute pixel coordinates (x, y) of an h×w image, shape (2, h, w), float32."""
+    """Return the absolute pixel coordinates (x, y) of an h×w image, (2, h, w) float32."""
     y, x = torch.meshgrid(
         torch.arange(h, device=device, dtype=torch.float32),
         torch.arange(w, device=device, dtype=torch.float32),
@@ -18,14 +18,14 @@ def pixel_grid(h: int, w: int, device: torch.device) -> Tensor:
 
 
 def flow_warp(x: Tensor, flow: Tensor, *, mode: str = 'bilinear', padding: str = 'zeros') -> Tensor:
-    """``out(p) = x(p + flow(p))``.
+    """Warp an image: ``out(p) = x(p + flow(p))``.
 
     Args:
-        x: (n, c, h, w).
-        flow: (n, 2, h, w), pixels of ``x``; used in float32 whatever the autocast, because bfloat16
-            counts pixels exactly to 256 only.
+        x: (n, c, h, w) images.
+        flow: (n, 2, h, w) flow in pixels of ``x``; used in float32 under any autocast, because bfloat16 represents
+            integers exactly up to 256 only.
         mode: ``bilinear``, ``nearest`` or ``bicubic``.
-        padding: ``zeros``, ``border`` or ``reflection`` for places outside the image.
+        padding: ``zeros``, ``border`` or ``reflection`` for positions outside the image.
 
     Returns:
         (n, c, h, w) in the dtype of ``x``.
@@ -43,24 +43,23 @@ def flow_warp(x: Tensor, flow: Tensor, *, mode: str = 'bilinear', padding: str =
         if mode == 'bilinear' and padding != 'reflection' and devices.gathers_samples(x.device):
             warped = gather_warp(x.float(), place, padding)
         else:
-            # In BasicSR's order: divided, not multiplied by the reciprocal, so that networks of both agree to the bit.
-            # By Python numbers: a tensor of the two would be copied to the device, which waits for it.
+            # In BasicSR's order: divided, not multiplied by the reciprocal, so that networks of both are bit-exact.
+            # By Python numbers: a tensor of the two would be copied to the device, which would have to wait for it.
             grid = torch.stack((2 * place[:, 0] / max(w - 1, 1) - 1, 2 * place[:, 1] / max(h - 1, 1) - 1), dim=-1)
             warped = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(x.dtype)
 
 
 def gather_warp(x: Tensor, place: Tensor, padding: str = 'zeros') -> Tensor:
-    """Sample bilinearly by gathering four pixels, whose backward pass has a deterministic form where that of
-    grid_sample has none.
+    """Sample bilinearly by gathering four pixels; unlike grid_sample's, its backward pass has a deterministic form.
 
     Args:
-        x: (n, c, h, w) float32.
+        x: (n, c, h, w) float32 images.
         place: (n, 2, h', w') absolute sampling points (x, y) in pixels.
         padding: ``zeros`` or ``border``.
 
     Returns:
-        (n, c, h', w').
+        The samples, (n, c, h', w').
     """
     n, c, h, w = x.shape
     column, row = place.unbind(1)

@@ -9,15 +9,18 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from iart import protocols
-from iart.errors import Problem, listing, nearest
+from iart.degradations import FRAME_KINDS, check_chain
+from iart.errors import OptionsError, Problem, listing, nearest
+from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import roles
 from iart.options.messages import explain
 from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.options.schema import DatasetOptions, Options
-from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, fit_to_signature, names
+from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
+from iart.signature import fit_to_signature
 from iart.yaml_words import spell_value
 
-_OPTIMIZERS = ('Adam', 'AdamW')
+_GAN_MODEL = 'VSRGANModel'
 _FOLDER_NAME = 'the name of a folder, without slashes'
 _PHASE = re.compile(r'train|(val|test)\w*')
 
@@ -53,20 +56,27 @@ def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _components(raw: dict[str, Any]) -> list[Problem]:
     """Mistakes in the sections whose keys are the arguments of what they name."""
-    network, train, val = (_mapping(raw.get(key)) for key in ('network_g', 'train', 'val'))
-    problems = _misfits(raw.get('network_g'), 'network_g', roles.networks())
-    problems += _misfits(
-        network.get('alignment'), 'network_g.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'}
-    )
-    problems += _misfits(network.get('flow'), 'network_g.flow', _registered(FLOW_REGISTRY))
+    train, val = (_mapping(raw.get(key)) for key in ('train', 'val'))
+    problems = _network(raw.get('network_g'), 'network_g')
     for key, section in _mapping(raw.get('datasets')).items():
         problems += _dataset(section, f'datasets.{key}')
-    for key in ('pixel_opt', 'perceptual_opt', 'teacher_opt'):
+    if raw.get('network_d') is not None:
+        problems += _misfits(raw['network_d'], 'network_d', roles.discriminators())
+    for key in ('pixel_opt', 'perceptual_opt', 'teacher_opt', 'cleaning_opt', 'gan_opt'):
         problems += _misfits(train.get(key), f'train.{key}', roles.losses(key)) or _unbuildable(train.get(key), key)
-    problems += _optimizer(train.get('optim_g'), 'train.optim_g')
+    problems += _optimizer(train.get('optim_g'), 'train.optim_g') + _optimizer(train.get('optim_d'), 'train.optim_d')
     for name, section in _mapping(val.get('metrics')).items():
         problems += _metric(section, f'val.metrics.{name}')
     return problems
+
+
+def _network(section: Any, key: str) -> list[Problem]:
+    """Mistakes in the section of a network, and of the parts that it names."""
+    alignment, flow, inner = (_mapping(section).get(name) for name in ('alignment', 'flow', 'network'))
+    problems = _misfits(section, key, roles.networks())
+    problems += _misfits(alignment, f'{key}.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'})
+    problems += _misfits(flow, f'{key}.flow', _registered(FLOW_REGISTRY))
+    return problems + (_network(inner, f'{key}.network') if isinstance(inner, dict) else [])
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def _unbuildable(section: Any, key: str) -> list[Problem]:
     arguments = {k: v for k, v in section.items() if k != 'type'}
     try:
         roles.losses(key)[section['type']](**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         return [
             Problem(f'train.{key}', spell_value(arguments), f'arguments that {section["type"]} accepts', str(error))
         ]
@@ -109,7 +119,7 @@ def _misfits(
         role = 'metric' if key.startswith('val.metrics.') else key.removeprefix('train.')
         hint = roles.reason(role, str(name)) or nearest(str(name), known)
         got = 'nothing' if name is None else spell_value(name)
-        return [Problem(f'{key}.type', got, f'one of: {listing(known, 60)}', hint)]
+        return [Problem(f'{key}.type', got, f'one of: {listing(known, 100)}', hint)]
     arguments = {k: v for k, v in section.items() if k != 'type'}
     taken = [
         Problem(f'{key}.{k}', spell_value(arguments.pop(k)), 'no such key: the program passes it')
@@ -139,7 +149,11 @@ def _dataset(section: Any, key: str) -> list[Problem]:
         allowed = roles.datasets(phase)
         return [*problems, Problem(f'{key}.type', repr(kind), f'one of: {listing(allowed, 60)}', f'{kind} {place}')]
     known = roles.datasets(phase)
-    return problems + _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    problems += _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    degradation = arguments.get('degradation')
+    if isinstance(degradation, str | list) and degradation not in FRAME_KINDS and phase == 'train':
+        problems += check_chain(degradation, f'{key}.degradation')
+    return problems
 
 
 def _metric(section: Any, key: str) -> list[Problem]:
@@ -154,10 +168,14 @@ def _metric(section: Any, key: str) -> list[Problem]:
 
 
 def _optimizer(section: Any, key: str) -> list[Problem]:
-    """The arguments of torch.optim's class; the base rate must be named, nothing sensible can be assumed for it."""
+    """Return mistakes in the arguments of an optimizer; the base rate must be named, since no default is sensible."""
     if not isinstance(section, dict):
         return []
-    problems = _misfits(section, key, {name: getattr(torch.optim, name) for name in _OPTIMIZERS}, {'params'})
+    name = str(section.get('type'))
+    try:
+        problems = _misfits(section, key, {name: find_optimizer(name)}, {'params'})
+    except OptionsError:
+        problems = _misfits(section, key, dict.fromkeys(optimizer_names(), torch.optim.Adam), {'params'})
     if 'lr' not in section:
         problems.append(Problem(f'{key}.lr', 'nothing', 'the base learning rate, above 0'))
     elif isinstance(section['lr'], int | float) and section['lr'] <= 0:
@@ -186,6 +204,7 @@ def _contradictions(raw: dict[str, Any]) -> list[Problem]:
     problems += _scale(raw) + _same_names(_mapping(raw.get('datasets')))
     if isinstance(raw.get('train'), dict):
         problems += _training_contradictions(raw['train'], _mapping(raw.get('datasets')).get('train'))
+        problems += _adversarial_contradictions(raw)
     return problems
 
 
@@ -236,6 +255,17 @@ def _training_contradictions(train: dict[str, Any], data: Any) -> list[Problem]:
     elif isinstance(schedule, MultiStepLR):
         problems += _as_many('restarts', schedule.restarts, schedule.restart_weights)
     return problems
+
+
+def _adversarial_contradictions(raw: dict[str, Any]) -> list[Problem]:
+    """Adversarial training needs all of its sections; without them none has an effect."""
+    train = raw['train']
+    sections = {'network_d': raw.get('network_d'), **{f'train.{k}': train.get(k) for k in ('gan_opt', 'optim_d')}}
+    if raw.get('model_type') == _GAN_MODEL:
+        wanted = f'a section, since model_type is {_GAN_MODEL}'
+        return [Problem(key, 'nothing', wanted) for key, section in sections.items() if section is None]
+    wanted = f'no such section, or model_type: {_GAN_MODEL}'
+    return [Problem(key, 'a section', wanted) for key, section in sections.items() if section is not None]
 
 
 def _as_many(name: str, values: tuple[int, ...], weights: tuple[float, ...]) -> list[Problem]:

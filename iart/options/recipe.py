@@ -1,4 +1,4 @@
-"""The `train` section: optimiser, schedule, losses and what is frozen when."""
+"""The `train` section: optimizer, schedule, losses and what is frozen when."""
 
 from typing import Annotated, Literal
 
@@ -57,7 +57,7 @@ class TrainOptions(Section):
     """How the network is trained."""
 
     total_iter: Positive
-    """Optimiser steps of the whole run."""
+    """Optimizer steps of the whole run."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the averaged weights per step, [0, 1); 0 keeps no average."""
     warmup_iter: Annotated[Whole, Field(ge=-1)] = -1
@@ -71,15 +71,21 @@ class TrainOptions(Section):
     flow_lr_mul: Annotated[float, Field(ge=0)] = 1.0
     """Learning rate of the flow network as a multiple of `optim_g.lr`."""
     optim_g: Component
-    """`type: Adam` or `AdamW` with `lr` and further arguments of torch.optim's class: `betas`, `weight_decay`, `eps`,
-    ...
-    """
+    """`type: Adam` or `AdamW` of torch, or one of timm's as `timm/adan`, `timm/lion`, ..., with `lr` and further
+    arguments of its class: `betas`, `weight_decay`, `eps`, ..."""
     scheduler: Scheduler
     """Learning rate over the run, by `type`: see the schedules below."""
     pixel_opt: Component | None = None
     """Pixel loss: `type` (e.g. `CharbonnierLoss`) and its arguments."""
     perceptual_opt: Component | None = None
     """Perceptual loss, beside or instead of the pixel loss: `type` (`PerceptualLoss`) and its arguments."""
+    cleaning_opt: Component | None = None
+    """Loss between the frames that `RealVSR` cleaned and the ground truth, downscaled by area: `type` (e.g. `L1Loss`)
+    and its arguments."""
+    gan_opt: Component | None = None
+    """Adversarial loss, with `model_type: VSRGANModel`: `type` (`GANLoss`) and its arguments."""
+    optim_d: Component | None = None
+    """Optimizer of the discriminator, as `optim_g`; its rate follows the same schedule."""
     teacher_opt: Component | None = None
     """Loss against the outputs of a better network, which `dataroot_teacher` of the training set names: `type` (e.g.
     `CharbonnierLoss`) and its arguments, among them `loss_weight`."""
@@ -88,7 +94,7 @@ class TrainOptions(Section):
     precision: Literal['fp32', 'fp16', 'bf16'] = 'fp32'
     """Number format under autocast; fp16 scales the loss. Flow and grids are float32 under each of them."""
     accumulate: Positive = 1
-    """Batches whose gradients are summed to one optimiser step."""
+    """Batches whose gradients are summed to one optimizer step."""
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest L2 norm of the gradient of the whole network; `~`: no clipping."""
     skip_limit: Positive = 100

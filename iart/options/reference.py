@@ -40,9 +40,9 @@ in a YAML file
 what `type`
   names, which are described in its docstring; they are checked against its signature.
 - YAML files of IART and of BasicSR's recurrent video recipes load unchanged. Their `model_type` means `VSRModel` (the
-  mixed-precision ones with `train.precision: fp16`); `find_unused_parameters`, `use_static_graph`, `prefetch_mode`,
-  `num_prefetch_queue` and `val.pbar` have no meaning any more, which is explained once. Adversarial (GAN) sections are
-  refused.
+  mixed-precision ones with `train.precision: fp16`); `use_static_graph`, `prefetch_mode`,
+  `num_prefetch_queue` and `val.pbar` have no meaning any more, which is explained once. `VideoRecurrentGANModel`
+  means `VSRGANModel`.
 """
 
 _SECTIONS: tuple[tuple[str, type[Section]], ...] = (

@@ -22,11 +22,14 @@ from iart.registry import (
 _CLIP_NETWORKS = {'BasicVSR': 4, 'IconVSR': 4, 'BasicVSRPlusPlus': 4}
 _ONE_FRAME_NETWORKS = ('DUF', 'EDVR', 'TOFlow')
 _PIXEL_LOSSES = ('L1Loss', 'MSELoss', 'CharbonnierLoss')
+_DISCRIMINATORS = ('UNetDiscriminatorSN', 'VGGStyleDiscriminator')
 _METRICS = ('calculate_psnr', 'calculate_ssim', 'calculate_niqe')
 _USABLE = {
     'network_g': tuple(_CLIP_NETWORKS),
     'pixel_opt': _PIXEL_LOSSES,
     'teacher_opt': _PIXEL_LOSSES,
+    'cleaning_opt': _PIXEL_LOSSES,
+    'gan_opt': ('GANLoss',),
     'perceptual_opt': ('PerceptualLoss',),
     'metric': _METRICS,
 }
@@ -39,8 +42,14 @@ def networks() -> Components:
     return _usable(ARCH_REGISTRY, 'network_g')
 
 
+def discriminators() -> Components:
+    """Return the networks that judge frames, by name: two of BasicSR's, and ours with ``is_discriminator``."""
+    found = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
+    return {n: c for n, c in found.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
+
+
 def losses(key: str) -> Components:
-    """Return the losses for ``pixel_opt``, ``teacher_opt`` or ``perceptual_opt``, by name."""
+    """Return the losses for ``pixel_opt``, ``teacher_opt``, ``cleaning_opt``, ``gan_opt`` or ``perceptual_opt``."""
     return _usable(LOSS_REGISTRY, key)
 
 
@@ -75,7 +84,7 @@ def reason(key: str, name: str) -> str:
         return 'it takes tensors, not frames' if name in names(METRIC_REGISTRY) else ''
     if name not in names(LOSS_REGISTRY):
         return ''
-    return 'adversarial training is out of scope' if 'GAN' in name else f'it is no loss for {key}'
+    return 'it is adversarial: gan_opt is its place' if name == 'GANLoss' else f'it is no loss for {key}'
 
 
 def scale_of(section: Mapping[str, Any]) -> int | None:
@@ -83,6 +92,8 @@ def scale_of(section: Mapping[str, Any]) -> int | None:
     name = section.get('type')
     if name in _CLIP_NETWORKS:
         return 1 if section.get('is_low_res_input') is False else _CLIP_NETWORKS[name]
+    if isinstance(section.get('network'), Mapping):  # a network around another one
+        return scale_of(section['network'])
     network = networks().get(str(name))
     scale = section.get('scale', getattr(network, 'scale', None))
     return scale if isinstance(scale, int) else None
@@ -90,6 +101,8 @@ def scale_of(section: Mapping[str, Any]) -> int | None:
 
 def takes_scale(section: Mapping[str, Any]) -> bool:
     """Return whether the network that a section names can be built for several scales."""
+    if isinstance(section.get('network'), Mapping):
+        return takes_scale(section['network'])
     network = networks().get(str(section.get('type')))
     return network is not None and 'scale' in inspect.signature(network).parameters
 

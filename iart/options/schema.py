@@ -76,6 +76,12 @@ class PathOptions(Section):
     """Entry of the weight file: `params` or `params_ema`; `~` when the file holds the names themselves."""
     strict_load_g: bool = True
     """Every name must be accounted for; `false` takes what fits and lists every name it skipped."""
+    pretrain_network_d: str | None = None
+    """Weight file that the discriminator starts from."""
+    param_key_d: str | None = 'params'
+    """Entry of that file; see `param_key_g`."""
+    strict_load_d: bool = True
+    """Every name of the discriminator must be accounted for."""
     resume_state: str | None = None
     """Checkpoint to continue from, exactly where it was written."""
     experiments_root: str = 'experiments'
@@ -160,6 +166,9 @@ class Options(Section):
     """What trains and scores the network; the names of BasicSR's and IART's video models mean `VSRModel`."""
     scale: Positive = 4
     """Upscaling factor, the same as the network's (`network_g.scale`): IART and IABasicVSR have 1 to 4."""
+    find_unused_parameters: bool = False
+    """Training with several processes: look in every step for parameters that get no gradient. Needed only by networks
+    that have some, which are named at the first iteration; it costs a walk through the graph."""
     num_gpu: Natural | Literal['auto'] = 'auto'
     """Informative: the launcher decides how many processes there are."""
     manual_seed: Natural = 0
@@ -170,6 +179,9 @@ class Options(Section):
     """`type` of the network and its arguments; a nested `alignment: {type: ...}` chooses the alignment of networks that
     have one,
     `flow: {type: ...}` where their optical flow comes from."""
+    network_d: Component | None = None
+    """Discriminator of adversarial training (`model_type: VSRGANModel`): `type` (`UNetDiscriminatorSN`,
+    `VGGStyleDiscriminator`) and its arguments."""
     path: PathOptions = PathOptions()
     """Weights and folders."""
     train: TrainOptions | None = None

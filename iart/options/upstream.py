@@ -10,7 +10,7 @@ _SAME_MODEL = (*_MIXED_PRECISION, 'VideoRecurrentModel', 'VideoBaseModel')
 _NO_GRAPH_HINTS = 'the flow network freezes without changing the graph, so distributed training needs no hint about it'
 _NO_PREFETCHER = 'the loader reads ahead by itself'
 _RETIRED = {
-    '': {'find_unused_parameters': _NO_GRAPH_HINTS, 'use_static_graph': _NO_GRAPH_HINTS},
+    '': {'use_static_graph': _NO_GRAPH_HINTS},
     'datasets.*': {
         'prefetch_mode': _NO_PREFETCHER,
         'num_prefetch_queue': _NO_PREFETCHER,
@@ -18,20 +18,11 @@ _RETIRED = {
     },
     'val': {'pbar': 'progress bars appear on a terminal and nowhere else'},
 }
-_ADVERSARIAL = {
-    '': ('network_d',),
-    'path': ('pretrain_network_d', 'strict_load_d', 'param_key_d'),
-    'train': (
-        'optim_d',
-        'gan_opt',
-        'net_d_iters',
-        'net_d_init_iters',
-        'net_d_init_iter',
-        'net_d_iter',
-        'd_reg_weight',
-        'net_d_reg_every',
-    ),
-}
+_GAN_MODEL = 'VideoRecurrentGANModel'
+_ONE_STEP_EACH = 'generator and discriminator take one step each per iteration, from the first one'
+# Key → the value that means what happens anyway.
+_FIXED = {'net_d_iters': 1, 'net_d_init_iters': 0, 'net_d_init_iter': 0, 'net_d_iter': 1}
+_REGULARIZED = ('d_reg_weight', 'net_d_reg_every')
 
 
 def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
@@ -41,7 +32,7 @@ def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], lis
         raw: the merged YAML; it is changed in place.
 
     Returns:
-        The YAML, explanations of what was left out or changed, and the mistakes found (adversarial sections).
+        The YAML, explanations of what was left out or changed, and the mistakes found.
     """
     notes: dict[str, str] = {}
     problems: list[Problem] = []
@@ -51,20 +42,17 @@ def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], lis
             for key in keys.keys() & section.keys():
                 if section.pop(key) is not None:
                     notes[key] = f'{key} is no longer needed: {keys[key]}'
-    for place, names in _ADVERSARIAL.items():
-        for section in _sections(raw, place):
-            for key in [k for k in names if k in section]:
-                section.pop(key)
-                problems.append(_out_of_scope(f'{place}.{key}'.lstrip('.'), 'an adversarial section'))
+    for section in _sections(raw, 'train'):
+        _adversarial(section, notes, problems)
     return raw, tuple(notes[key] for key in sorted(notes)), problems
 
 
 def _rename_model(raw: dict[str, Any], notes: dict[str, str], problems: list[Problem]) -> None:
     """``model_type`` in our words; upstream's mixed-precision models say fp16 by their name."""
     model_type = raw.get('model_type')
-    if isinstance(model_type, str) and 'GAN' in model_type:
-        problems.append(_out_of_scope('model_type', repr(model_type)))
-        raw['model_type'] = 'VSRModel'
+    if model_type == _GAN_MODEL:
+        raw['model_type'] = 'VSRGANModel'
+        return
     if model_type not in _SAME_MODEL:
         return
     raw['model_type'] = 'VSRModel'
@@ -74,8 +62,18 @@ def _rename_model(raw: dict[str, Any], notes: dict[str, str], problems: list[Pro
         notes['model_type'] = f'model_type {model_type} is VSRModel with train.precision: fp16'
 
 
-def _out_of_scope(key: str, found: str) -> Problem:
-    return Problem(key, found, 'no such thing: adversarial (GAN) training is out of scope')
+def _adversarial(train: dict[str, Any], notes: dict[str, str], problems: list[Problem]) -> None:
+    """Take out upstream's keys of adversarial training whose value changes nothing here, and report the others."""
+    for key in [key for key in _FIXED if key in train]:
+        value = train.pop(key)
+        if value is not None and value != _FIXED[key]:
+            problems.append(Problem(f'train.{key}', repr(value), str(_FIXED[key]), _ONE_STEP_EACH))
+        else:
+            notes[key] = f'{key} is no longer needed: {_ONE_STEP_EACH}'
+    for key in [key for key in _REGULARIZED if key in train]:
+        problems.append(
+            Problem(f'train.{key}', repr(train.pop(key)), 'no such key: regularized discriminators are not supported')
+        )
 
 
 def _sections(raw: dict[str, Any], place: str) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from iart import log
 from iart.data.frames import FolderStore
 from iart.data.store import Box
 from iart.errors import DataError, listing
-from iart.files import Target, place_file, write_text
+from iart.files import place_file, write_text
 from iart.image import image_size, natural_key, read_image, write_png
+from iart.partial import PartialFolder
 from iart.preparing.degrade import degrade_data
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_clips, check_tree, find_frames
@@ -109,18 +110,19 @@ def _is_there(target: Path, source: Path) -> bool:
 
 
 def _copy_clip(source: Path, files: Sequence[Path], target: Path, jobs: int, trim: int) -> None:
-    with Target(target, {'from': str(source.resolve()), 'trim': trim}) as begun:
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin({'from': str(source.resolve()), 'trim': trim})
 
         def copy(file: Path) -> None:
             if trim == 1:
-                place_file(source / file, begun.partial / file, link=False)
+                place_file(source / file, unfinished.folder / file, link=False)
                 return
             image = read_image(source / file)
             h, w = (n - n % trim for n in image.shape[:2])
-            write_png((begun.partial / file).with_suffix('.png'), Box(0, 0, h, w).cut(image))
+            write_png((unfinished.folder / file).with_suffix('.png'), Box(0, 0, h, w).cut(image))
 
         run_all(copy, files, jobs=jobs, title=str(target))
-        begun.finish()
+        unfinished.finish()
 
 
 def make_lr(gt: Path, target: Path, kind: str, wishes: PrepareOptions) -> Path:

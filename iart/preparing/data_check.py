@@ -154,6 +154,9 @@ def check_set(
     expected = known.degradation if known else None
     findings = examine(dataset, places, expected=expected, jobs=depth.jobs, title=f'looking at {name}')
     _pixels_row(report, dataset, findings)
+    if getattr(dataset, 'chain', None) is not None:
+        report.add('degradation', 'ok', f'chain {dataset.chain.name}, run on each window as it is read')
+        return report
     if getattr(dataset, 'degraded', None) is not None:
         report.add('degradation', 'ok', f'{dataset.degraded.kind}, made from GT as it is read')
         return report

@@ -1,55 +1,109 @@
 """LR frames from ground truth: any tree of images, or video files."""
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
+
+import numpy as np
 
 from iart import log
 from iart.data.frames import file_bytes, find_store
 from iart.data.videos import VideoStore
-from iart.errors import DataError
-from iart.files import Target
+from iart.degradations import Chain, build_chain
+from iart.degradations.step import to_bytes
+from iart.errors import DataError, UserError
 from iart.image import Frame, decode_image, write_png
-from iart.ops.degradation import degrade_uint8, taps
+from iart.ops.degradation import KINDS, degrade_uint8, taps
+from iart.partial import PartialFolder
 from iart.preparing.jobs import run_all
 from iart.preparing.listings import check_tree, find_frames
 from iart.video.container import is_video
 
 
 def degrade_data(
-    source: Path, target: Path, *, kind: str, scale: int = 4, jobs: int = 1, compression: int = 3, holes: bool = False
+    source: Path,
+    target: Path,
+    *,
+    kind: str,
+    scale: int = 4,
+    jobs: int = 1,
+    compression: int = 3,
+    holes: bool = False,
+    seed: int = 0,
 ) -> int:
-    """Write the LR frame of every frame below ``source`` to the same place below ``target``, as PNG.
+    """Write the LR frame of every frame in ``source`` to the same relative path in ``target``, as PNG.
 
     A video file becomes a folder of frames with its name. Rows and columns beyond a multiple of ``scale`` are not used.
-    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+    An interrupted run leaves ``<target>.partial`` only, which the next run continues.
 
     Args:
         source: folder with images at any depth, folder of video files, or a video file.
-        kind: ``BI`` or ``BD``.
-        jobs: frames worked on at once.
-        compression: of the PNG files, 0 to 9.
-        holes: accept holes in the numbering of frames.
+        target: folder to create.
+        kind: ``BI`` or ``BD``, or a degradation chain: its name or YAML file. A chain runs once over each clip (the
+            images of one folder, or a video) from its first frame to its last.
+        scale: source size divided by LR size.
+        jobs: number of threads for frames, or for clips with a chain.
+        compression: PNG level, 0 to 9.
+        holes: whether gaps in the numbering of frames are accepted.
+        seed: seed of a chain's random numbers, together with the number of the clip.
 
     Returns:
-        Number of frames written (those of an earlier run not counted).
+        Number of frames written, without those of an earlier run.
 
     Raises:
-        UserError: no such degradation; frames that cannot be read or do not fit together; the target is there or cannot
-            be written.
+        UserError: there is no such degradation; frames cannot be read or do not fit together; the target exists or
+            cannot be written.
     """
-    taps(kind, scale)  # says so when there is no such degradation
+    if seed < 0:
+        raise UserError(f'--seed: got {seed}, expected 0 or more')
+    chain = None if kind in KINDS else build_chain(kind, key='--kind')
+    if chain is None:
+        taps(kind, scale)  # raises when there is no such degradation
+    elif not chain.lq_steps:
+        raise UserError(f'--kind: got {kind}, which changes the ground truth only, expected steps that degrade it')
     work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
     _say_what_is_cut(work, scale)
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
-    with Target(target, settings) as begun:
-        left = [(read, place) for read, _, place in work if not (begun.partial / place).is_file()]
+    if chain is not None:
+        settings |= {'steps': repr((chain.gt_steps, chain.lq_steps)), 'seed': str(seed)}
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin(settings)
+        if chain is not None:
+            written = _run_chain(
+                chain, work, unfinished.folder, scale=scale, seed=seed, jobs=jobs, compression=compression
+            )
+            unfinished.finish()
+            return written
+        missing = [(read, place) for read, _, place in work if not (unfinished.folder / place).is_file()]
 
         def make(item: tuple[Callable[[], Frame], Path]) -> None:
-            write_png(begun.partial / item[1], degrade_uint8(item[0](), kind, scale), compression)
+            write_png(unfinished.folder / item[1], degrade_uint8(item[0](), kind, scale), compression)
 
-        run_all(make, left, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(left))
-        begun.finish()
-    return len(left)
+        run_all(make, missing, jobs=jobs, title=f'{kind} 1/{scale} to {target}', start=len(work) - len(missing))
+        unfinished.finish()
+    return len(missing)
+
+
+def _run_chain(chain: Chain, work: 'Work', folder: Path, *, scale: int, seed: int, jobs: int, compression: int) -> int:
+    """Run the chain over each clip that is not complete in ``folder``; return the number of frames written."""
+    clips = [list(group) for _, group in groupby(work, key=lambda item: item[2].parent)]
+    missing = [
+        (number, clip)
+        for number, clip in enumerate(clips)
+        if not all((folder / place).is_file() for _, _, place in clip)
+    ]
+
+    def make(item: 'tuple[int, Work]') -> None:
+        number, clip = item
+        h, w = (side // scale for side in clip[0][1][1])
+        gt = (np.asarray(read()[: h * scale, : w * scale], np.float32) for read, _, _ in clip)
+        frames = chain.degrade(chain.sharpen(gt, (seed, number)), (seed, number), (h, w))
+        for (_, _, place), frame in zip(clip, frames, strict=True):
+            write_png(folder / place, to_bytes(frame), compression)
+
+    title = f'{chain.name} 1/{scale} to {folder}'
+    run_all(make, missing, jobs=jobs, title=title, unit='clip', start=len(clips) - len(missing))
+    return sum(len(clip) for _, clip in missing)
 
 
 Work = list[tuple[Callable[[], Frame], tuple[str, tuple[int, int]], Path]]

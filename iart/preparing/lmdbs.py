@@ -8,8 +8,9 @@ import lmdb
 from iart.data.frames import FolderStore, LmdbStore, find_store
 from iart.data.store import FrameStore
 from iart.errors import DataError, listing
-from iart.files import Target, write_text
+from iart.files import write_text
 from iart.image import decode_image, encode_png, read_bytes
+from iart.partial import PartialFolder
 from iart.preparing.jobs import parallel
 from iart.preparing.listings import Frame, check_clips
 
@@ -28,23 +29,23 @@ def make_lmdb(
     clips: Sequence[str] | None = None,
     holes: bool = False,
 ) -> int:
-    """Write the frames of a store to an LMDB that BasicSR reads, too.
+    """Write the frames of a store to an LMDB that BasicSR can read.
 
-    An interrupted run leaves ``<target>.partial`` only, which the next one goes on with.
+    An interrupted run leaves ``<target>.partial`` only, which the next run continues.
 
     Args:
         source: folder of clip folders, folder of videos, LMDB, or an open store.
-        target: a name that ends in ``.lmdb``.
-        jobs: frames read, checked and encoded at once.
-        compression: encode anew at this level, 0 (large, quickly read) to 9; None: PNG files as they are.
-        clips: these clips only.
-        holes: accept holes in the numbering of frames.
+        target: path that ends in ``.lmdb``.
+        jobs: number of threads that read, check and encode frames.
+        compression: PNG level to encode frames with, 0 (large, fast to read) to 9; None to copy PNG files unchanged.
+        clips: clips to write; None for all.
+        holes: whether gaps in the numbering of frames are accepted.
 
     Returns:
-        Number of frames written (those of an earlier run not counted).
+        Number of frames written, without those of an earlier run.
 
     Raises:
-        DataError: frames that cannot be read or do not fit together; the target is there or cannot be written.
+        DataError: frames cannot be read or do not fit together; the target exists or cannot be written.
     """
     if target.suffix != '.lmdb':
         raise DataError(f'{target}: expected a name that ends in .lmdb')
@@ -52,22 +53,23 @@ def make_lmdb(
     chosen = _chosen(store, clips)
     listed = check_clips(store, chosen, holes=holes, jobs=jobs)
     settings = {'from': str(store.root.resolve()), 'compression': compression, 'clips': list(chosen)}
-    with Target(target, settings) as begun:
+    with PartialFolder(target, becomes_output=True) as unfinished:
+        unfinished.begin(settings)
         frames = [frame for frame, _ in listed]
-        left = _missing(begun.partial, frames)
+        missing = _missing(unfinished.folder, frames)
         encoded = parallel(
             lambda f: _encoded(store, f, compression),
-            left,
+            missing,
             jobs=jobs,
             title=f'writing {target}',
-            start=len(frames) - len(left),
+            start=len(frames) - len(missing),
         )
-        _write(begun.partial, zip(left, encoded, strict=True))
+        _write(unfinished.folder, zip(missing, encoded, strict=True))
         level = _USUAL_LEVEL if compression is None else compression
         lines = [f'{clip}/{frame}.png ({h},{w},3) {level}\n' for (clip, frame), (h, w) in listed]
-        write_text(begun.partial / 'meta_info.txt', ''.join(lines))
-        begun.finish()
-    return len(left)
+        write_text(unfinished.folder / 'meta_info.txt', ''.join(lines))
+        unfinished.finish()
+    return len(missing)
 
 
 def _chosen(store: FrameStore, clips: Sequence[str] | None) -> tuple[str, ...]:

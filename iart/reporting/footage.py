@@ -9,7 +9,7 @@ from iart import log
 from iart.data.loaders import build_part
 from iart.errors import UserError
 from iart.image import Frame, read_image, to_tensor, to_uint8
-from iart.ops.degradation import upsample
+from iart.ops.degradation import upsample_bicubic
 from iart.reporting.results import Result
 
 BICUBIC = 'Bicubic'
@@ -75,7 +75,7 @@ class Footage:
 
 def enlarged(lq: Frame, scale: int) -> Frame:
     """MATLAB's bicubic interpolation of one (h, w, 3) frame."""
-    return to_uint8(upsample(to_tensor(lq)[None], scale)[0])
+    return to_uint8(upsample_bicubic(to_tensor(lq)[None], scale)[0])
 
 
 def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], list[str]]:

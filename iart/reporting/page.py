@@ -1,5 +1,7 @@
 """Writing a report: the page, the same as text, tables as CSV and JSON, figures as PNG.
 
+Folders of ``iart test`` and folders with findings (of ``iart analyze``, of the alignment study) can stand on one page.
+
 ::
 
     <stem>.html              one file with everything in it
@@ -8,6 +10,8 @@
     <stem>_clips.csv         figures per clip
     <stem>_data.json         all figures, for machines
     <stem>_figures/*.png     charts, details and slices, for papers
+
+The last four are of scores: without a folder of ``iart test`` they are not written.
 """
 
 import re
@@ -28,16 +32,18 @@ from iart.reporting import tables
 from iart.reporting.figures import write_figures
 from iart.reporting.footage import Footage, find_footage
 from iart.reporting.images import ERROR_LIMIT
+from iart.reporting.measurements import Measurement, read_measurement, split
 from iart.reporting.results import Result, read_results
 from iart.reporting.views import MOST_CHARTS, Shot, SliceView, alignments_of, charts_of, shots_of, slices_of
 from iart.version import __version__
 
 
 def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: int = 4, frames: int = 2) -> Path:
-    """Write the report of one or several results folders.
+    """Write the report of one or several folders.
 
     Args:
-        folders: that ``iart test`` wrote; the first is what the others are compared with.
+        folders: that ``iart test`` wrote, the first of which is what the others are compared with, and that
+            ``iart analyze`` or the alignment study wrote.
         output: the page; default ``report.html`` in the only folder, or in ``<first>_vs_<others>`` beside the first.
         clips: clips of each set whose frames are shown, at most.
         frames: frames of each of these clips, at most.
@@ -54,40 +60,65 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
     page = output or _default_output(folders)
     if page.suffix.lower() not in ('.html', '.htm'):
         raise UserError(f'--output: got {page}, expected the name of a page, ending in .html')
-    results = read_results(folders)
+    scored, measured = split(folders)
+    measurements = [read_measurement(folder) for folder in measured]
+    results = read_results(scored)
     footage, notes = find_footage(results, clips)
     shots, slices = _look(footage, results, frames)
     sets = [tables.set_table(name, results) for name in dict.fromkeys(e.name for r in results for e in r.file.sets)]
     charts = charts_of(results)
-    context = {
-        'results': results,
+    context = _context(page, results, measurements) | {
         'sets': sets,
         'charts': charts,
+        'charts_left_out': len({(c['set'], c['clip']) for c in charts})
+        < sum(len(f.names) > 1 for r in results[:1] for f in r.frames.values()),
         'shots': shots,
         'slices': slices,
+        'notes': notes,
+    }
+    pictures = write_figures(page.with_name(f'{page.stem}_figures'), charts, shots, slices)
+    if results:
+        write_text(page.with_name(f'{page.stem}_frames.csv'), tables.frames_csv(results))
+        write_text(page.with_name(f'{page.stem}_clips.csv'), tables.clips_csv(sets, results))
+        write_text(page.with_name(f'{page.stem}_data.json'), to_json(_data(results, sets, charts, slices)))
+    text = _environment().get_template('report.md.j2').render(context, pictures=pictures)
+    write_text(page.with_suffix('.md'), text)
+    _write_page(page, context)
+    return page
+
+
+def write_measurement_page(folder: Path, page: Path) -> None:
+    """Write a page of the findings of one folder, and nothing beside it.
+
+    Raises:
+        DataError: a file cannot be read or written.
+    """
+    nothing: dict[str, Any] = {name: [] for name in ('sets', 'charts', 'charts_left_out', 'shots', 'slices', 'notes')}
+    _write_page(page, _context(page, [], [read_measurement(folder)]) | nothing)
+
+
+def _write_page(page: Path, context: dict[str, Any]) -> None:
+    style, script = (_template_file(name) for name in ('report.css', 'report.js'))
+    write_text(page, _environment().get_template('report.html.j2').render(context, style=style, script=script))
+
+
+def _context(page: Path, results: Sequence[Result], measurements: Sequence[Measurement]) -> dict[str, Any]:
+    """What the templates are told beside tables, charts and frames."""
+    shown = [*(r.folder for r in results), *(m.folder for m in measurements)]
+    return {
+        'results': results,
+        'measurements': measurements,
         'alignments': [view for result in results for view in alignments_of(result)],
         'costs': tables.cost_rows(results),
         'commands': [(result, tables.command_of(result)) for result in results],
-        'report_command': shlex.join(['iart', 'report', *(f'results/{r.folder.resolve().name}' for r in results)]),
-        'notes': notes,
+        'report_command': shlex.join(['iart', 'report', *(f'results/{folder.resolve().name}' for folder in shown)]),
         'date': datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
         'version': __version__,
         'error_limit': ERROR_LIMIT,
         'most_charts': MOST_CHARTS,
-        'charts_left_out': len({(c['set'], c['clip']) for c in charts})
-        < sum(len(f.names) > 1 for f in results[0].frames.values()),
         'stem': page.stem,
-        'title': ' vs '.join(r.label for r in results),
+        'title': ' vs '.join(r.label for r in results) or ', '.join(m.findings.title for m in measurements),
     }
-    pictures = write_figures(page.with_name(f'{page.stem}_figures'), charts, shots, slices)
-    environment = _environment()
-    write_text(page.with_name(f'{page.stem}_frames.csv'), tables.frames_csv(results))
-    write_text(page.with_name(f'{page.stem}_clips.csv'), tables.clips_csv(sets, results))
-    write_text(page.with_name(f'{page.stem}_data.json'), to_json(_data(results, sets, charts, slices)))
-    write_text(page.with_suffix('.md'), environment.get_template('report.md.j2').render(context, pictures=pictures))
-    style, script = (_template_file(name) for name in ('report.css', 'report.js'))
-    write_text(page, environment.get_template('report.html.j2').render(context, style=style, script=script))
-    return page
 
 
 def _default_output(folders: Sequence[Path]) -> Path:

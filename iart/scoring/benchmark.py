@@ -9,6 +9,7 @@ the reports.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +21,11 @@ from iart.files import to_json, write_text
 from iart.inference.restorer import Restore
 from iart.ops.degradation import recognize
 from iart.protocols import Match, candidates, get, match, metric_differences
-from iart.scoring.evaluator import ClipSet, SetScores, build_metrics, score_set
-from iart.scoring.report import Material, NetworkFacts, SetReport, Settings, as_dict
+from iart.scoring.evaluator import build_metrics, score_set, try_metrics
+from iart.scoring.report import Material, NetworkFacts, SetReport, as_dict
+from iart.scoring.restored_clip import ClipSet
+from iart.scoring.scores import SetScores
+from iart.scoring.settings import Saving, Settings
 from iart.scoring.tables import Comparison, frames_csv, print_comparisons, print_scores
 
 
@@ -36,76 +40,86 @@ class SetOptions(Protocol):
     def section(self) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class SetToScore:
+    """One test set of the options, ready to be scored.
+
+    Args:
+        key: key of its section, such as ``test_1``.
+        title: its name, which no other set has.
+        section: ``type`` of the data set and its arguments.
+        dataset: its clips.
+        agreement: the benchmark that it is, as far as that can be seen; None: no known one.
+    """
+
+    key: str
+    title: str
+    section: Mapping[str, Any]
+    dataset: ClipSet
+    agreement: Match | None
+
+
+def build_sets(datasets: Mapping[str, SetOptions], settings: Settings) -> list[SetToScore]:
+    """Build the test sets, and try every metric on their smallest frames.
+
+    Args:
+        datasets: the test sets' sections by their keys (``test``, ``test_1``, ...).
+        settings: how they will be scored.
+
+    Raises:
+        UserError: options or data do not fit.
+    """
+    protocols = {key: section.protocol and get(section.protocol).id for key, section in datasets.items()}
+    titles, sets = _titles(datasets), []
+    for key, options in datasets.items():
+        dataset: ClipSet = build_dataset(options.section, key=f'datasets.{key}', scale=settings.scale)
+        agreement = agree(dataset, protocols[key], settings)
+        sets.append(SetToScore(key, titles[key], options.section, dataset, agreement))
+    try_metrics(build_metrics(settings.metrics), [each.dataset for each in sets], settings.scale)
+    return sets
+
+
 def score(
     restore: Restore,
+    sets: Sequence[SetToScore],
+    settings: Settings,
     *,
     name: str,
-    datasets: Mapping[str, SetOptions],
-    settings: Settings,
     network: NetworkFacts,
     device: torch.device,
     out: Path,
-    save_frames: bool = False,
-    report_clips: int = 0,
-    suffix: str | None = None,
+    saving: Saving | None = None,
     command: Sequence[str] = (),
 ) -> list[SetReport]:
     """Score every test set and write the reports. To be called on every rank; rank 0 prints and writes the reports.
 
     Args:
-        restore: see :data:`iart.inference.restorer.Restore`.
-        name: of the run, for the report.
-        datasets: the test sets' sections by their keys (``test``, ``test_1``, ...).
+        restore: what restores.
+        sets: see :func:`build_sets`.
+        settings: how they are scored.
+        name: name of the run, for the report.
         network: what ``restore`` is.
         device: what ``restore`` computes on.
-        out: folder of the reports and frames.
-        save_frames: write the restored frames as PNG.
-        report_clips: without ``save_frames``, write those of this many clips, spread over each set.
-        suffix: appended to their names.
+        out: folder of the reports.
+        saving: which restored frames are written; None writes nothing.
         command: the command line, for the report.
 
     Raises:
-        UserError: options or data that do not fit; everything is built before the first frame is restored.
+        UserError: data that cannot be read, or files that cannot be written.
     """
-    metrics = build_metrics(settings.metrics)
-    protocols = {key: section.protocol and get(section.protocol).id for key, section in datasets.items()}
-    sets = {
-        key: build_dataset(section.section, key=f'datasets.{key}', scale=settings.scale)
-        for key, section in datasets.items()
-    }
-    agreements = {key: agree(dataset, protocols[key], settings) for key, dataset in sets.items()}
-    titles = _titles(datasets)
-    reports: list[SetReport] = []
-    for key, dataset in sets.items():
-        title = titles[key]
-        saved = spread([clip.name for clip in dataset.clips], len(dataset.clips) if save_frames else report_clips)
-        scores = score_set(
-            restore,
-            dataset,
-            metrics,
-            device=device,
-            flip_seq=settings.flip_seq,
-            center_frame_only=settings.center_frame_only,
-            save_to=out / 'visualization' / title if saved else None,
-            save_clips=saved,
-            suffix=suffix,
-            title=title,
-            spill_to=settings.spill_to,
-        )
-        material = Material(datasets[key].section, {clip.name: clip.size for clip in dataset.clips}, saved)
-        report = SetReport(key, scores, agreements[key], compare(scores, agreements[key], settings, network), material)
-        reports.append(report)
-        _say(report)
+    metrics, reports = build_metrics(settings.metrics), list[SetReport]()
+    for each in sets:
+        scores = score_set(restore, each.dataset, metrics, settings, device=device, saving=saving, title=each.title)
+        sizes = {clip.name: clip.size for clip in each.dataset.clips}
+        saved = saving.chosen(list(sizes)) if saving is not None else ()
+        comparisons = compare(scores, each.agreement, settings, network)
+        reports.append(SetReport(each.key, scores, each.agreement, comparisons, Material(each.section, sizes, saved)))
+        _report(reports[-1])
         if distributed.is_main():  # after every set, so that an interrupted run leaves those that are finished
+            suffix = saving.suffix if saving is not None else None
             write_text(out / 'frames.csv', frames_csv(r.scores for r in reports))
             write_text(out / 'report.json', to_json(as_dict(name, reports, settings, network, device, command, suffix)))
     return reports
-
-
-def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """At most ``count`` of the names, evenly spread, the first one among them."""
-    count = min(count, len(names))
-    return tuple(names[i * len(names) // count] for i in range(count))
 
 
 def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
@@ -181,7 +195,7 @@ def compare(
     return tuple(rows)
 
 
-def _say(report: SetReport) -> None:
+def _report(report: SetReport) -> None:
     print_scores(report.scores, report.label)
     for how in report.scores.approximations:
         log.logger.warning(

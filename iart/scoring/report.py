@@ -15,7 +15,8 @@ from iart import device as devices
 from iart import distributed
 from iart.files import sha256
 from iart.protocols import Match
-from iart.scoring.evaluator import SetScores
+from iart.scoring.scores import SetScores
+from iart.scoring.settings import Settings
 from iart.scoring.tables import Comparison
 from iart.version import __version__
 
@@ -34,25 +35,6 @@ class NetworkFacts:
     parameters: int | None = None
     weights: Path | None = None
     method: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How frames are scored; the same for all test sets.
-
-    Args:
-        precision: ``fp32``, ``fp16`` or ``bf16``: what the network computes in.
-        spill_to: see :func:`iart.scoring.evaluator.score_set`.
-        tf32: what of fp32 the GPU computes in TensorFloat-32: ``off``, ``conv`` or ``all``; None where it has none.
-    """
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    scale: int = 4
-    flip_seq: bool = False
-    center_frame_only: bool = False
-    precision: str = 'fp32'
-    spill_to: Path | None = None
-    tf32: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ Nothing here grows with the clip but a few hundred MB of LR frames that are kept
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,10 +21,27 @@ from iart.archs.stores import Store, stores
 from iart.data.transforms import mirror_flows
 from iart.errors import DataError, OptionsError
 from iart.image import Frame, to_tensor
+from iart.inference.plan import Plan
 from iart.inference.restorer import Restore
+from iart.scoring.settings import Settings
 
 _MOST_KEPT = 256 * 2**20  # bytes of LR frames of a clip: 1500 frames of 320x180
 _HOST = torch.device('cpu')
+
+
+class ClipSet(Protocol):
+    """What the test sets of ``iart.data`` offer; frames are uint8 RGB.
+
+    A set with exact flow also has ``read_flows(clip)``, see :class:`LQFrames`.
+    """
+
+    @property
+    def clips(self) -> Any: ...
+    @property
+    def has_gt(self) -> bool: ...
+    def scored(self, clip: int) -> list[int]: ...
+    def read_lq_frame(self, clip: int, frame: int) -> Frame: ...
+    def read_gt(self, clip: int, frame: int) -> Frame: ...
 
 
 class LQFrames(Sequence[Tensor]):
@@ -84,84 +104,102 @@ class LQFrames(Sequence[Tensor]):
 
 
 class RestoredClip:
-    """The restored frames of one clip, and the time it took to make them.
+    """One clip of a set, the frames that are restored from it, and the time it took to make them.
 
     Args:
-        restore: see :data:`iart.inference.restorer.Restore`.
-        read: frame index -> LR frame (h, w, 3) uint8 RGB.
-        count: number of frames.
+        restore: what restores.
+        dataset: the set.
+        index: number of the clip in it.
+        settings: whether the clip is followed by its mirror image (``flip_seq``), and which frames count.
         device: what ``restore`` computes on; for an honest clock.
-        mirrored: a frame is the mean of what ``restore`` gives for it and for its mirror image in the clip followed by
-            itself reversed.
-            The first half waits on disk for the second.
-        spill_to: folder for that; None: the system's temporary folder.
-        read_flows: see :class:`LQFrames`.
     """
 
     def __init__(
-        self,
-        restore: Restore,
-        read: Callable[[int], Frame],
-        count: int,
-        device: torch.device,
-        *,
-        mirrored: bool = False,
-        spill_to: Path | None = None,
-        read_flows: Callable[[], NDArray[np.float32]] | None = None,
+        self, restore: Restore, dataset: ClipSet, index: int, settings: Settings, device: torch.device
     ) -> None:
-        self.restore, self.device, self.mirrored, self.spill_to, self.length = (
-            restore,
-            device,
-            mirrored,
-            spill_to,
-            count,
+        clip = dataset.clips[index]
+        self.name: str = clip.name
+        self.frame_names: Sequence[str] = clip.frames
+        self._length = len(clip.frames)
+        self._restore, self._dataset, self._index = restore, dataset, index
+        self._settings, self._device = settings, device
+        self.scored = [self._length // 2] if settings.center_frame_only else dataset.scored(index)
+        """Indices of the frames that count."""
+        read_flows = getattr(dataset, 'read_flows', None)
+        self._lq = LQFrames(
+            partial(dataset.read_lq_frame, index),
+            self._length,
+            mirrored=settings.flip_seq,
+            read_flows=None if read_flows is None else partial(read_flows, index),
         )
-        self.lq = LQFrames(read, count, mirrored=mirrored, read_flows=read_flows)
         self.seconds = 0.0
+        """Time spent restoring so far, without reading."""
 
-    def in_any_order(self, wanted: list[int] | None = None) -> Iterator[tuple[int, Tensor | None]]:
-        """Every (frame index, (1, 3, h, w)) once, as soon as it is ready; None in place of frames that are not
-        ``wanted``.
+    @property
+    def plans(self) -> Sequence[Plan]:
+        """Memory plans by which the clip was restored, in order: more than one where memory ran out."""
+        return self._restore.used
+
+    def ground_truth(self, index: int) -> Frame:
+        """Return a frame of the ground truth, (s·h, s·w, 3) uint8 RGB."""
+        return self._dataset.read_gt(self._index, index)
+
+    def frames(self, *, all_of_them: bool) -> Iterator[tuple[int, Tensor | None]]:
+        """Yield (frame index, (1, 3, s·h, s·w)) once for each frame, as soon as it is ready.
+
+        With ``flip_seq`` a frame is the mean of what is restored for it and for its mirror image; the first half waits
+        on disk for the second.
+
+        Args:
+            all_of_them: whether frames that do not count are of use, too; there is None in place of those that are
+                not. ``center_frame_only`` leaves the middle one in either case.
 
         Raises:
             DataError: there is no room on disk for a mirrored clip's first half.
         """
-        chosen = set(range(self.length) if wanted is None else wanted)
-        if not self.mirrored:
-            for j, output in self._timed():
-                yield j, output if j in chosen else None
-            return
-        with stores('disk', _HOST, folder=self.spill_to) as make:
-            first = make(self.length)
-            for j, output in self._timed():
-                if j < self.length:
-                    if j in chosen:
-                        self._put(first, j, output)
+        of_use = set(self.scored)
+        if all_of_them and not self._settings.center_frame_only:
+            of_use = set(range(self._length))
+        outputs = self._restore(self._lq)
+        with self._waiting() as waiting:
+            for number in range(len(self._lq)):
+                output, index = self._next(outputs, number), number
+                if waiting is not None and number < self._length:
+                    if number in of_use:
+                        self._keep(waiting, number, output)
                     continue
-                j = 2 * self.length - 1 - j
-                yield j, (first[j] + output.float().cpu()) / 2 if j in chosen else None
+                if waiting is not None:
+                    index = 2 * self._length - 1 - number
+                    output = (waiting[index] + output.float().cpu()) / 2 if index in of_use else output
+                yield index, output if index in of_use else None
+            if next(outputs, None) is not None:
+                raise RuntimeError(f'the network gave more than {len(self._lq)} frames for {len(self._lq)}')
 
-    def _put(self, store: Store, index: int, output: Tensor) -> None:
+    @contextmanager
+    def _waiting(self) -> Iterator[Store | None]:
+        """Hold the store for a mirrored clip's first half; None for other clips."""
+        if not self._settings.flip_seq:
+            yield None
+            return
+        with stores('disk', _HOST, folder=self._settings.spill_to) as make:
+            yield make(self._length)
+
+    def _next(self, outputs: Iterator[Tensor], number: int) -> Tensor:
+        """Take one frame; the clock runs only while the network does."""
+        begin, read = time.perf_counter(), self._lq.seconds
+        output = next(outputs, None)
+        if output is None:
+            raise RuntimeError(f'the network gave {number} frames for {len(self._lq)}')
+        devices.synchronize(self._device)
+        self.seconds += time.perf_counter() - begin - (self._lq.seconds - read)
+        return output
+
+    def _keep(self, store: Store, index: int, output: Tensor) -> None:
         try:
             store[index] = output.float().cpu()
         except OSError as error:
-            folder = self.spill_to or Path(tempfile.gettempdir())
+            folder = self._settings.spill_to or Path(tempfile.gettempdir())
             raise DataError(
                 f'{folder}: cannot be written ({error.strerror}); the frames of a mirrored clip wait there for the '
-                'second half; '
-                'expected room for them, or another folder with --spill-to'
+                'second half; expected room for them, or another folder with --spill-to'
             ) from error
-
-    def _timed(self) -> Iterator[tuple[int, Tensor]]:
-        """Number and output of each frame; the clock runs only while the network does."""
-        begin, read = time.perf_counter(), self.lq.seconds
-        outputs = self.restore(self.lq)
-        count = 0
-        while (output := next(outputs, None)) is not None:
-            devices.synchronize(self.device)
-            self.seconds += time.perf_counter() - begin - (self.lq.seconds - read)
-            yield count, output
-            count += 1
-            begin, read = time.perf_counter(), self.lq.seconds
-        if count != len(self.lq):
-            raise RuntimeError(f'the network gave {count} frames for {len(self.lq)}')

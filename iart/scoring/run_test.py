@@ -9,14 +9,16 @@ from torch import nn
 from iart import device as devices
 from iart import distributed, log
 from iart.archs.builder import build_network, without_weight_files
+from iart.archs.probe import show_clips_like
 from iart.errors import OptionsError
-from iart.inference.baselines import bicubic_restore
+from iart.inference.baselines import BicubicRestorer
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
 from iart.options import DatasetOptions, Options
 from iart.scoring.alignment_views import write_views
-from iart.scoring.benchmark import score
-from iart.scoring.report import NetworkFacts, SetReport, Settings
+from iart.scoring.benchmark import build_sets, score
+from iart.scoring.report import NetworkFacts, SetReport
+from iart.scoring.settings import Saving, Settings
 from iart.weights import load_weights
 
 REPORT_CLIPS = 4  # of each test set, whose frames a report can show
@@ -56,35 +58,30 @@ def run_test(
     for note in options.notes:
         log.logger.info(note)
     devices.set_tf32(tf32)
-    sets = _test_sets(options, lq, gt)
-    file = Path(weights or options.path.pretrain_network_g or '')
     plan = plan or PlanOptions()
+    settings = Settings.of(options, precision, spill_to=plan.spill_to, tf32=devices.tf32_in_use(device))
+    datasets = _test_sets(options, lq, gt)
+    file = Path(weights or options.path.pretrain_network_g or '')
     out = results_folder(options, baseline)
-    network, restore = None, bicubic_restore(options.scale)
     if baseline:
-        facts = NetworkFacts(type='Bicubic')
+        network, facts = None, NetworkFacts(type='Bicubic')
     else:
-        network, facts = _network(options, file, device, precision, next(iter(sets.values())).published)
-        restore = plan_restorer(network, device, precision, plan)
+        network, facts = _network(options, file, device, precision, next(iter(datasets.values())).published)
+    sets = build_sets(datasets, settings)
+    if network is not None:
+        for each in sets:
+            clips = ((clip.size, len(clip.frames)) for clip in each.dataset.clips)
+            place = f'a clip of {each.title}'
+            show_clips_like(network, clips, scale=options.scale, device=device, precision=precision, place=place)
     reports = score(
-        restore,
+        BicubicRestorer(options.scale) if network is None else plan_restorer(network, device, precision, plan),
+        sets,
+        settings,
         name=out.name,
-        datasets=sets,
-        settings=Settings(
-            options.val.metrics,
-            options.scale,
-            options.val.flip_seq,
-            options.val.center_frame_only,
-            precision,
-            plan.spill_to,
-            devices.tf32_in_use(device),
-        ),
         network=facts,
         device=device,
         out=out,
-        save_frames=options.val.save_img if save_frames is None else save_frames,
-        report_clips=REPORT_CLIPS if report else 0,
-        suffix=options.val.suffix,
+        saving=_saving(options, out, save_frames=save_frames, report=report),
         command=sys.argv,
     )
     if report and network is not None and distributed.is_main():
@@ -98,6 +95,14 @@ def run_test(
 def results_folder(options: Options, baseline: str | None = None) -> Path:
     """Where :func:`run_test` writes."""
     return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
+
+
+def _saving(options: Options, out: Path, *, save_frames: bool | None, report: bool) -> Saving | None:
+    """Return which frames are written: all of them, those that a report shows, or none."""
+    everything = options.val.save_img if save_frames is None else save_frames
+    if not everything and not report:
+        return None
+    return Saving(out / 'visualization', None if everything else REPORT_CLIPS, options.val.suffix)
 
 
 def _network(

@@ -12,11 +12,11 @@ from iart.study.table import Line, Results
 _OURS, _PAPER, _SEED = '#2f6fdb', '#9aa3ad', '#0b2a5b'
 
 
-def write_charts(results: Results, folder: Path) -> list[Path]:
+def write_charts(results: Results, folder: Path) -> list[tuple[Path, str]]:
     """Write a chart of each table, flow and set as PNG, SVG and PDF.
 
     Returns:
-        The PNG files.
+        Each PNG file with its caption.
 
     Raises:
         DataError: a file cannot be written.
@@ -29,7 +29,11 @@ def write_charts(results: Results, folder: Path) -> list[Path]:
                 if len(lines) > 1:
                     name = f'{set_name}_{table}_{flow}'
                     title = f'{TABLES[table][0]}, {set_name}, flow {flow}'
-                    written.append(save(_gains(lines, title), folder / name))
+                    caption = (
+                        f'{title}: gain over {ROWS[BASELINE].label} in dB, mean over seeds and its standard error '
+                        "(bars), the paper's gain (diamonds) where it is known."
+                    )
+                    written.append((save(_gains(lines, title), folder / name), caption))
     return written
 
 

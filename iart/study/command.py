@@ -12,6 +12,7 @@ from iart import log
 from iart.errors import UserError
 from iart.study.page import write_results
 from iart.study.plan import Plan
+from iart.study.reference import score_reference
 from iart.study.rows import PAPER_PARAMETERS, ROWS
 from iart.study.runs import parameters, perform, perform_all, read_scores
 from iart.study.table import Results
@@ -63,6 +64,7 @@ def _run(given: argparse.Namespace) -> None:
         return
     try:
         if not given.table:
+            score_reference(plan)
             perform_all(plan, given.device, given.processes, given.study)
     finally:
         page = write_results(Results(plan))

@@ -11,7 +11,7 @@ import torch
 from iart.errors import OptionsError, listing, nearest
 from iart.options import Options, dump, load, resolve
 from iart.options.yaml_file import parse
-from iart.registry import fit_to_signature
+from iart.signature import fit_to_signature
 from iart.study.rows import ROWS, TABLES, FlowName, TableName
 
 

@@ -22,9 +22,10 @@ from iart.data.loaders import build_dataset
 from iart.errors import DataError, UserError
 from iart.files import to_json, write_text
 from iart.inference.costs import measure
-from iart.inference.restorer import plan_restorer
+from iart.inference.restorer import Restore, plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.settings import Settings
 from iart.study.plan import Plan, Run, digest
 from iart.training.trainer import Trainer
 
@@ -97,7 +98,7 @@ def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
     if trainer.step < options.train.total_iter:
         raise UserError(f'{run.name}: stopped after {trainer.step} iterations; run the study again to continue')
     network = trainer.scored_network()
-    scores, clips = _score(network, options, device)
+    scores, clips = score_sets(plan_restorer(network, device), options, device)
     cost = _cost(network, device)
     align = next(
         (getattr(network, name) for name in ('align', 'alignment', 'implicit_warp') if hasattr(network, name)), None
@@ -165,17 +166,29 @@ def _in_a_process(plan: Plan, run: Run, device: str, config: Path, failures: lis
     log.logger.info(f'{run.name}: {"failed" if code else "done"}')
 
 
-def _score(network: nn.Module, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
-    """By set and metric; and by set, metric and clip."""
-    metrics = build_metrics(options.val.metrics)
-    restore = plan_restorer(network, device)
+def score_sets(restore: Restore, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score the sets of options whose key begins with ``val``.
+
+    Args:
+        restore: LR frames → restored frames, such as :func:`plan_restorer` returns.
+        options: name the sets and the metrics.
+        device: where the metrics are computed.
+
+    Returns:
+        Scores by set and metric; and by set, metric and clip.
+
+    Raises:
+        DataError: there is no such set, or one cannot be read.
+    """
+    settings = Settings(options.val.metrics, options.scale)
+    metrics = build_metrics(settings.metrics)
     scores, clips = {}, {}
     for key, section in options.datasets.items():
         if not key.startswith('val'):
             continue
         name = section.name or key
         dataset = build_dataset(section.section, key=f'datasets.{key}', scale=options.scale)
-        result = score_set(restore, dataset, metrics, device=device, title=f'scoring {name}')
+        result = score_set(restore, dataset, metrics, settings, device=device, title=name)
         scores[name] = result.totals()
         clips[name] = {metric: {clip.name: clip.mean(metric) for clip in result.clips} for metric in result.metrics}
     if not scores:

@@ -4,10 +4,12 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from iart.analysis.findings import Table
 from iart.study.plan import Plan
+from iart.study.reference import read_reference
 from iart.study.rows import BASELINE, PAPER_PARAMETERS, ROWS, TABLES, Figure, published
 from iart.study.runs import Scores, read_scores
 
@@ -103,17 +105,32 @@ class Results:
     def _of(self, row: str, flow: str) -> list[Scores]:
         return [scores for scores in self.scores if (scores.row, scores.flow) == (row, flow)]
 
-    def markdown(self) -> str:
-        """Every table of every set."""
-        done, wanted = len(self.scores), len(self.runs)
-        state = 'complete' if done == wanted else f'{done} of {wanted} trainings done'
-        parts = [f'# {self.plan.study.name}', '', f'{state}; {self._budget()}.', '']
+    def tables(self) -> Iterator[Table]:
+        """Yield every table of every set that has a row."""
         for set_name in self.sets:
             for table in self.plan.study.tables:
-                lines = list(self.lines(table, set_name))
-                if lines:
-                    parts += [f'## {TABLES[table][0]}, {set_name}', '', *_markdown(lines), '']
-        return '\n'.join([*parts, _NOTES, ''])
+                if rows := tuple(map(_cells, self.lines(table, set_name))):
+                    yield Table(f'{TABLES[table][0]}, {set_name}', _COLUMNS, rows)
+
+    def text(self) -> tuple[str, ...]:
+        """Return what was trained, what bicubic interpolation scores, and how to read the tables."""
+        done, planned = len(self.scores), len(self.runs)
+        state = 'complete' if done == planned else f'{done} of {planned} trainings done'
+        bicubic = [
+            f'Bicubic interpolation on {set_name}: PSNR {scores["psnr"]:.3f}. A row that is not above it has been '
+            'trained too briefly to tell alignments apart.'
+            for set_name, scores in (read_reference(self.plan) or {}).items()
+            if 'psnr' in scores
+        ]
+        return f'{state}; {self._budget()}.', *bicubic, _NOTES
+
+    def markdown(self) -> str:
+        """Return every table of every set as text."""
+        *state, notes = self.text()
+        parts = [f'# {self.plan.study.name}', '', *(line for paragraph in state for line in (paragraph, ''))]
+        for table in self.tables():
+            parts += [f'## {table.title}', '', *table.markdown(), '']
+        return '\n'.join([*parts, notes, ''])
 
     def csv(self) -> str:
         """One line per training."""
@@ -149,28 +166,25 @@ _COLUMNS = (
 )
 
 
-def _markdown(lines: Iterable[Line]) -> Iterator[str]:
-    yield f'| {" | ".join(_COLUMNS)} |'
-    yield '|---' * len(_COLUMNS) + '|'
-    for line in lines:
-        one = line.scores[0]
-        cells = [
-            ROWS[line.row].label + (' (ours)' if ROWS[line.row].ours else ''),
-            line.flow,
-            *(
-                line.metrics[name].text(digits) if name in line.metrics else _NOTHING
-                for name, digits in (('psnr', 3), ('ssim', 4))
-            ),
-            line.gain.text(3, '+') if line.gain else _NOTHING,
-            _paper(line.paper),
-            _NOTHING if line.paper_gain is None else f'{line.paper_gain:+.2f}',
-            f'{one.parameters:,}',
-            f'{one.parameters + one.dead_parameters:,}',
-            f'{PAPER_PARAMETERS[line.row]:.2f}' if line.row in PAPER_PARAMETERS else _NOTHING,
-            f'{min(s.milliseconds for s in line.scores):.1f}',
-            f'{one.memory_mb:.1f}',
-        ]
-        yield '| ' + ' | '.join(cells) + ' |'
+def _cells(line: Line) -> tuple[str, ...]:
+    """The row of a table, in the order of the columns."""
+    one = line.scores[0]
+    return (
+        ROWS[line.row].label + (' (ours)' if ROWS[line.row].ours else ''),
+        line.flow,
+        *(
+            line.metrics[name].text(digits) if name in line.metrics else _NOTHING
+            for name, digits in (('psnr', 3), ('ssim', 4))
+        ),
+        line.gain.text(3, '+') if line.gain else _NOTHING,
+        _paper(line.paper),
+        _NOTHING if line.paper_gain is None else f'{line.paper_gain:+.2f}',
+        f'{one.parameters:,}',
+        f'{one.parameters + one.dead_parameters:,}',
+        f'{PAPER_PARAMETERS[line.row]:.2f}' if line.row in PAPER_PARAMETERS else _NOTHING,
+        f'{min(s.milliseconds for s in line.scores):.1f}',
+        f'{one.memory_mb:.1f}',
+    )
 
 
 def _paper(figure: Figure | None) -> str:

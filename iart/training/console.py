@@ -1,4 +1,4 @@
-"""What a training run says of itself: a line at the start, one every ``print_freq`` iterations, and how fast it is."""
+"""What a training run reports: a line at the start, one every ``print_freq`` iterations, and how fast it is."""
 
 import time
 from collections.abc import Mapping
@@ -14,87 +14,86 @@ from iart.training.recorder import Recorder
 
 
 class Reporter:
-    """Lines for the console and the log, and the same figures for the recorder.
+    """Writes lines to the console and the log, and the same figures to the recorder; changes nothing.
 
     Args:
-        options, train: of the run.
-        device: whose memory is reported.
-        progress: of the run.
+        options, train: the options of the run, and their ``train`` section.
+        device: the device whose memory is reported.
+        progress: how far the run is.
     """
 
     def __init__(self, options: Options, train: TrainOptions, device: torch.device, progress: Progress) -> None:
         self.options, self.train, self.device, self.progress = options, train, device, progress
-        self.meter = Meter(progress.step)
-        self._stand_ins: list[str] = []
 
     def announce(self, weights: int, windows: int) -> None:
-        """What is trained on what, and from where to where."""
+        """Log what is trained, on how many clips, and from which iteration to which.
+
+        Args:
+            weights: number of parameters.
+            windows: number of training clips.
+        """
         ranks = distributed.world_size()
         clips = self.options.datasets['train'].batch_size_per_gpu * ranks * self.train.accumulate
         log.logger.info(
-            f'{self.options.network_g["type"]}, {weights:,} weights, on {self.device} × {ranks}, '
+            f'{self.options.network_g["type"]}, {weights:,} parameters, on {self.device} × {ranks}, '
             f'{self.train.precision}; '
             f'{windows:,} training clips, {clips} a step; iterations {self.progress.step:,} to '
             f'{self.train.total_iter:,}'
         )
 
-    def losses(self, losses: Mapping[str, Tensor], rate: float, recorder: Recorder) -> None:
-        """To be called on every rank.
+    def losses(self, losses: Mapping[str, Tensor], rate: float, speed: tuple[float, float], recorder: Recorder) -> None:
+        """Report the mean over ranks; to be called on every rank.
 
         Args:
-            losses: of this rank at the last step.
+            losses: losses of this rank at the last step.
             rate: learning rate at the last step.
+            speed: seconds per step, and seconds of waiting for data per step (:meth:`Meter.rates`).
+            recorder: where the figures go.
         """
         values = {name: value.item() for name, value in distributed.mean(losses).items()}
-        self.count_stand_ins()
-        step, (per_step, data) = self.progress.step, self.meter.rates(self.progress.step)
+        step, (per_step, data) = self.progress.step, speed
         memory, reserved = devices.peak_memory_mb(self.device), devices.peak_reserved_mb(self.device)
         taken = f'{memory:,.0f} MB' + (f' of {reserved:,.0f} reserved' if reserved else '')
-        left = log.duration((self.train.total_iter - step) * per_step)
+        remaining = log.duration((self.train.total_iter - step) * per_step)
         shown = '  '.join(f'{name} {value:.4e}' for name, value in values.items() if name != 'loss' or len(values) == 2)
-        mishaps = {name: n for name in ('skipped', 'unreadable') if (n := getattr(self.progress, name))}
+        incidents = {name: n for name in ('skipped', 'unreadable') if (n := getattr(self.progress, name))}
         log.logger.info(
             f'[{self.options.name}] iter {step:,}/{self.train.total_iter:,}  lr {rate:.3e}  {shown}  '
-            f'{1 / per_step:.2f} it/s  data {data:.3f} s  memory {taken}  left {left}'
-            + ''.join(f'  {name} {n:,}' for name, n in mishaps.items())
+            f'{1 / per_step:.2f} it/s  data {data:.3f} s  memory {taken}  left {remaining}'
+            + ''.join(f'  {name} {n:,}' for name, n in incidents.items())
         )
-        figures = {**values, 'lr': rate, 'it_per_s': 1 / per_step, 'data_s': data, 'memory_mb': memory, **mishaps}
+        figures = {**values, 'lr': rate, 'it_per_s': 1 / per_step, 'data_s': data, 'memory_mb': memory, **incidents}
         if reserved:
             figures['reserved_mb'] = reserved
         recorder.scalars(step, {f'train/{name}': value for name, value in figures.items()})
 
-    def stand_ins(self, reasons: list[list[str]]) -> None:
-        """Windows of this rank that others stood in for: why, for each of them."""
-        self._stand_ins += [text for own in reasons for text in own]
-
-    def count_stand_ins(self) -> None:
-        """Bring together what the ranks could not read; to be called on every rank."""
-        if self.options.datasets['train'].unreadable != 'skip':
-            return
-        told = [text for own in distributed.gather(self._stand_ins) for text in own]
-        self.progress.unreadable += len(told)
-        for text in dict.fromkeys(told):
-            log.once(f'cannot be read; another window stands in: {text}')
-        self._stand_ins = []
-
 
 class Meter:
-    """Seconds per step, and how much of them went by waiting for data, since the last question."""
+    """Measures seconds per step, and how many of them passed waiting for data, since the last report.
+
+    Args:
+        step: iterations done when measuring begins.
+    """
 
     def __init__(self, step: int) -> None:
-        self.restart(step)
+        self._step, self._waited = step, 0.0
+        self._began = self._mark = time.monotonic()
 
     def restart(self, step: int) -> None:
-        self._step, self._began, self._waited, self._mark = step, time.monotonic(), 0.0, time.monotonic()
+        """Begin again at this step."""
+        self._step, self._waited = step, 0.0
+        self._began = self._mark = time.monotonic()
 
     def data_arrived(self) -> None:
+        """Mark the moment at which the batches of a step are there."""
         self._waited += time.monotonic() - self._mark
 
     def step_done(self) -> None:
+        """Mark the end of a step: from here on, data are waited for."""
         self._mark = time.monotonic()
 
     def rates(self, step: int) -> tuple[float, float]:
-        """Seconds per step, and seconds of waiting for data per step; begins anew."""
+        """Return seconds per step and seconds of waiting for data per step, and begin again."""
         steps = max(step - self._step, 1)
         per_step, data = (time.monotonic() - self._began) / steps, self._waited / steps
         self.restart(step)

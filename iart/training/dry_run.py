@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from iart import device as devices
 from iart.archs.builder import build_network, without_weight_files
 from iart.archs.flow import comes_with_clip
+from iart.archs.stores import streams
 from iart.inference.costs import Allocations
 from iart.models.vsr_model import VSRModel
 from iart.ops import flops
@@ -19,6 +19,7 @@ from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
 from iart.training.counted_backbones import backbones_once
 from iart.training.optimizers import build_optimizer
+from iart.training.state import build_ema
 
 _SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on
 
@@ -89,11 +90,7 @@ class DryRun:
         self.optimizer = build_optimizer(self.model, train)
         self.precision = precision or train.precision
         self.scaler = devices.grad_scaler(device, self.precision)
-        self.ema = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay)).eval()
-            if train.ema_decay
-            else None
-        )
+        self.ema = build_ema(network, train.ema_decay)
         self.device, self.scale = device, options.scale
         data = options.datasets.get('train')
         self.flow_cache = data is not None and data.arguments.get('flow_cache') is not None
@@ -140,7 +137,7 @@ class DryRun:
         Raises:
             ValueError, RuntimeError, AssertionError: the network refuses a small clip.
         """
-        side = _SIDE if hasattr(self.network, 'frames') else _SIDE_OF_OTHERS
+        side = _SIDE if streams(self.network) else _SIDE_OF_OTHERS
         self.model.eval()  # stochastic depth asks for data; it changes neither memory nor work much
         try:
             runs = [
@@ -155,6 +152,23 @@ class DryRun:
         per_frame, work_per_frame = (peak_more - peak) / 2, (work_more - work) / 2
         memory = StepMemory(fixed, (peak - gradients - 3 * per_frame) / side**2, per_frame / side**2)
         return memory, StepWork((work - 3 * work_per_frame) / side**2, work_per_frame / side**2)
+
+    def frame_flops(self, side: tuple[int, int]) -> int:
+        """Return the FLOPs that one more frame of ``side`` (height, width) means for restoring a long clip."""
+        counted = []
+        training = self.network.training
+        self.network.eval()
+        for frames in (3, 5):
+            with (
+                flops.counting() as counting,
+                torch.no_grad(),
+                Allocations() as allocations,
+                backbones_once(self.network, counting, allocations),
+            ):
+                self.network(torch.rand(1, frames, 3, *side, device=self.device))
+            counted.append(counting.flops)
+        self.network.train(training)
+        return (counted[1] - counted[0]) // 2
 
     def _counted(self, load: Load) -> tuple[int, int]:
         """Peak bytes, gradients included, and FLOPs."""

@@ -1,5 +1,6 @@
-"""Optimisers: one group for the network, one for its flow network with a rate of its own."""
+"""Optimizers: one group for the network, one for its flow network with a rate of its own."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,11 +8,11 @@ import torch
 from torch import nn
 
 from iart import device as devices
+from iart.component_errors import component_errors
 from iart.errors import OptionsError, listing, nearest
 from iart.models.vsr_model import VSRModel
+from iart.optimizers import find_optimizer
 from iart.options import TrainOptions
-
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {'Adam': torch.optim.Adam, 'AdamW': torch.optim.AdamW}
 
 
 def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
@@ -36,15 +37,15 @@ def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
 
 
 def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer:
-    """The optimiser of ``train.optim_g``; each group carries ``base_lr``, from which the schedule starts.
+    """Build the optimizer of ``train.optim_g``; each group carries ``base_lr``, from which the schedule starts.
 
     Raises:
-        OptionsError: unknown type, or nothing to train.
+        OptionsError: unknown type, arguments that it refuses, or nothing to train.
     """
     section: Mapping[str, Any] = train.optim_g
     base = float(section['lr'])
-    flow = {id(p) for p in model.flow_parameters()}
-    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in flow]
+    others = {id(p) for p in (*model.flow_parameters(), *discriminator_parameters(model))}
+    main: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad and id(p) not in others]
     slow: list[nn.Parameter] = [p for p in model.flow_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {'params': main, 'base_lr': base},
@@ -52,8 +53,28 @@ def build_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimiz
     ]
     groups = [group for group in groups if group['params']]
     if not groups:
-        raise OptionsError(f'network_g: {type(model.network).__name__} has no weights to train')
+        raise OptionsError(f'network_g: {type(model.network).__name__} has no parameters to train')
+    return _build(section, groups, 'train.optim_g')
+
+
+def build_discriminator_optimizer(model: VSRModel, train: TrainOptions) -> torch.optim.Optimizer | None:
+    """Build the optimizer of ``train.optim_d``; None for a model without a discriminator."""
+    parameters = discriminator_parameters(model)
+    if not parameters or train.optim_d is None:
+        return None
+    return _build(train.optim_d, [{'params': parameters, 'base_lr': float(train.optim_d['lr'])}], 'train.optim_d')
+
+
+def discriminator_parameters(model: VSRModel) -> list[nn.Parameter]:
+    """Return what the discriminator learns; empty without one."""
+    discriminator = getattr(model, 'discriminator', None)
+    return [] if discriminator is None else list(discriminator.parameters())
+
+
+def _build(section: Mapping[str, Any], groups: list[dict[str, Any]], key: str) -> torch.optim.Optimizer:
     arguments = {k: v for k, v in section.items() if k != 'type'}
-    if devices.fuses_optimizer(groups[0]['params'][0].device):
+    optimizer = find_optimizer(section['type'])
+    if 'fused' in inspect.signature(optimizer).parameters and devices.fuses_optimizer(groups[0]['params'][0].device):
         arguments.setdefault('fused', True)
-    return _OPTIMIZERS[section['type']](groups, **arguments)
+    with component_errors(key, f'{section["type"]} could not be built'):
+        return optimizer(groups, **arguments)

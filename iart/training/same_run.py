@@ -16,6 +16,7 @@ _HARMFUL = (
     'scale',
     'manual_seed',
     'network_g',
+    'network_d',
     'datasets.train',
     'train.accumulate',
     'processes',

@@ -51,7 +51,8 @@ def _restarting_cosine(step: int, base: float, schedule: CosineAnnealingRestartL
 
 
 def _steps(step: int, base: float, schedule: MultiStepLR) -> float:
-    last = max((i for i, restart in enumerate(schedule.restarts) if restart <= step), default=0)
-    since = schedule.restarts[last] if schedule.restarts[last] <= step else 0
+    restarts = zip(schedule.restarts, schedule.restart_weights, strict=True)
+    begun = [(start, weight) for start, weight in restarts if start <= step]
+    since, weight = begun[-1] if begun else (0, 1.0)  # before the first restart the base rate is as it was given
     passed = sum(since < milestone <= step for milestone in schedule.milestones)
-    return base * schedule.restart_weights[last] * schedule.gamma**passed
+    return base * weight * schedule.gamma**passed

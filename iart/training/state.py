@@ -15,14 +15,21 @@ from iart.training.guard import all_finite
 
 
 @dataclass
-class Parts:
-    """The parts of a run that have a memory; progress, data and schedules are functions of the step."""
+class TrainingState:
+    """Hold the parts of a run that change; progress, data and schedules are functions of the step."""
 
     network: nn.Module
     ema: AveragedModel | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     device: torch.device
+    discriminator: nn.Module | None = None
+    optimizer_d: torch.optim.Optimizer | None = None
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """The network's optimizer, and the discriminator's if there is one."""
+        return [self.optimizer] if self.optimizer_d is None else [self.optimizer, self.optimizer_d]
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """``params`` and, with an average, ``params_ema``: what a weight file holds."""
@@ -38,7 +45,10 @@ class Parts:
             TrainingError: weights or optimiser hold a NaN or an infinity; the same on every rank.
         """
         tensors = [*self.network.parameters(), *(self.ema.parameters() if self.ema is not None else ())]
-        memory = [v for own in self.optimizer.state.values() for v in own.values() if isinstance(v, Tensor)]
+        if self.discriminator is not None:
+            tensors += self.discriminator.parameters()
+        states = [own for optimizer in self.optimizers for own in optimizer.state.values()]
+        memory = [v for own in states for v in own.values() if isinstance(v, Tensor)]
         if not all_finite([*tensors, *memory]):
             raise TrainingError(
                 'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier '
@@ -47,14 +57,21 @@ class Parts:
             )
         return {
             **self.weights(),
+            **self._adversary(),
             'optimizer': self.optimizer.state_dict(),
             'scaler': self.scaler.state_dict(),
             'generators': distributed.gather(devices.rng_state(self.device)),
         }
 
+    def _adversary(self) -> dict[str, Any]:
+        if self.discriminator is None or self.optimizer_d is None:
+            return {}
+        return {'discriminator': self.discriminator.state_dict(), 'optimizer_d': self.optimizer_d.state_dict()}
+
     def update(self) -> None:
         """Let the optimiser step, unless the scaler finds its gradients infinite, and the average follow."""
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
         if self.ema is not None:
             self.ema.update_parameters(self.network)
@@ -72,15 +89,14 @@ class Parts:
         Raises:
             WeightsError: the state is of another network or optimiser.
         """
-        own = [{k: v for k, v in group.items() if k != 'params'} for group in self.optimizer.param_groups]
         try:
             self.network.load_state_dict(state['params'])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state.get('params_ema', state['params']))
-            # The options' values before loading: they decide on which device the optimizer keeps its step counts.
-            saved = state['optimizer']
-            groups = [{**group, **options} for group, options in zip(saved['param_groups'], own, strict=True)]
-            self.optimizer.load_state_dict({**saved, 'param_groups': groups})
+            _put_back(self.optimizer, state['optimizer'])
+            if self.discriminator is not None and self.optimizer_d is not None:
+                self.discriminator.load_state_dict(state['discriminator'])
+                _put_back(self.optimizer_d, state['optimizer_d'])
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(
                 f'training state: it is of another network or optimiser and cannot be continued: {error}\n'
@@ -90,6 +106,14 @@ class Parts:
             self.scaler.load_state_dict(state['scaler'])
         if len(state['generators']) == distributed.world_size():
             devices.set_rng_state(state['generators'][distributed.rank()], self.device)
+
+
+def _put_back(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load an optimizer's state; what the options say about it (rate, betas, ...) stays as they say."""
+    # The options' values before loading: they decide on which device the optimizer keeps its step counts.
+    own = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
+    groups = [{**group, **options} for group, options in zip(saved['param_groups'], own, strict=True)]
+    optimizer.load_state_dict({**saved, 'param_groups': groups})
 
 
 def build_ema(network: nn.Module, decay: float) -> AveragedModel | None:

@@ -11,28 +11,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iart import device as devices
 from iart import distributed, log
-from iart.archs.builder import build_network, compile_network
-from iart.data.loaders import Batch, build_dataset, build_train_loader
+from iart.archs.builder import compile_network
+from iart.data.loaders import Batch, ClipLoader, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
-from iart.models.vsr_model import TEACHER_LOSS, VSRModel
 from iart.options import Options
-from iart.registry import LOSS_REGISTRY, MODEL_REGISTRY, build
 from iart.training.checkpoints import load_state
-from iart.training.console import Reporter
+from iart.training.console import Meter, Reporter
 from iart.training.experiment import Experiment
 from iart.training.flow_filling import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.memory_fallback import within_memory
-from iart.training.optimizers import build_optimizer, freeze_all_but
+from iart.training.optimizers import build_discriminator_optimizer, build_optimizer
+from iart.training.preparation import GradientCheck, build_model, training_clip, try_model
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder
+from iart.training.replaced import ReplacedWindows
 from iart.training.same_run import check_same_run, run_facts
 from iart.training.saver import Saver
 from iart.training.schedules import lr_at, teacher_weight
-from iart.training.state import Parts, build_ema
+from iart.training.state import TrainingState, build_ema
 from iart.training.stop_request import StopRequest
 from iart.training.validation import Validator
-from iart.weights import load_weights
 
 
 class Trainer:
@@ -56,11 +55,11 @@ class Trainer:
             raise OptionsError(
                 'train and datasets.train: got nothing, expected both sections, since this is a training run'
             )
-        self.options, self.train, self.device = options, options.train, device
+        self.options, self.settings, self.device = options, options.train, device
         self.experiment = Experiment(options, auto_resume=auto_resume)
         for note in options.notes:
             log.logger.info(note)
-        devices.configure(self.train.deterministic, self.train.tf32)
+        devices.configure(self.settings.deterministic, self.settings.tf32)
         devices.seed(options.manual_seed)  # the same first weights on every rank
         train_set = options.datasets['train']
         self.dataset = build_dataset(
@@ -68,26 +67,37 @@ class Trainer:
         )
         fill_flow_cache(self.dataset, device)
         self.facts = run_facts(options, self.dataset, distributed.world_size())
-        state = self._state_to_go_on_from(force_resume)
+        former = self._former_state(force_resume)
         self.validator = Validator(options, device, self.experiment.folder)
-        self.model = self._build_model()
-        self.parts = Parts(
+        self.model = build_model(options, device, resumed=former is not None)
+        clip = training_clip(self.dataset, train_set.section, options.scale)
+        try_model(self.model, options, clip, device)
+        self.validator.try_network(self.model.network)
+        self.gradient_check = GradientCheck(self.model, obeyed=self._finds_unused)
+        self.state = TrainingState(
             network=self.model.network,
-            ema=build_ema(self.model.network, self.train.ema_decay),
-            optimizer=build_optimizer(self.model, self.train),
-            scaler=devices.grad_scaler(device, self.train.precision),
+            ema=build_ema(self.model.network, self.settings.ema_decay),
+            optimizer=build_optimizer(self.model, self.settings),
+            scaler=devices.grad_scaler(device, self.settings.precision),
             device=device,
+            discriminator=getattr(self.model, 'discriminator', None),
+            optimizer_d=build_discriminator_optimizer(self.model, self.settings),
         )
         devices.seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
-        self.progress = Progress.of(state or {})
-        if state is not None:
-            self.parts.put_back(state)
-            log.logger.info(f'going on from {self.experiment.resume_from}, iteration {self.step:,}')
-        self.experiment.begin(options, self.step)
-        self.saver = Saver(self.experiment, options.logger)
-        self.reporter = Reporter(options, self.train, device, self.progress)
-        self.guard = Guard(self.train.skip_limit, self.progress)
+        self.progress = Progress.of(former or {})
+        if former is not None:
+            self.state.put_back(former)
+            log.logger.info(f'resuming from {self.experiment.resume_from}, iteration {self.step:,}')
+        self.replaced = ReplacedWindows(self.progress, expected=train_set.unreadable == 'skip')
+        self.loader = self._build_loader()
+        self.guard = Guard(self.settings.skip_limit, self.progress)
+        self.meter = Meter(self.step)
+        self.reporter = Reporter(options, self.settings, device, self.progress)
+        self.losses: dict[str, Tensor] = {}
         self.runner = self._wrap()
+        self.experiment.begin(options, self.step)  # last: nothing above may cost a former run its place
+        self.saver = Saver(self.experiment, options.logger)
+        self.recorder = Recorder(self.experiment.folder, options, step=self.step, validated=self.progress.validated)
 
     @property
     def step(self) -> int:
@@ -96,59 +106,67 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to ``total_iter``, or until the process is asked to stop."""
-        total, every = self.train.total_iter, self.options.logger
+        total, every = self.settings.total_iter, self.options.logger
         self.reporter.announce(sum(p.numel() for p in self.model.network.parameters()), len(self.dataset))
         with (
             StopRequest() as stop,
-            Recorder(
-                self.experiment.folder, self.options, step=self.step, validated=self.progress.validated
-            ) as self.recorder,
+            self.recorder,
             log.Bar('training', total, unit='it', start=self.step, lines=False) as bar,
             closing(self._batches()) as batches,
         ):
-            self.reporter.meter.restart(self.step)
+            self.meter.restart(self.step)
             if self._due(self.options.val.val_freq) and not self.progress.validated:
                 self.validate()  # the former run ended before or while it did
             while self.step < total:
                 self.train_step(self._next(batches))
                 bar.advance()
-                self.reporter.meter.step_done()
+                self.meter.step_done()
                 if self._due(every.print_freq):
-                    self.reporter.losses(self.losses, self.parts.optimizer.param_groups[0]['lr'], self.recorder)
+                    self.replaced.count()
+                    rate, speed = self.state.optimizer.param_groups[0]['lr'], self.meter.rates(self.step)
+                    self.reporter.losses(self.losses, rate, speed, self.recorder)
                 stopping = stop.made()
                 if self._due(every.save_checkpoint_freq) or stopping:
                     self.save(last=stopping or self.step == total)
                 if stopping and self.step < total:
-                    log.logger.info(f'stopped after iteration {self.step:,}; --auto_resume goes on from here')
+                    log.logger.info(f'stopped after iteration {self.step:,}; --auto_resume resumes from here')
                     return
                 if self._due(self.options.val.val_freq):
                     self.validate()
         log.logger.info(f'finished after {total:,} iterations; everything is in {self.experiment.folder}')
 
     def train_step(self, micro_batches: list[Batch]) -> None:
-        """One optimiser step over one or more batches whose gradients are averaged."""
+        """One optimizer step over one or more batches whose gradients are averaged."""
         self._set_rates()
         losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
+        self.gradient_check.after_backward()
         self.model.drop_frozen_gradients(self.step)
-        self.parts.scaler.unscale_(self.parts.optimizer)
-        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.train.grad_clip or math.inf)
-        if self.guard.admits(losses['loss'], gradient, self.parts.scaler.get_scale(), micro_batches):
-            self.parts.update()
+        for optimizer in self.state.optimizers:
+            self.state.scaler.unscale_(optimizer)
+        limit = self.settings.grad_clip or math.inf
+        norms = [nn.utils.clip_grad_norm_(group, limit) for group in self.model.clipped_together()]
+        gradient = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
+        if self.guard.admits(losses['loss'], gradient, self.state.scaler.get_scale(), micro_batches):
+            self.state.update()
         else:
-            self.parts.leave_out()
+            self.state.leave_out()
         self.losses = losses
         self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
 
     def _gradients(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
         """Forward and backward passes; return losses by name, averaged over the batches."""
-        self.parts.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
-        teacher = teacher_weight(self.step, self.train.total_iter, self.train.teacher_fade)
+        teacher = teacher_weight(self.step, self.settings.total_iter, self.settings.teacher_fade)
         for number, batch in enumerate(micro_batches, 1):
-            with self._synchronising(number == len(micro_batches)), devices.autocast(self.device, self.train.precision):
+            with (
+                self._synchronizing(number == len(micro_batches)),
+                devices.autocast(self.device, self.settings.precision),
+            ):
                 out = self.runner({**batch, 'teacher_weight': teacher})
-            with self._synchronising(number == len(micro_batches)):
-                self.parts.scaler.scale(out['loss'] * share).backward()
+            with self._synchronizing(number == len(micro_batches)):
+                self.state.scaler.scale(out['loss'] * share).backward()
             for name in out.keys() - {'output'}:
                 losses[name] = losses.get(name, 0) + out[name].detach() * share
         return losses
@@ -157,45 +175,47 @@ class Trainer:
         """Score every validation set; keep the weights if they are the best so far."""
         with devices.changing_sizes():
             figures = self.validator.run(self.scored_network(), self.step, self.recorder)
-        self.reporter.meter.restart(self.step)
+        self.meter.restart(self.step)
         if not figures:
             return
         log.logger.info(f'[{self.step:,}] ' + '  '.join(f'{name} {value:.4f}' for name, value in figures.items()))
         self.recorder.scalars(self.step, {f'val/{name}': value for name, value in figures.items()})
         best = self.validator.better(figures, self.step, self.progress.best)
         # First the weights, then the state that calls them the best: killed in between, the run scores them again.
-        if best == self.progress.best or not distributed.is_main() or self.saver.weights('best', self.parts.weights()):
-            self.progress.best = best
+        if best != self.progress.best:
+            written = distributed.is_main() and self.saver.weights('best', self.state.weights())
+            if distributed.from_main(written):  # rank 0 wrote them, or its disk is full: the ranks agree about which
+                self.progress.best = best
         self.progress.validated = True
-        state = self._state()
+        state = self._snapshot()
         if distributed.is_main():
             self.saver.state(self.step, state)
 
     def scored_network(self) -> nn.Module:
         """The averaged network where there is one and the options want it, else the trained one."""
-        return self.parts.ema.module if self.parts.ema is not None and self.options.val.use_ema else self.model.network
+        return self.state.ema.module if self.state.ema is not None and self.options.val.use_ema else self.model.network
 
     def save(self, *, last: bool = False) -> None:
         """Write weights for use and one state for going on; only where it is the last one must that succeed."""
-        state = self._state()
+        state = self._snapshot()
         if distributed.is_main():
-            done = self.saver.weights(self.step, self.parts.weights()) and self.saver.state(self.step, state)
+            done = self.saver.weights(self.step, self.state.weights()) and self.saver.state(self.step, state)
             if done:
                 log.logger.info(f'saved {self.experiment.model_file(self.step)} and its training state')
             elif last:
                 raise UserError(
                     f'{self.experiment.states}: the run ends here, but its last training state could not be '
                     'written (see above); '
-                    'make room and go on with --auto_resume'
+                    'make room and resume with --auto_resume'
                 )
 
-    def _state(self) -> dict[str, Any]:
+    def _snapshot(self) -> dict[str, Any]:
         """Everything that the run needs to go on from here; to be called on every rank."""
-        self.reporter.count_stand_ins()
+        self.replaced.count()
         self.recorder.sync()
-        return {**self.progress.state(), **self.parts.take(), 'facts': self.facts}
+        return {**self.progress.state(), **self.state.take(), 'facts': self.facts}
 
-    def _state_to_go_on_from(self, forced: bool) -> dict[str, Any] | None:
+    def _former_state(self, forced: bool) -> dict[str, Any] | None:
         """The training state, if this run goes on from one; it belongs to this run."""
         if self.experiment.resume_from is None:
             return None
@@ -206,83 +226,73 @@ class Trainer:
     def _next(self, batches: Generator[Batch]) -> list[Batch]:
         """The batches of one step. A file that one rank cannot read ends the run on all of them, with
         everything saved."""
-        found, error = list[Batch](), None
+        micro_batches, error = list[Batch](), None
         try:
-            found = [next(batches) for _ in range(self.train.accumulate)]
+            micro_batches = [next(batches) for _ in range(self.settings.accumulate)]
         except DataError as mistake:
             error = mistake
-        self.reporter.meter.data_arrived()
+        self.meter.data_arrived()
         if distributed.any_rank(error is not None):
-            told = [text for text in distributed.gather(error and str(error)) if text]
+            texts = [text for text in distributed.gather(None if error is None else str(error)) if text]
             if self.step:
                 self.save(last=True)
-            raise DataError(f'iteration {self.step + 1:,}: {"; ".join(told)}') from error
-        return found
+            raise DataError(f'iteration {self.step + 1:,}: {"; ".join(texts)}') from error
+        return micro_batches
 
-    def _build_model(self) -> VSRModel:
-        network = build_network(self.options)
-        path = self.options.path
-        if path.pretrain_network_g and self.experiment.resume_from is None:
-            file, key = path.pretrain_network_g, path.param_key_g or 'params'
-            load_weights(network, file, key, path.strict_load_g, other_scale=True)
-        train = self.train
-        freeze_all_but(network, train.train_only)
-        sections = {'l_pix': train.pixel_opt, 'l_percep': train.perceptual_opt, TEACHER_LOSS: train.teacher_opt}
-        losses = {
-            name: build(LOSS_REGISTRY, section, key=f'train.{name}') for name, section in sections.items() if section
-        }
-        if not losses:
-            raise OptionsError('train.pixel_opt: got nothing, expected a loss, such as {type: CharbonnierLoss}')
-        section = {'type': self.options.model_type}
-        model = build(
-            MODEL_REGISTRY, section, key='model_type', network=network, losses=losses, fix_flow=self.train.fix_flow
-        )
-        return model.to(self.device).train()
+    @property
+    def _finds_unused(self) -> bool:
+        # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three
+        # ranks on the place in a bucket decides the order of summation, and a resumed run would begin with the first
+        # sorting again.
+        return self.settings.deterministic or self.options.find_unused_parameters
 
     def _wrap(self) -> nn.Module:
-        if self.train.compile:
+        if self.settings.compile:
             compile_network(self.model.network)
         if not distributed.active():
             return self.model
-        # After its first step DDP sorts gradients into other buckets, unless it looks for unused parameters. From three
-        # ranks on
-        # the place in a bucket decides the order of summation, and a resumed run would begin with the first sorting
-        # again.
         return DistributedDataParallel(
             self.model,
             device_ids=devices.ddp_ids(self.device),
             gradient_as_bucket_view=True,
-            find_unused_parameters=self.train.deterministic,
+            find_unused_parameters=self._finds_unused,
             **distributed.CONSTANT_BUFFERS,
         )
 
-    def _synchronising(self, last: bool) -> AbstractContextManager[None]:
+    def _synchronizing(self, last: bool) -> AbstractContextManager[None]:
         """Ranks exchange gradients once a step, with the last batch."""
         if last or not isinstance(self.runner, DistributedDataParallel):
             return nullcontext()
         return self.runner.no_sync()
 
-    def _batches(self) -> Generator[Batch]:
-        """Endless batches on the device, from the place in the epoch that the run has come to."""
-        pin = self.options.datasets['train'].pin_memory and devices.pins_memory(self.device)
-        loader = build_train_loader(
+    def _build_loader(self) -> ClipLoader:
+        """Build the loader, which begins where in the epoch the run has come to."""
+        section = self.options.datasets['train']
+        ranks = distributed.world_size()
+        return build_train_loader(
             self.dataset,
-            self.options.datasets['train'],
+            section,
             seed=self.options.manual_seed,
             rank=distributed.rank(),
-            world_size=distributed.world_size(),
-            start_batch=self.progress.clips
-            // (distributed.world_size() * self.options.datasets['train'].batch_size_per_gpu),
-            pin_memory=pin,
+            world_size=ranks,
+            local_world_size=distributed.local_world_size(),
+            start_batch=self.progress.clips // (ranks * section.batch_size_per_gpu),
+            pin_memory=section.pin_memory and devices.pins_memory(self.device),
         )
-        for batch in loader:
-            self.reporter.stand_ins(batch.pop('unreadable', []))
+
+    def _batches(self) -> Generator[Batch]:
+        """Endless batches on the device, from the place in the epoch that the run has come to."""
+        pin = self.loader.pin_memory
+        for batch in self.loader:
+            self.replaced.add(batch.pop('unreadable', []))
             yield {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def _set_rates(self) -> None:
-        for group in self.parts.optimizer.param_groups:
-            group['lr'] = lr_at(self.step, group['base_lr'], self.train.scheduler, self.train.warmup_iter)
+        for group in (group for optimizer in self.state.optimizers for group in optimizer.param_groups):
+            group['lr'] = lr_at(self.step, group['base_lr'], self.settings.scheduler, self.settings.warmup_iter)
 
     def _due(self, every: int | None) -> bool:
         """Whether something that happens every so many iterations, and after the last one, happens after this one."""
-        return self.step > 0 and (self.step == self.train.total_iter or (every is not None and self.step % every == 0))
+        return self.step > 0 and (
+            self.step == self.settings.total_iter or (every is not None and self.step % every == 0)
+        )

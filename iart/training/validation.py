@@ -1,6 +1,6 @@
 """Scoring during training: any number of sets, clips shared out over ranks, and which weights were the best so far."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from iart import distributed, log
 from iart.archs.clip_frames import Clip
+from iart.archs.probe import show_clips_like
 from iart.data.loaders import build_dataset
 from iart.image import to_uint8
 from iart.inference.plan import Plan
 from iart.inference.restorer import PlannedRestorer, plan_restorer
 from iart.options import Options
-from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.evaluator import build_metrics, score_set, try_metrics
+from iart.scoring.settings import Saving, Settings
 from iart.training.progress import Best
 from iart.training.recorder import Recorder
 
@@ -43,27 +45,32 @@ class Validator:
             for key, section in sections.items()
         }
         self.metrics = build_metrics(self.val.metrics)
+        try_metrics(self.metrics, self.sets.values(), options.scale)
         self._restorer: PlannedRestorer | None = None
+
+    def try_network(self, network: nn.Module) -> None:
+        """Show the network small clips of the sizes of every set, so that it does not fail at the first validation.
+
+        Raises:
+            OptionsError: it refuses one of them.
+        """
+        for name, dataset in self.sets.items():
+            clips = ((clip.size, len(clip.frames)) for clip in dataset.clips)
+            place = f'a clip of {name}'
+            show_clips_like(network, clips, scale=self.options.scale, device=self.device, place=place)
 
     def run(self, network: nn.Module, step: int, recorder: Recorder) -> dict[str, float]:
         """Score ``network``; every rank gets the same figures by name, ``<set>/<metric>``. Empty without sets."""
         precision = self.options.train.precision if self.options.train else 'fp32'
         if self._restorer is None or self._restorer.network is not network:  # what a network costs is measured once
             self._restorer = plan_restorer(network, self.device, precision)
+        settings = Settings.of(self.options, precision)
+        suffix = self.val.suffix or str(step)
+        saving = Saving(self.folder / 'visualization', suffix=suffix) if self.val.save_img else None
         figures: dict[str, float] = {}
         for name, dataset in self.sets.items():
             samples = _Sampler(self._restorer, self.val.max_images if distributed.is_main() else 0)
-            scores = score_set(
-                samples,
-                dataset,
-                self.metrics,
-                device=self.device,
-                flip_seq=self.val.flip_seq,
-                center_frame_only=self.val.center_frame_only,
-                save_to=self.folder / 'visualization' / name if self.val.save_img else None,
-                suffix=self.val.suffix or str(step),
-                title=f'scoring {name}',
-            )
+            scores = score_set(samples, dataset, self.metrics, settings, device=self.device, saving=saving, title=name)
             for how in scores.approximations:
                 log.once(
                     f'{name}: validated by {how}, which is not exact: figures may differ a little from those of '
@@ -96,7 +103,8 @@ class _Sampler:
         self.taken: list[np.ndarray] = []
 
     @property
-    def used(self) -> list[Plan]:
+    def used(self) -> Sequence[Plan]:
+        """Memory plans of the clip restored last."""
         return self.restore.used
 
     def __call__(self, lq: Clip) -> Iterator[Tensor]:

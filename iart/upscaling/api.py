@@ -10,14 +10,14 @@ from iart import device as devices
 from iart.errors import DataError
 from iart.image import Frame, to_tensor, to_uint8
 from iart.inference.options import PlanOptions
-from iart.upscaling.networks import DEFAULT, load
-from iart.upscaling.settings import SEGMENT
-from iart.upscaling.upscaler import Upscaler, cut
+from iart.upscaling.live import restored
+from iart.upscaling.networks import load
+from iart.upscaling.settings import DEFAULT_WEIGHTS, SEGMENT
 
 
 def upscale(
     frames: Iterable[Frame],
-    weights: str | Path | nn.Module = DEFAULT,
+    weights: str | Path | nn.Module = DEFAULT_WEIGHTS,
     *,
     key: str = 'params',
     device: str = 'auto',
@@ -29,12 +29,13 @@ def upscale(
     """Enlarge frames as they come, in constant memory.
 
     The network is loaded at once; frames are read and restored when the iterator is asked for them. It reads ahead of
-    its results by a segment.
+    its results by a segment; with a causal network (all passes forward) by three frames, or by none without
+    ``scene_cuts``.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
-        weights: a weight file, a name of the manifest (fetched if missing), or a network
-            (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
+        weights: a name of the manifest (the default is part of the package, others are fetched if they are not here), a
+            weight file, or a network (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
         key: which weights of a ``.pth``: ``params`` or ``params_ema``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``fp32``, ``fp16`` or ``bf16``.
@@ -51,9 +52,17 @@ def upscale(
     place = devices.choose(device)
     network = weights.to(place) if isinstance(weights, nn.Module) else load(weights, place, key).network
     plan = plan or PlanOptions()
-    upscaler = Upscaler(network, place, precision=precision, plan=plan)
-    pieces = cut(_checked(frames), _rgb, scene_cuts=scene_cuts, length=segment, overlap=plan.chunk_overlap)
-    return (to_uint8(rgb) for piece in pieces for _, rgb in upscaler.restore(piece, _rgb))
+    outputs = restored(
+        network,
+        place,
+        _checked(frames),
+        _rgb,
+        precision=precision,
+        plan=plan,
+        scene_cuts=scene_cuts,
+        segment=segment,
+    )
+    return (to_uint8(rgb) for _, rgb in outputs)
 
 
 def _rgb(frame: Frame) -> Tensor:

@@ -14,10 +14,10 @@ from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
+from iart.partial import PartialFolder
 from iart.upscaling import sources, team
 from iart.upscaling.networks import Loaded
-from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free
-from iart.upscaling.partial import Partial
+from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
 from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
 from iart.upscaling.upscaler import Upscaler, cut
@@ -162,7 +162,7 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
 
 def _run(task: _Task, upscaler: Upscaler) -> None:
     """Upscale one input in one process."""
-    with _named_errors(task.job.output), Partial(task.job.output, restart=task.settings.restart) as unfinished:
+    with _named_errors(task.job.output), partial_folder(task.job.output, task.settings) as unfinished:
         unfinished.begin(task.identity)
         upscaler.follow(_plan(unfinished, upscaler, task))
         output = _output(unfinished, task)
@@ -183,7 +183,7 @@ def _run_together(task: _Task, upscaler: Upscaler) -> None:
             _finish(task, unfinished, output, segments, frames)
 
     follows = not distributed.is_main()
-    with Partial(task.job.output, restart=task.settings.restart, follows=follows) as unfinished:
+    with partial_folder(task.job.output, task.settings, follows=follows) as unfinished:
         team.on_main(lambda: unfinished.begin(task.identity))
         upscaler.follow(team.on_main(lambda: _plan(unfinished, upscaler, task)))
         output = _output(unfinished, task)
@@ -192,7 +192,7 @@ def _run_together(task: _Task, upscaler: Upscaler) -> None:
         team.on_main(finish)
 
 
-def _output(unfinished: Partial, task: _Task) -> Output:
+def _output(unfinished: PartialFolder, task: _Task) -> Output:
     if task.rehearsal is not None:
         return VideoOutput(unfinished, task.rehearsal)
     return FolderOutput(unfinished, sources.names(task.job.source, task.clip), deep=task.clip.bits > 8)
@@ -238,7 +238,7 @@ def _fill(
     return count, first
 
 
-def _finish(task: _Task, unfinished: Partial, output: Output, segments: int, frames: int) -> None:
+def _finish(task: _Task, unfinished: PartialFolder, output: Output, segments: int, frames: int) -> None:
     """Let the output appear."""
     if not frames:
         raise DataError(f'{task.clip.file}: no frame could be decoded; copy or download it again')
@@ -251,7 +251,7 @@ def _rgb(shown: Shown) -> Tensor:
     return shown.picture.rgb()
 
 
-def _plan(unfinished: Partial, upscaler: Upscaler, task: _Task) -> PlanOptions:
+def _plan(unfinished: PartialFolder, upscaler: Upscaler, task: _Task) -> PlanOptions:
     """Return one memory plan for the whole output, kept with it: bits must not depend on the memory that was free."""
     stored, settings, clip = unfinished.noted(_PLAN), task.settings, task.clip
     if stored is not None and not (stored['kind'] in EXACT and settings.plan.kind in EXACT):

@@ -14,8 +14,6 @@ from iart.pretrained import load_manifest, obtain, place
 from iart.shipped import weights_root
 from iart.weights import load_weights
 
-DEFAULT = 'basicvsr-reds4'
-
 
 @dataclass(frozen=True)
 class Loaded:

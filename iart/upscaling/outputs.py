@@ -15,7 +15,8 @@ from torch import Tensor
 from iart.errors import DataError
 from iart.files import write_atomically, write_bytes
 from iart.image import to_uint8, write_png
-from iart.upscaling.partial import Partial
+from iart.partial import PartialFolder
+from iart.upscaling.settings import Settings
 from iart.video.copied_packets import Taken
 from iart.video.encode import add_video_stream, encode, tag_frame
 from iart.video.mux import MILLISECONDS, MuxError, mux
@@ -51,6 +52,17 @@ class Output(Protocol):
         ...
 
 
+def partial_folder(output: Path, settings: Settings, *, follows: bool = False) -> PartialFolder:
+    """Return the folder of an unfinished output, whose segments a later run continues with."""
+    return PartialFolder(
+        output,
+        parts=('*.packets', '*.done'),
+        restart=settings.restart,
+        follows=follows,
+        remedy='give the earlier options and input to continue, or --restart to begin again',
+    )
+
+
 class VideoOutput:
     """One video file.
 
@@ -59,7 +71,7 @@ class VideoOutput:
         rehearsal: what the video will be.
     """
 
-    def __init__(self, partial: Partial, rehearsal: Rehearsal) -> None:
+    def __init__(self, partial: PartialFolder, rehearsal: Rehearsal) -> None:
         self._partial, self._rehearsal = partial, rehearsal
         self._clip, self._encoding = rehearsal.recipe.clip, rehearsal.recipe.encoding
 
@@ -135,7 +147,7 @@ class FolderOutput:
         deep: 16 bits.
     """
 
-    def __init__(self, partial: Partial, names: list[str] | None, *, deep: bool) -> None:
+    def __init__(self, partial: PartialFolder, names: list[str] | None, *, deep: bool) -> None:
         self._partial, self._names, self._deep = partial, names, deep
         self._frames = partial.folder / 'frames'
 

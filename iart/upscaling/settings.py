@@ -1,4 +1,4 @@
-"""What a user may ask of ``iart upscale``; no heavy imports, so that the command line can show it at once."""
+"""Options of ``iart upscale``; no heavy imports, so that the command line shows them at once."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from iart.errors import SettingError, UserError
 from iart.inference.options import PlanOptions
-from iart.settings_fields import setting
+from iart.settings_fields import check_settings, setting
 from iart.video.options import EncodingOptions
 
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
 FPS = Fraction(25)
+DEFAULT_WEIGHTS = 'iart-small'  # shipped with the package
 PRECISIONS = ('fp32', 'fp16', 'bf16')
 TF32 = ('off', 'conv', 'all')
 
@@ -23,7 +24,7 @@ def parse_time(text: str) -> Fraction:
     """Return a time such as ``90``, ``90.5``, ``1:30`` or ``00:01:30.5`` in seconds.
 
     Raises:
-        UserError: it is no time.
+        UserError: the text is not a time.
     """
     if not re.fullmatch(r'(\d+:){0,2}\d+(\.\d+)?', text):
         raise UserError(f'got {text!r}, expected a time such as 90, 1:30 or 00:01:30.5')
@@ -37,7 +38,7 @@ def parse_fps(text: str) -> Fraction:
     """Return a rate such as ``25``, ``29.97`` or ``30000/1001``.
 
     Raises:
-        UserError: it is no rate.
+        UserError: the text is not a rate.
     """
     try:
         return Fraction(text)
@@ -47,27 +48,27 @@ def parse_fps(text: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to do with each input.
+    """Settings for each input.
 
     Args:
         precision: ``fp32``, ``fp16`` or ``bf16``.
         tf32: ``off``, ``conv`` or ``all``: see :func:`iart.device.set_tf32`.
-        start: where to begin, in seconds; None: at the beginning.
-        end: where to end, in seconds; None: at the end.
-        preview: number of frames to upscale at most; None: all.
-        compare: whether bicubic is shown on the left, and the network on the right.
+        start: start of the selected part in seconds; None for the beginning.
+        end: end of the selected part in seconds; None for the end.
+        preview: largest number of frames to upscale; None for all.
+        compare: whether outputs show bicubic on the left and the network on the right.
         scene_cuts: whether propagation restarts at cuts.
         segment: number of frames that are restored, encoded and kept at a time.
-        fps: frames per second of folders of frames, and of videos whose frames have no times; None: FPS, or the
+        fps: frames per second of folders of frames, and of videos whose frames have no times; None for FPS, or the
             video's.
-        progressive: whether interlaced frames are taken for whole ones.
+        progressive: whether interlaced frames are treated as progressive.
         overwrite: whether an output that exists is replaced.
         restart: whether finished segments of an earlier run are discarded.
         plan: settings of the memory plan.
         encode: settings of the encoder.
 
     Raises:
-        SettingError: a value that makes no sense.
+        SettingError: a value is not allowed.
     """
 
     precision: str = setting('fp32', 'number format of the network (default fp32)', choices=PRECISIONS)
@@ -78,48 +79,44 @@ class Settings:
         None, 'begin here: 90, 1:30 or 00:01:30.5', group=_PART, values=parse_time, metavar='TIME'
     )
     end: Fraction | None = setting(None, 'end before this', group=_PART, values=parse_time, metavar='TIME')
-    preview: int | None = setting(None, 'only the first N frames', group=_PART, values=int, metavar='N')
+    preview: int | None = setting(
+        None, 'only the first N frames', group=_PART, values=int, metavar='N', least=(1, 'frame')
+    )
     compare: bool = setting(False, 'bicubic on the left, the network on the right', group=_PART)
-    scene_cuts: bool = setting(True, 'let nothing of one shot into the next (default on)', group=_PART)
+    scene_cuts: bool = setting(True, 'restart propagation at scene cuts (default on)', group=_PART)
     segment: int = setting(
         SEGMENT,
-        f'frames restored, encoded and kept at a time (default {SEGMENT}); it sees --chunk-overlap more on each side',
+        f'frames restored, encoded and stored at a time (default {SEGMENT}), with --chunk-overlap more on each side',
         group=_PART,
         values=int,
         metavar='FRAMES',
+        least=(1, 'frame'),
     )
     fps: Fraction | None = setting(
         None,
-        'of frames without times: a folder (default 25), raw H.264, ...',
+        'frames per second of inputs without times: a folder (default 25), raw H.264, ...',
         group=_PART,
         values=parse_fps,
         metavar='RATE',
     )
-    progressive: bool = setting(False, 'take a video that is tagged interlaced for whole frames', group=_PART)
+    progressive: bool = setting(False, 'treat a video that is tagged as interlaced as progressive', group=_PART)
     overwrite: bool = setting(False, 'replace an output that exists', group=_FILES)
-    restart: bool = setting(False, 'discard what an interrupted run has finished', group=_FILES)
+    restart: bool = setting(False, 'discard the finished segments of an interrupted run', group=_FILES)
     plan: PlanOptions = field(default_factory=PlanOptions)
     encode: EncodingOptions = field(default_factory=EncodingOptions)
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise SettingError('precision', f'got {self.precision!r}, expected one of {", ".join(PRECISIONS)}')
-        if self.tf32 not in TF32:
-            raise SettingError('tf32', f'got {self.tf32!r}, expected one of {", ".join(TF32)}')
+        check_settings(self)
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise SettingError(
                 'end', f'got {float(self.end):g} s, expected more than the start, {float(self.start):g} s'
             )
-        if self.preview is not None and self.preview < 1:
-            raise SettingError('preview', f'got {self.preview}, expected 1 frame or more')
-        if self.segment < 1:
-            raise SettingError('segment', f'got {self.segment}, expected 1 frame or more')
         if self.fps is not None and self.fps <= 0:
             raise SettingError('fps', f'got {self.fps}, expected more than 0')
 
     @property
     def overlap(self) -> int:
-        """Frames that a segment sees of its neighbors in the same shot."""
+        """Number of frames of neighboring segments in the same shot that a segment reads."""
         return self.plan.chunk_overlap
 
 
@@ -127,7 +124,7 @@ def is_video_output(path: Path) -> bool:
     """Return whether an output is a video file (True) or a folder (False).
 
     Raises:
-        UserError: it has an ending that is neither.
+        UserError: its extension is neither.
     """
     if path.suffix.lower() in VIDEO_OUTPUTS and not path.is_dir():
         return True

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from iart import log
 from iart.archs.flow import pad_to
-from iart.inference.costs import streams
+from iart.archs.stores import streams
 from iart.inference.options import EXACT, PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer, plan_restorer
-from iart.ops.degradation import upsample
+from iart.ops.degradation import upsample_bicubic
 from iart.registry import SMALLEST_SIDE
 from iart.upscaling.scene_cuts import mark_shots
 from iart.upscaling.segments import Segment, segments
@@ -90,7 +90,7 @@ class Upscaler:
             if index in segment.own:
                 sr = frame[0, :, : height * scale, : width * scale].cpu().clamp(0, 1)
                 if self._compare:
-                    sr = torch.cat([upsample(rgb(segment.frames[index]), scale).clamp(0, 1), sr], dim=-1)
+                    sr = torch.cat([upsample_bicubic(rgb(segment.frames[index]), scale).clamp(0, 1), sr], dim=-1)
                 yield segment.frames[index], sr
             if index + 1 == segment.own.stop:
                 break

@@ -187,8 +187,13 @@ def _losses(
     container: Any, stream: Any, frame: Any, chosen: _Chosen, index: VideoIndex, *, upright: bool
 ) -> Iterator[str]:
     """Say what is unusual about the pictures, and what of them folders of frames lose (of videos, writing says it)."""
-    if upright and has_alpha(frame.format.name):
+    if has_alpha(frame.format.name):
         yield f'its transparency ({frame.format.name}) is left out'
+    if stream.metadata.get('alpha_mode') == '1':  # of VP8 and VP9: in a second picture, which FFmpeg does not decode
+        yield f'its transparency ({stream.codec_context.name} with alpha) is left out'
+    cut = stream.frames - index.facts.hidden - len(index.times)
+    if cut > 0 and not index.counted and 'mp4' in container.format.name.split(','):
+        yield f'its edit list cuts {cut} of its {stream.frames} frames away, and so does the output'
     if index.counted:
         yield 'its frames have no times of their own, or share them: they are shown one after the other at one rate'
     tail = float(container.duration or 0) / _SECOND - chosen.ends

@@ -1,12 +1,13 @@
-"""Resampling of chroma planes by two, from and to the places where their samples lie.
+"""Resampling of chroma planes by two, to and from the positions of their samples.
 
-Libraries that take chroma to lie in the middle of two luma samples both ways, wherever it does lie, move color by half
-a pixel. That would stay visible when a frame is enlarged after it.
+Libraries that always assume chroma centered between luma samples shift color by half a pixel, which becomes visible
+when a frame is enlarged.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,16 +21,16 @@ SITINGS: dict[str, tuple[float, float]] = {
     'bottom left': (0.0, 1.0),
     'bottom': (0.5, 1.0),
 }
-"""Where a chroma sample lies, across and down, in luma samples from the upper left luma sample that it belongs to."""
+"""Position of a chroma sample, across and down, in luma samples from the upper left luma sample that it belongs to."""
 
 DEFAULT_SITING = 'left'
-"""That of MPEG-2, H.264 and HEVC where a stream states nothing."""
+"""The siting of MPEG-2, H.264 and HEVC if a stream states none."""
 
 MARGIN = 2
-"""How many chroma samples beyond its own a luma sample depends on."""
+"""Number of chroma samples beyond its own that a luma sample depends on."""
 
-# Catmull-Rom interpolation on four samples. The sums are made element by element, in one order: a part of a frame gives
-# the same bits as the whole.
+# Catmull-Rom interpolation on four samples. Sums are computed element by element, in one order: a part of a frame has
+# the same bits as in the whole frame.
 _HALFWAY = (-1 / 16, 9 / 16, 9 / 16, -1 / 16)
 _QUARTER = (-9 / 128, 111 / 128, 29 / 128, -3 / 128)  # at 1/4 of the way from the second to the third sample
 _WHOLE = (0.0, 1.0, 0.0, 0.0)
@@ -50,7 +51,7 @@ def enlarge(plane: Plane, size: tuple[int, int], siting: str = DEFAULT_SITING) -
     """Return a chroma plane on the luma grid; the inverse of :func:`reduce` where the siting is 'left'.
 
     Args:
-        plane: (ceil(h/2) or h, ceil(w/2) or w), float32.
+        plane: (ceil(h/2) or h, ceil(w/2) or w) chroma plane, float32.
         size: (h, w) of the luma plane.
         siting: a key of SITINGS; each direction counts only where the plane is smaller that way.
 
@@ -63,59 +64,65 @@ def enlarge(plane: Plane, size: tuple[int, int], siting: str = DEFAULT_SITING) -
 def enlarge_part(
     plane: Plane, size: tuple[int, int], siting: str, rows: tuple[int, int], columns: tuple[int, int]
 ) -> Plane:
-    """Return the ``rows`` and ``columns`` (from, to) of what :func:`enlarge` returns, without making the rest of it."""
+    """Return the ``rows`` and ``columns`` (from, to) of the result of :func:`enlarge` without computing the rest."""
     across, down = SITINGS[siting]
     tall, wide = plane.shape[0] == size[0], plane.shape[1] == size[1]
-    if wide:
-        plane = plane[:, slice(*columns)]
-    else:
-        first = columns[0] // 2
-        plane = _cut(plane, first, (columns[1] + 1) // 2, axis=1)
-        columns = columns[0] - 2 * first, columns[1] - 2 * first
+    # Rows first: a strip of a frame is short and wide.
     if tall:
         plane = plane[slice(*rows)]
     else:
-        first = rows[0] // 2
-        plane = _double(_cut(plane, first, (rows[1] + 1) // 2, axis=0), down, axis=0)
-        plane = plane[rows[0] - 2 * first : rows[1] - 2 * first]
-    return plane if wide else _double(plane, across, axis=1)[:, slice(*columns)]
+        top = rows[0] // 2
+        plane = _cut(plane, top, (rows[1] + 1) // 2, axis=0)
+    if wide:
+        plane = plane[:, slice(*columns)]
+    else:
+        left = columns[0] // 2
+        plane = _cut(plane, left, (columns[1] + 1) // 2, axis=1)
+    if not tall:
+        plane = _double(plane, down, axis=0)[rows[0] - 2 * top : rows[1] - 2 * top]
+    return plane if wide else _double(plane, across, axis=1)[:, columns[0] - 2 * left : columns[1] - 2 * left]
 
 
 def _cut(plane: Plane, first: int, last: int, axis: int) -> Plane:
     """Return samples ``first`` to before ``last`` along an axis and MARGIN more on each side, the edge repeated."""
     size = plane.shape[axis]
-    index = np.arange(first - MARGIN, last + MARGIN).clip(0, size - 1)
-    if index[0] == first - MARGIN and index[-1] == last + MARGIN - 1:
-        return plane[index[0] : index[-1] + 1] if axis == 0 else plane[:, index[0] : index[-1] + 1]
-    return plane.take(index, axis)
+    start, end = max(first - MARGIN, 0), min(last + MARGIN, size)
+    inside = plane[start:end] if axis == 0 else plane[:, start:end]
+    before, after = start - (first - MARGIN), last + MARGIN - end
+    if not before and not after:
+        return inside
+    top, bottom, left, right = (before, after, 0, 0) if axis == 0 else (0, 0, before, after)
+    return cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE)
 
 
 def _double(padded: Plane, position: float, axis: int) -> Plane:
     """Return twice as many samples along an axis, of a plane with MARGIN samples too many on each side."""
+    padded = padded.astype(np.float32, copy=False)  # once, not in each product
     count = padded.shape[axis] - 2 * MARGIN
-    shape = [2 * count if dim == axis else n for dim, n in enumerate(padded.shape)]
-    doubled = np.empty(shape, np.float32)
+    shape = (count, padded.shape[1]) if axis == 0 else (padded.shape[0], count)
+    # Rows, or columns of an even and of an odd number: contiguous, since strided writes take most of the time.
+    phases = np.empty((count, 2, shape[1]) if axis == 0 else (2, *shape), np.float32)
+    term = np.empty(shape, np.float32)
     for odd, (first, weights) in enumerate(_PHASES[position]):
-        out = doubled[odd::2] if axis == 0 else doubled[:, odd::2]
+        out = phases[:, odd] if axis == 0 else phases[odd]
         taps = [
-            (w, padded[MARGIN + first + k :][:count] if axis == 0 else padded[:, MARGIN + first + k :][:, :count])
-            for k, w in enumerate(weights)
-            if w
+            (np.float32(weight), padded[start : start + count] if axis == 0 else padded[:, start : start + count])
+            for start, weight in enumerate(weights, MARGIN + first)
+            if weight
         ]
-        _weighted_sum(taps, out)
-    return doubled
+        _weighted_sum(taps, out, term)
+    return phases.reshape(2 * count, -1) if axis == 0 else cv2.merge(list(phases)).reshape(shape[0], 2 * count)
 
 
-def _weighted_sum(taps: list[tuple[float, Plane]], out: Plane) -> None:
-    if len(taps) == 1:
-        out[...] = taps[0][1]
+def _weighted_sum(taps: list[tuple[np.float32, Plane]], out: Plane, term: Plane) -> None:
+    (weight, samples), *rest = taps
+    if not rest:
+        out[...] = samples
         return
-    total = np.float32(taps[0][0]) * taps[0][1]
-    term = np.empty_like(total)
-    for weight, samples in taps[1:]:
-        np.multiply(samples, np.float32(weight), out=term)
-        total += term
-    out[...] = total
+    np.multiply(samples, weight, out=out)
+    for weight, samples in rest:
+        np.multiply(samples, weight, out=term)
+        out += term
 
 
 def reduce(plane: Tensor, *, across: bool, down: bool) -> Tensor:

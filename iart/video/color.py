@@ -1,6 +1,6 @@
-"""R'G'B' from Y'CbCr and back, at any depth, and how a stream says which of them its numbers mean.
+"""Conversion between R'G'B' and Y'CbCr at any depth, and the color coding that a stream states.
 
-Nothing is tone-mapped and no primaries are changed: values coded for HDR (PQ, HLG) go through the network as coded.
+No tone mapping, no change of primaries: values coded for HDR (PQ, HLG) go through the network as coded.
 """
 
 from dataclasses import dataclass
@@ -23,22 +23,23 @@ KR_KB = {
 }
 """Weights of red and blue in luma, by matrix."""
 
-# Matrices by FFmpeg's number of the tag; what the numbers 5 and 6 name differs only in the primaries.
+# Matrices by FFmpeg's number of the tag; 5 and 6 differ in the primaries only.
 _MATRICES = {1: 'BT.709', 5: 'BT.601', 6: 'BT.601', 4: 'FCC', 7: 'SMPTE 240M', 9: 'BT.2020'}
-_NO_MATRIX = (0, 2, 3)  # RGB, unspecified, reserved: on Y'CbCr frames they say nothing
+_NO_MATRIX = (0, 2, 3)  # RGB, unspecified, reserved: meaningless on Y'CbCr frames
 _LIMITED, _FULL = 1, 2  # FFmpeg's numbers of the range
-_HD_LINES = 720
+HD_LINES = 720
+"""Lines of a frame from which on an untagged video is taken for BT.709."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How the numbers of a frame mean colors.
+    """The color coding of a frame's numbers.
 
     Args:
         matrix: a key of KR_KB.
-        full: black and white are the smallest and the largest number; else 16 and 235 (times 4 at 10 bits).
+        full: whether black and white are the smallest and largest number; else 16 and 235 (times 4 at 10 bits).
         bits: depth of a component.
-        siting: a key of :data:`iart.video.chroma.SITINGS`: where subsampled chroma lies.
+        siting: position of subsampled chroma, a key of :data:`iart.video.chroma.SITINGS`.
     """
 
     matrix: str
@@ -85,15 +86,15 @@ def is_tagged(frame: Any) -> bool:
 
 
 def coding_of(frame: Any, file: Path, siting: str | None = None) -> Coding:
-    """Return how the numbers of a decoded frame mean colors: as tagged, else by defaults.
+    """Return the color coding of a decoded frame: as tagged, else by defaults.
 
     Defaults: BT.709 from 720 lines up and BT.601 below; limited range, full for the ``yuvj`` formats and for gray
     (which FFmpeg itself takes to be full); chroma to the left, as MPEG-2, H.264 and HEVC.
 
     Args:
-        frame: PyAV's.
-        file: named in messages.
-        siting: what the stream states, a key of :data:`iart.video.chroma.SITINGS`; None: nothing.
+        frame: PyAV's frame.
+        file: the video's path, for messages.
+        siting: siting that the stream states, a key of :data:`iart.video.chroma.SITINGS`; None if it states none.
 
     Raises:
         DataError: a matrix that is not one of R'G'B' (such as ICtCp), or floating-point numbers.
@@ -109,7 +110,7 @@ def coding_of(frame: Any, file: Path, siting: str | None = None) -> Coding:
             f'{file}: got color matrix {tag} (ITU-T H.273), expected BT.601, BT.709, BT.2020 or another plain one: '
             f'convert it first, for example  ffmpeg -i {file.name} -vf zscale=matrix=709 OUT.mkv'
         )
-    matrix = _MATRICES.get(tag, 'BT.709' if frame.height >= _HD_LINES else 'BT.601')
+    matrix = _MATRICES.get(tag, 'BT.709' if frame.height >= HD_LINES else 'BT.601')
     extent = int(frame.color_range)
     by_default = name.startswith('yuvj') or is_gray(name)
     full = extent == _FULL or (by_default and extent != _LIMITED) or is_rgb(name) or depth(name) < 8

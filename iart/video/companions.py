@@ -1,4 +1,4 @@
-"""Streams of the input beside its video: which of them the output can hold, copied, as a cover, or encoded again."""
+"""Streams of the input besides its video: which of them the output can hold, copied, as a cover, or re-encoded."""
 
 import io
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _COVERS = {'mjpeg': ('jpg', 'image/jpeg'), 'png': ('png', 'image/png'), 'bmp': (
 
 
 class Companion(NamedTuple):
-    """A stream of the input that the output gets, too.
+    """A stream of the input that the output gets as well.
 
     Args:
         stream: its number in the input.
@@ -38,15 +38,15 @@ class Companion(NamedTuple):
 
 
 def companion_of(stream: Any, suffix: str, *, timecode: bool = False) -> tuple[Companion | None, str]:
-    """Return how the output takes a stream, and what is to be logged about it.
+    """Return how the output takes a stream, and a note for the log.
 
     Args:
-        stream: of the input; not its video.
-        suffix: ending of the output.
-        timecode: the input's video states a time code, which the output gets.
+        stream: a stream of the input other than its video.
+        suffix: extension of the output.
+        timecode: whether the input's video states a time code, which the output gets.
 
     Returns:
-        None: it is left out, for the reason that comes with it.
+        The companion and a note; None and the reason if it is left out.
     """
     name = f'stream {stream.index} ({stream.type})'
     left_out = f'{name} is left out: '
@@ -76,7 +76,7 @@ def companion_of(stream: Any, suffix: str, *, timecode: bool = False) -> tuple[C
 
 
 def encoder_for(suffix: str) -> str | None:
-    """Return the encoder of sound that a container cannot hold; lossless for .mkv. None: this FFmpeg has none."""
+    """Return the encoder for sound that a container cannot hold (lossless for .mkv); None if this FFmpeg has none."""
     import av
 
     return next((name for name in _SOUND.get(suffix, _OTHER_SOUND) if name in av.codecs_available), None)
@@ -92,7 +92,7 @@ def _cover(stream: Any, suffix: str, left_out: str) -> tuple[Companion | None, s
 
 
 def _refusal(stream: Any, suffix: str) -> str:
-    """Why a container does not take a copied stream; empty: it does."""
+    """Return why a container does not take a copied stream; empty if it does."""
     import av
 
     try:
@@ -112,7 +112,7 @@ def add_copy(container: Any, stream: Any) -> Any:
 
 
 def describe_copy(copy: Any, stream: Any) -> None:
-    """Give an output stream the metadata and the disposition of the input's stream."""
+    """Copy metadata and disposition of the input's stream to an output stream."""
     copy.metadata.update(own_metadata(stream.metadata))
     copy.disposition = pyav.disposition(stream)
 
@@ -133,7 +133,7 @@ def attach(container: Any, stream: Any) -> None:
 
 
 def attach_cover(container: Any, stream: Any, content: bytes) -> None:
-    """Add a cover as an attachment, as Matroska has it."""
+    """Add a cover as an attachment, as in Matroska."""
     ending, kind = _COVERS[stream.codec_context.name]
     name = stream.metadata.get('filename') or f'cover.{ending}'
     container.add_attachment(name, stream.metadata.get('mimetype') or kind, content)

@@ -1,4 +1,4 @@
-"""Opening video files: which endings count as video, and which stream of a file is the video."""
+"""Opening of video files: their extensions, and which stream of a file is the video."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ VIDEO_SUFFIXES = (
     ),
     *('.insv', '.lrv', '.thp', '.bik', '.bk2', '.smk', '.roq', '.fli', '.flc', '.ivr', '.nuv', '.pva', '.str', '.vro'),
 )
-"""Endings of the files that FFmpeg reads as video."""
+"""Extensions of files that FFmpeg reads as video."""
 
 _KINDS = {
     stat.S_IFIFO: 'a pipe',
@@ -44,7 +44,7 @@ _KINDS = {
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path names a video file, going by its ending."""
+    """Return whether a path has the extension of a video file."""
     return os.fspath(path).lower().endswith(VIDEO_SUFFIXES) and not os.path.basename(path).startswith('.')
 
 
@@ -52,7 +52,7 @@ def check_seekable(path: Path) -> None:
     """Check that a path is not a pipe, a device or a socket: inputs are read several times.
 
     Raises:
-        DataError: it is one; the message says how to make a file of it. A path that is not there passes.
+        DataError: it is one; the message names the remedy. A path that does not exist passes.
     """
     if str(path) == '-':
         raise DataError(f'-: standard input {_PIPE_REMEDY}')
@@ -87,7 +87,7 @@ def opened(file: Path) -> Iterator[Any]:
     """Open a file that holds a video stream; a context manager that gives PyAV's container.
 
     Raises:
-        DataError: it cannot be read, or holds no video stream. Errors of FFmpeg inside the block become one, too.
+        DataError: it cannot be read, or holds no video stream; also for errors of FFmpeg inside the block.
     """
 
     check_seekable(file)
@@ -102,8 +102,8 @@ def picture_stream(container: Any, file: Path) -> Any:
     """Return a container's video: its first video stream that is not an attached picture.
 
     Args:
-        container: PyAV's input.
-        file: named in messages.
+        container: PyAV's input container.
+        file: the video's path, for messages.
 
     Raises:
         DataError: it holds attached pictures (covers) only, or video of an unknown codec.

@@ -1,4 +1,4 @@
-"""Packets of the streams beside the video: cut to the part that is wanted, moved with it, in ascending order."""
+"""Packets of the streams besides the video: cut to the selected part, shifted with it, in ascending order."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Outlet:
         index: number of the input's stream.
         stream: the output's; its container has written its header, so that its unit of time is final.
         suffix: ending of the output.
-        taken: is told of every packet.
+        taken: record of all packets, updated with each.
     """
 
     def __init__(self, index: int, stream: Any, suffix: str, taken: Taken) -> None:
@@ -90,17 +90,17 @@ class Outlet:
 
 
 Feed = Callable[[Any], Iterator[Any]]
-"""Gives the output's packets for an input's packet; None: those that the encoder still holds."""
+"""Returns the output's packets for an input's packet; for None, those that the encoder still holds."""
 
 
 def copied_packets(
     source: Any, outlets: dict[int, Outlet], clip: Clip, feeds: dict[int, Feed]
 ) -> Iterator[tuple[float, int, Any]]:
-    """Yield (seconds, input stream, packet) of every stream beside the video, ascending in seconds.
+    """Yield (seconds, input stream, packet) of every stream besides the video, ascending in seconds.
 
-    Packets that an edit list cuts away, and those outside the part that is wanted, are dropped. Subtitles that are
-    shown when the part begins stay, from its beginning on; so does the packet from which a decoder of sound starts
-    (AAC's priming), where the container can hide it again.
+    Packets that an edit list removes, and those outside the selected part, are dropped. Subtitles that are shown when
+    the part begins are kept from its beginning; so is the packet from which a sound decoder starts (AAC's priming), if
+    the container can hide it again.
 
     Args:
         source: the open input.
@@ -120,7 +120,7 @@ def copied_packets(
         if index in feeds:
             arrived = list(feeds[index](packet if packet.size else None))
         else:
-            arrived = [packet] if packet.size and _is_wanted(packet, clip, following) else []
+            arrived = [packet] if packet.size and _is_selected(packet, clip, following) else []
             if arrived:
                 arrived = [*filter(None, [priming.get(index)]), *arrived]
                 priming[index] = None
@@ -131,8 +131,8 @@ def copied_packets(
             yield latest, index, one
 
 
-def _is_wanted(packet: Any, clip: Clip, following: dict[int, int]) -> bool:
-    """Whether a packet belongs to the part; gives it a time if it has none, and cuts subtitles to the part."""
+def _is_selected(packet: Any, clip: Clip, following: dict[int, int]) -> bool:
+    """Return whether a packet belongs to the part; set its time if it has none, and cut subtitles to the part."""
     index = packet.stream.index
     if packet.pts is None:
         packet.pts = packet.dts if packet.dts is not None else following.get(index)
@@ -152,7 +152,7 @@ def _is_wanted(packet: Any, clip: Clip, following: dict[int, int]) -> bool:
 
 
 class SoundEncoder:
-    """Encodes sound again that the output cannot hold as it is.
+    """An encoder for sound that the output cannot hold as it is.
 
     Args:
         stream: of the input.
@@ -168,7 +168,7 @@ class SoundEncoder:
         self._resampler = av.AudioResampler(context.format.name, context.layout.name, context.sample_rate)
 
     def __call__(self, packet: Any) -> Iterator[Any]:
-        """Yield the packets that a packet of the input gives; None: the rest."""
+        """Yield the output's packets for a packet of the input; for None, the rest."""
         import av
 
         try:
@@ -176,7 +176,7 @@ class SoundEncoder:
         except av.error.InvalidDataError:  # a damaged packet is a gap
             frames = []
         for frame in frames:
-            if frame.pts is not None and self._is_wanted(frame):
+            if frame.pts is not None and self._is_selected(frame):
                 for part in self._resampler.resample(frame):
                     yield from self._encode(part)
         if packet is None:
@@ -184,7 +184,7 @@ class SoundEncoder:
                 yield from self._encode(part)
             yield from self._encode(None)
 
-    def _is_wanted(self, frame: Any) -> bool:
+    def _is_selected(self, frame: Any) -> bool:
         span = self._clip.span
         return span is None or span[0] <= frame.pts * pyav.unit(frame) < span[1]
 
@@ -202,7 +202,7 @@ def add_sound_encoder(container: Any, stream: Any, encoder: str) -> Any:
     context = stream.codec_context
     rate = 48000 if encoder == 'libopus' else context.sample_rate
     channels = context.layout.nb_channels
-    # PCM in AVI and the like names no layout, only a number: some encoders want one
+    # PCM in AVI and others states no layout, only a number of channels, but some encoders need a layout
     target = container.add_stream(encoder, rate=rate, layout=_LAYOUTS.get(channels, context.layout.name))
     if encoder != 'flac':
         target.bit_rate = 96000 * max(1, channels)

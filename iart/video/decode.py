@@ -1,16 +1,16 @@
-"""Decoding a video's frames packet by packet, so that damage costs only the frames it hits."""
+"""Decoding of a video's frames packet by packet, so that damage costs only the frames it hits."""
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_READ_ERRORS = 100  # in succession: then there is nothing left to read
+_MOST_READ_ERRORS = 100  # in succession; after that many, reading ends
 
 
 @dataclass
 class Damage:
-    """What was lost of a video while it was decoded.
+    """Losses of a video while it was decoded.
 
     Args:
         packets: number of packets that could not be decoded.
@@ -23,9 +23,9 @@ def decode(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
     """Yield the frames of a video stream in the order they are shown; packets that cannot be decoded are counted.
 
     Args:
-        container: PyAV's input, from where it is on.
+        container: PyAV's input container, read from its current position.
         stream: one of its video streams.
-        damage: counts what is lost.
+        damage: counter of losses.
     """
     import av
 
@@ -39,7 +39,7 @@ def decode(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
             damage.packets += 1
             continue
         yield from frames
-    with contextlib.suppress(av.error.FFmpegError):  # what the decoder has held back
+    with contextlib.suppress(av.error.FFmpegError):  # frames that the decoder still holds
         yield from context.decode(None)
 
 
@@ -59,7 +59,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def first_frame(container: Any, stream: Any) -> Any | None:
-    """Return the first frame that can be decoded; None: there is none."""
+    """Return the first frame that can be decoded; None if there is none."""
     return next(decode(container, stream, Damage()), None)
 
 
@@ -68,7 +68,7 @@ def is_hidden(codec: str, packet: Any) -> bool:
 
     Args:
         codec: FFmpeg's name of the codec.
-        packet: PyAV's, not empty.
+        packet: PyAV's packet, not empty.
     """
     first = memoryview(packet)[0]
     if codec == 'vp8':

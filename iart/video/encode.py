@@ -1,6 +1,6 @@
-"""From restored frames to packets: which encoder, with which settings, the same packets on every run.
+"""Encoding of restored frames to packets, deterministically: the encoder and its settings.
 
-Encoders are given a fixed number of threads: some divide the work, and so choose bits, by it.
+Encoders run with a fixed number of threads, since the bits of some depend on it.
 """
 
 import contextlib
@@ -47,15 +47,15 @@ _MATRIX_TAGS = {'BT.709': 1, 'BT.601': 6, 'FCC': 4, 'SMPTE 240M': 7, 'BT.2020': 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a clip is encoded.
+    """The encoder and settings for a clip.
 
     Args:
         codec: FFmpeg's name of the encoder.
         pix_fmt: pixel format.
-        coding: what its numbers mean.
+        coding: color coding of the frames.
         tags: color tags to write.
         height, width: size of the frames to encode, in pixels.
-        options: options of the encoder.
+        options: the encoder's options.
     """
 
     codec: str
@@ -67,28 +67,28 @@ class Encoding:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
-    """Choose what suits the clip: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder has them.
+def choose_encoding(options: EncodingOptions, clip: Clip, size: tuple[int, int], suffix: str) -> Encoding:
+    """Choose the encoding: H.264 (VP9 in .webm), chroma and depth of the input as far as the encoder supports them.
 
     Args:
-        wishes: the user's settings.
+        options: the user's settings.
         clip: the facts of the input.
         size: (h, w) of the frames to encode.
-        suffix: ending of the output.
+        suffix: extension of the output.
 
     Raises:
         SettingError: a codec that does not exist, or an option that it does not have.
     """
-    codec = _codec(wishes.codec or ('vp9' if suffix == '.webm' else 'h264'))
-    options = {**_fixed(codec), **_quality(codec, wishes)}
-    pix_fmt = wishes.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
+    codec = _codec(options.codec or ('vp9' if suffix == '.webm' else 'h264'))
+    arguments = {**_fixed(codec), **_quality(codec, options)}
+    pix_fmt = options.pix_fmt or _pix_fmt(codec, clip.pix_fmt)
     if pix_fmt not in _formats(codec):
         raise SettingError('pix_fmt', f'{codec} has no {pix_fmt!r}, expected one of {listing(_formats(codec))}')
     if is_rgb(pix_fmt):
         coding, matrix, full = Coding(clip.coding.matrix, True, depth(pix_fmt)), 0, True
     else:
-        # An untagged video is tagged with the matrix it was read by: a player would guess another one from the larger
-        # frame.
+        # An untagged video is tagged with the matrix that it was read with: players guess it from the size, which is
+        # larger now.
         was_rgb = is_rgb(clip.pix_fmt)
         full = clip.coding.full and not was_rgb and codec not in _LIMITED_ONLY
         coding = Coding(clip.coding.matrix, full, depth(pix_fmt))
@@ -96,7 +96,7 @@ def choose_encoding(wishes: EncodingOptions, clip: Clip, size: tuple[int, int], 
     if codec in _LIMITED_ONLY and matrix == _BT470BG:
         matrix = _MATRIX_TAGS['BT.601']  # the same numbers, and the only one of the two that ProRes can state
     tags = Tags(matrix, clip.tags.primaries, clip.tags.transfer, _FULL if full else _LIMITED)
-    return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], options)
+    return Encoding(codec, pix_fmt, coding, tags, size[0], size[1], arguments)
 
 
 def _codec(name: str) -> str:
@@ -104,18 +104,18 @@ def _codec(name: str) -> str:
 
     codec = CODECS.get(name, name)
     try:
-        found = av.codec.Codec(codec, 'w')
+        encoder = av.codec.Codec(codec, 'w')
     except ValueError as error:  # PyAV's UnknownCodecError
         raise SettingError(
             'codec', f'this FFmpeg has no encoder {name!r}, expected one of {listing(CODECS)}. {nearest(name, CODECS)}'
         ) from error
-    if found.type != 'video':
-        raise SettingError('codec', f'{name!r} encodes {found.type}, expected one of {listing(CODECS)}')
+    if encoder.type != 'video':
+        raise SettingError('codec', f'{name!r} encodes {encoder.type}, expected one of {listing(CODECS)}')
     return codec
 
 
 def _fixed(codec: str) -> dict[str, str]:
-    """What makes an encoder write the same bytes every time."""
+    """Return the options that make an encoder deterministic."""
     import torch
 
     if codec.startswith('libx264') and torch.backends.cpu.get_cpu_capability() == 'AVX512':
@@ -125,28 +125,28 @@ def _fixed(codec: str) -> dict[str, str]:
     return _FIXED.get(codec, {})
 
 
-def _quality(codec: str, wishes: EncodingOptions) -> dict[str, str]:
-    options = {}
-    if wishes.lossless:
+def _quality(codec: str, options: EncodingOptions) -> dict[str, str]:
+    arguments: dict[str, str] = {}
+    if options.lossless:
         if codec not in _LOSSLESS:
-            known = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
-            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {known}')
-        options.update(_LOSSLESS[codec])
-        if 'x265-params' in options:
-            options['x265-params'] += ':' + _FIXED['libx265']['x265-params']
-    elif wishes.crf is not None and codec not in _CRF:
+            lossless = listing(name for name, encoder in CODECS.items() if encoder in _LOSSLESS)
+            raise SettingError('lossless', f'{codec} cannot, expected one of the codecs {lossless}')
+        arguments.update(_LOSSLESS[codec])
+        if 'x265-params' in arguments:
+            arguments['x265-params'] += ':' + _FIXED['libx265']['x265-params']
+    elif options.crf is not None and codec not in _CRF:
         raise SettingError('crf', f'{codec} has no constant quality, expected one of {listing(_CRF)}')
     elif codec in _CRF:
-        options['crf'] = f'{_CRF[codec] if wishes.crf is None else wishes.crf:g}'
-    if wishes.preset is not None and codec not in _PRESET:
+        arguments['crf'] = f'{_CRF[codec] if options.crf is None else options.crf:g}'
+    if options.preset is not None and codec not in _PRESET:
         raise SettingError('preset', f'{codec} has no presets, expected one of {listing(_PRESET)}')
     if codec in _PRESET:
-        options['preset'] = wishes.preset or _PRESET[codec]
-    return options
+        arguments['preset'] = options.preset or _PRESET[codec]
+    return arguments
 
 
 def _formats(codec: str) -> list[str]:
-    """The pixel formats of an encoder that frames can be made of; full range is a tag, not a format (``yuvj``)."""
+    """Return the usable pixel formats of an encoder; full range is a tag, not a format (``yuvj``)."""
     import av
 
     return [
@@ -157,13 +157,15 @@ def _formats(codec: str) -> list[str]:
 
 
 def _pix_fmt(codec: str, given: str) -> str:
-    """Chroma and depth as given, or as near as the encoder has them; RGB becomes 4:2:0, which every player shows."""
-    wanted = '420' if is_rgb(given) else subsampling(given)
-    bits, known = depth(given), _formats(codec)
-    kinds = {'420': ('420', '422', '444'), '422': ('422', '444', '420'), '444': ('444', '422', '420')}[wanted]
+    """Return the format nearest to the given chroma and depth; RGB becomes 4:2:0, which every player supports."""
+    chroma = '420' if is_rgb(given) else subsampling(given)
+    bits, formats = depth(given), _formats(codec)
+    kinds = {'420': ('420', '422', '444'), '422': ('422', '444', '420'), '444': ('444', '422', '420')}[chroma]
     deep = [b for b in (10, 12, 16) if b >= bits] + [b for b in (16, 12, 10) if b < bits]
     endings = ['', *(f'{b}le' for b in (10, 12, 16))] if bits <= 8 else [*(f'{b}le' for b in deep), '']
-    return next((name for kind in kinds for ending in endings if (name := f'yuv{kind}p{ending}') in known), known[0])
+    return next(
+        (name for kind in kinds for ending in endings if (name := f'yuv{kind}p{ending}') in formats), formats[0]
+    )
 
 
 def add_video_stream(container: Any, encoding: Encoding, clip: Clip) -> Any:
@@ -204,9 +206,9 @@ def encode(frames: Iterable[Any], container: Any, stream: Any) -> Iterator[Encod
     """Yield the packets of some frames, beginning with a key frame; the encoder cannot be used again.
 
     Args:
-        frames: with time stamps, in order.
-        container: one that nothing is written to.
-        stream: what :func:`add_video_stream` added to it.
+        frames: frames with time stamps, in order.
+        container: container that nothing has been written to.
+        stream: its stream, from :func:`add_video_stream`.
     """
     durations: dict[int, int] = {}
 

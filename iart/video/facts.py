@@ -1,4 +1,4 @@
-"""What is known of an input before it is upscaled, whether it is a video or a folder of frames."""
+"""Facts of an input, a video or a folder of frames, before it is upscaled."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,20 +29,20 @@ class Clip:
         file: the video, or the folder of the frames.
         height, width: size of a frame, in pixels; as coded, but for frames that are turned (``orientation``).
         pix_fmt: as coded; ``rgb24`` or ``rgb48le`` for image files.
-        coding: how its numbers mean colors.
-        tags: as found.
+        coding: color coding of its numbers.
+        tags: color tags of the input.
         time_base: unit of time stamps, in seconds.
-        rate: frames per second, as far as known.
-        frames: number of frames that are wanted.
+        rate: frames per second, if known.
+        frames: number of selected frames.
         first, last: time stamps of the first and the last of them.
-        pixel_aspect: width of a pixel by its height; None: not said.
-        display_matrix: FFmpeg's nine numbers; None: not rotated, or turned when it is read.
-        begin, stop: the time stamps that are wanted, and that ``first`` becomes 0; None: everything.
-        origin: the time stamp that becomes 0 when everything is wanted: where the input's own clock starts.
-        orientation: how frames are turned when they are read.
-        counted_from: the time stamp of the first frame of a video whose frames have no times and are counted; None:
-            they have.
-        notes: what of the input does not reach its frames, in words, to be logged.
+        pixel_aspect: width of a pixel divided by its height; None if not stated.
+        display_matrix: FFmpeg's nine numbers; None if not rotated, or rotated when it is read.
+        begin, stop: first and last time stamp of the selected part, whose ``first`` becomes 0; None for everything.
+        origin: time stamp that becomes 0 if everything is selected: the start of the input's clock.
+        orientation: rotation of frames when they are read.
+        counted_from: time stamp of the first frame of a video whose frames are counted for lack of times; None if they
+            have times.
+        notes: notes for the log on parts of the input that its frames do not have.
     """
 
     file: Path
@@ -71,12 +71,12 @@ class Clip:
 
     @property
     def shift(self) -> int:
-        """What is subtracted from every time stamp, of all streams: a part, or an input's own clock, begins at 0."""
+        """Offset subtracted from the time stamps of all streams, so that a part, or an input's clock, begins at 0."""
         return self.first if self.begin is not None else self.origin
 
     @property
     def span(self) -> tuple[Fraction, Fraction] | None:
-        """From when to when streams beside the pictures are copied, in seconds; None: all of it."""
+        """Start and end in seconds of the copied part of other streams; None for all."""
         if self.begin is None and self.stop is None:
             return None
         end = self.stop * self.time_base if self.stop is not None else Fraction(1 << 40)

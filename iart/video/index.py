@@ -1,6 +1,7 @@
-"""Which frames a video file has, when each is shown, and where decoding can begin."""
+"""Index of a video file: the times of its frames and the positions where decoding can begin."""
 
 import contextlib
+import itertools
 import json
 import time
 import zipfile
@@ -23,22 +24,23 @@ from iart.video.container import opened, picture_stream
 from iart.video.decode import Damage, decode, first_frame, is_hidden, packets
 from iart.video.siting import stream_siting
 
-_WORTH_KEEPING = 1.0  # seconds that an index must have taken to be written to a hidden file beside the video
-_FORMAT = 2  # of that file
+_WORTH_KEEPING = 1.0  # seconds; an index that took longer is stored in a hidden file beside the video
+_FORMAT = 3  # of that file
+_TRIED_FRAMES = 250  # decoded to see whether they come in the order of their times
 _IN_MEMORY = 8  # indexes that a process keeps
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a video as a whole.
+    """Facts of a video as a whole.
 
     Args:
         size: (h, w) of its first frame, as coded.
-        counted: the file has no usable times; a frame's time is its number in the order of decoding.
-        end: when the last frame ends, in the units of the times.
+        counted: whether the file has no usable times and a frame's time is its number in decoding order.
+        end: end of the last frame, in the units of the times.
         hidden: number of packets that hold only a frame that is never shown (VP8, VP9).
-        siting: where chroma lies, a key of :data:`iart.video.chroma.SITINGS`; None: not stated.
-        display_matrix: FFmpeg's nine numbers; None: not rotated.
+        siting: position of chroma, a key of :data:`iart.video.chroma.SITINGS`; None if not stated.
+        display_matrix: FFmpeg's nine numbers; None if not rotated.
     """
 
     size: Size
@@ -51,12 +53,12 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
-    """What must be known of a video to reach every frame: 8 bytes a frame, so that hours of it fit into memory.
+    """The times of all frames of a video, 8 bytes each, so that hours of video fit into memory.
 
     Args:
-        times: (frames,) int64: when each frame is shown, in the stream's units, ascending.
-        keys: (key frames,) int64: the times at which decoding can begin, ascending.
-        facts: what is known of the video as a whole.
+        times: (frames,) int64 presentation times in the stream's units, ascending.
+        keys: (key frames,) int64 times at which decoding can begin, ascending.
+        facts: facts of the video as a whole.
     """
 
     times: NDArray[np.int64]
@@ -70,7 +72,7 @@ class VideoIndex:
 
     @property
     def counted(self) -> bool:
-        """Whether times are numbers of frames."""
+        """Whether times are frame numbers."""
         return self.facts.counted
 
     def __eq__(self, other: object) -> bool:
@@ -85,18 +87,18 @@ class VideoIndex:
         """Return the last time at or before ``moment`` at which decoding can begin, or the one ``back`` places earlier.
 
         Returns:
-            None: the beginning of the file.
+            The time; None for the beginning of the file.
         """
         place = int(np.searchsorted(self.keys, moment, side='right')) - 1 - back
         return int(self.keys[place]) if place >= 0 else None
 
 
 def index_of(file: Path) -> VideoIndex:
-    """Return a video's index: the one kept beside it, else a new one, kept beside it if making it took long."""
+    """Return a video's index: the stored one, else a new one, stored beside the video if making it took long."""
     try:
         return _index_of(file, tuple(_fingerprint(file)))
     except OSError:
-        return _index_of(file, ())  # opening it says why it cannot be read
+        return _index_of(file, ())  # opening the file raises the reason
 
 
 @lru_cache(maxsize=_IN_MEMORY)
@@ -114,7 +116,7 @@ def _index_of(file: Path, fingerprint: tuple[int, ...]) -> VideoIndex:
 def make_index(file: Path) -> VideoIndex:
     """Read a video's packets without decoding them, and decode its first frame.
 
-    Where the packets do not tell the times of frames, the whole file is decoded once to count them.
+    If the packets have no times, the whole file is decoded once to count its frames.
 
     Raises:
         DataError: not a video, or a video without frames.
@@ -128,21 +130,23 @@ def make_index(file: Path) -> VideoIndex:
     with opened(file) as container:
         frame = first_frame(container, picture_stream(container, file))
     if frame is None:
-        seen = f'{len(scan.times)} packets, and none of them can be decoded' if scan.times else 'no frames'
-        raise DataError(f'{file}: got {seen}, expected a video')
+        content = f'{len(scan.times)} packets, and none of them can be decoded' if scan.times else 'no frames'
+        raise DataError(f'{file}: got {content}, expected a video')
     facts = Facts((frame.height, frame.width), False, scan.end, scan.hidden, siting, pyav.display_matrix(frame))
     times = np.unique(np.frombuffer(scan.times, np.int64))
-    if scan.untimed or len(times) < len(scan.times):
+    if scan.untimed or len(times) < len(scan.times) or (scan.delay is not None and _shuffled(file)):
         return _counted(file, facts)
     return VideoIndex(times, np.unique(np.frombuffer(scan.keys, np.int64)), facts)
 
 
 class _Scan:
-    """What the packets of a stream tell, in 8 bytes for each."""
+    """The times of a stream's packets, 8 bytes each."""
 
     def __init__(self) -> None:
         self.times, self.keys = array('q'), array('q')
         self.end, self.hidden, self.untimed = -(1 << 62), 0, 0
+        self.delay: int | None = None
+        """Time from decoding to presentation; None if it differs between frames, as with reordered ones."""
 
     def add(self, packet: Any, codec: str) -> None:
         if not packet.size or packet.is_discard:
@@ -153,15 +157,31 @@ class _Scan:
         if packet.pts is None:
             self.untimed += 1
             return
+        delay = packet.pts - packet.dts if packet.dts is not None else None
+        self.delay = delay if not self.times or delay == self.delay else None
         self.times.append(packet.pts)
         self.end = max(self.end, packet.pts + (packet.duration or 0))
         if packet.is_keyframe:
             self.keys.append(packet.pts)
 
 
+def _shuffled(file: Path) -> bool:
+    """Return whether the decoder outputs frames in another order than that of their times.
+
+    AVI stores no times: FFmpeg numbers the packets, which is wrong where the codec reorders frames.
+    """
+    with opened(file) as container:
+        stream = picture_stream(container, file)
+        if not stream.codec_context.has_b_frames:
+            return False
+        frames = itertools.islice(decode(container, stream, Damage()), _TRIED_FRAMES)
+        times = [frame.pts for frame in frames if frame.pts is not None]
+    return times != sorted(times)
+
+
 def _counted(file: Path, facts: Facts) -> VideoIndex:
-    """Return the index of a video whose frames have no times, or share them: they are counted instead."""
-    log.once(f'{file}: its frames have no times of their own, or share them: they are counted in the order of decoding')
+    """Return the index of a video whose frames have no times or equal times, by counting them."""
+    log.once(f'{file}: its frames have no times or equal times; using their numbers in decoding order')
     with opened(file) as container:
         count = sum(1 for _ in decode(container, picture_stream(container, file), Damage()))
     facts = replace(facts, counted=True, end=count)

@@ -1,4 +1,4 @@
-"""The finished video: encoded segments, and beside them what the input had besides its video."""
+"""Muxing of the finished video: encoded segments, and the input's other streams."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,19 +36,19 @@ MILLISECONDS = ('.mkv', '.webm')
 """Containers that know no finer time, and none before 0."""
 
 Pictures = Callable[[Any, Any], Iterable[Any]]
-"""Gives the packets of the video for an output container and its video stream, in the order of decoding."""
+"""Returns the video's packets for an output container and its video stream, in decoding order."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a video is made of beside its frames.
+    """Everything that a video is made of besides its frames.
 
     Args:
-        suffix: ending of the output, which names the container.
+        suffix: extension of the output, which determines the container.
         clip: the input's facts.
-        encoding: of the frames.
-        companions: streams of the input that the output gets, too.
-        any_metadata: write metadata of any name (``.mp4`` and ``.mov``), which fewer players show.
+        encoding: encoding of the frames.
+        companions: streams of the input that the output gets as well.
+        any_metadata: whether to write metadata of any name (``.mp4`` and ``.mov``), which fewer players show.
     """
 
     suffix: str
@@ -59,11 +59,11 @@ class Recipe:
 
 
 class MuxError(DataError):
-    """A packet that the output's container refuses.
+    """A packet that the output's container rejects.
 
     Args:
-        stream: number of the input's stream; None: the video.
-        text: what to say.
+        stream: number of the input's stream; None for the video.
+        text: the message.
     """
 
     def __init__(self, stream: int | None, text: str) -> None:
@@ -75,7 +75,7 @@ def mux(target: Path, segments: Sequence[Path], recipe: Recipe) -> tuple[Order, 
     """Write the whole video.
 
     Args:
-        target: file to write, whatever its ending.
+        target: file to write; its extension has no effect.
         segments: packet files, in order.
         recipe: everything else.
 
@@ -83,7 +83,7 @@ def mux(target: Path, segments: Sequence[Path], recipe: Recipe) -> tuple[Order, 
         The times of the frames, and what was copied.
 
     Raises:
-        MuxError: the container refuses a packet.
+        MuxError: the container rejects a packet.
         OSError: the disk is full, or the file cannot be written.
     """
     order = Order(segments)
@@ -108,7 +108,7 @@ def mux(target: Path, segments: Sequence[Path], recipe: Recipe) -> tuple[Order, 
 
 
 def finish_header(file: BinaryIO, recipe: Recipe) -> None:
-    """Write what PyAV does not let FFmpeg write: the shape of pixels in Matroska."""
+    """Write the sample aspect ratio of Matroska, which PyAV cannot pass to FFmpeg."""
     aspect = stated_aspect(recipe.clip.pixel_aspect)
     if recipe.suffix in MILLISECONDS and aspect is not None:
         set_display_size(file, display_size(recipe.encoding.width, recipe.encoding.height, aspect))
@@ -123,7 +123,7 @@ def write(sink: Any, recipe: Recipe, pictures: Pictures) -> Taken:
         pictures: gives the packets of the video.
 
     Raises:
-        MuxError: the container refuses a packet.
+        MuxError: the container rejects a packet.
     """
     import av
 
@@ -187,7 +187,7 @@ def _mux(container: Any, packet: Any, stream: int | None, recipe: Recipe) -> Non
 
 
 def _add_pictures_and_files(container: Any, source: Any, recipe: Recipe) -> list[tuple[Any, bytes]]:
-    """Add covers and attachments; what the covers that are streams of their own hold."""
+    """Add covers and attachments; return the contents of covers that are streams."""
     ways = dict(recipe.companions)
     for index in (i for i, way in ways.items() if way == ATTACHMENT):
         attach(container, source.streams[index])
@@ -229,7 +229,7 @@ class Sink:
 
 
 def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
-    """Metadata, moved time code and chapters."""
+    """Write metadata, the shifted time code and chapters."""
     ours = picture_stream(source, clip.file)
     container.metadata.update(_moved_metadata(source.metadata, ours, clip))
     video.metadata.update(_moved_metadata(ours.metadata, ours, clip))
@@ -240,7 +240,7 @@ def _describe(container: Any, video: Any, source: Any, clip: Clip) -> None:
 
 
 def _moved_metadata(metadata: dict[str, str], stream: Any, clip: Clip) -> dict[str, str]:
-    """Metadata, with the time code of the first frame that is wanted."""
+    """Return metadata with the time code of the first selected frame."""
     result = own_metadata(metadata)
     if clip.begin is not None:
         frames = round((clip.first - (stream.start_time or 0)) * clip.time_base * clip.rate)
@@ -250,7 +250,7 @@ def _moved_metadata(metadata: dict[str, str], stream: Any, clip: Clip) -> dict[s
 
 
 def _moved_chapter(chapter: dict[str, Any], clip: Clip) -> dict[str, Any] | None:
-    """A chapter as far as the part goes; None: not in it."""
+    """Return a chapter cut to the part; None if outside."""
     unit = chapter['time_base']
     start, stop = chapter['start'], chapter['end']
     if clip.span is not None:

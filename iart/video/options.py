@@ -1,4 +1,4 @@
-"""What can be asked of a video encoder; no heavy imports, so that the command line can show it at once."""
+"""Options of the video encoder; no heavy imports, so that the command line shows them at once."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _GROUP = 'video encoder'
 
 @dataclass(frozen=True)
 class EncodingOptions:
-    """How to encode; None: what suits the input.
+    """Settings of the encoder; None for a choice that suits the input.
 
     Args:
         codec: a name of :data:`iart.video.encode.CODECS`, or the name of any encoder of FFmpeg.

@@ -1,4 +1,4 @@
-"""How a video is turned for showing: the part of FFmpeg's display matrix that moves pixels without resampling them."""
+"""Rotation of a video for display: the part of FFmpeg's display matrix that needs no resampling."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,12 +10,12 @@ Pixels = TypeVar('Pixels', bound=np.ndarray[Any, Any])
 
 @dataclass(frozen=True)
 class Orientation:
-    """What is done to a frame as coded, in this order.
+    """Operations on a coded frame, in this order.
 
     Args:
-        transpose: exchange rows and columns.
-        mirror: exchange left and right.
-        flip: exchange top and bottom.
+        transpose: whether rows and columns are swapped.
+        mirror: whether left and right are swapped.
+        flip: whether top and bottom are swapped.
     """
 
     transpose: bool = False
@@ -36,7 +36,7 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(display_matrix: tuple[int, ...] | None) -> Orientation | None:
-    """Return the orientation that a display matrix asks for.
+    """Return the orientation of a display matrix.
 
     Args:
         display_matrix: FFmpeg's nine numbers, row by row; None: not rotated.

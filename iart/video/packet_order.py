@@ -1,4 +1,4 @@
-"""Times of decoding and durations for the packets of segments that were encoded apart."""
+"""Decoding times and durations of the packets of separately encoded segments."""
 
 from array import array
 from bisect import bisect_left
@@ -11,11 +11,11 @@ from iart.video.packets import Encoded, read_packets
 
 
 class Order:
-    """Decoding times for packets of segments that were encoded apart.
+    """Decoding times for the packets of separately encoded segments.
 
-    Each encoder counted from its own beginning; put together, decoding times would fall at borders when the frame rate
-    varies. So they are made again: the n-th packet is decoded when the (n − delay)-th frame is shown, where ``delay``
-    is as small as the order of the packets allows.
+    Each encoder counts from its own beginning; concatenated, decoding times would decrease at borders if the frame rate
+    varies. So they are computed again: the n-th packet is decoded when the (n − delay)-th frame is shown, where
+    ``delay`` is as small as the order of the packets allows.
 
     Args:
         segments: packet files, in order.
@@ -58,11 +58,11 @@ class Order:
         return self._times[0] - (self.delay - number) * step
 
     def _lasts(self, pts: int) -> int:
-        """How long a frame is shown that does not say it: until the next, or as long as the one before."""
-        at = bisect_left(self._times, pts)
-        if at + 1 < self.frames:
-            return self._times[at + 1] - pts
-        return pts - self._times[at - 1] if at else 1
+        """Return the duration of a frame that states none: until the next frame, or that of the previous one."""
+        place = bisect_left(self._times, pts)
+        if place + 1 < self.frames:
+            return self._times[place + 1] - pts
+        return pts - self._times[place - 1] if place else 1
 
 
 def _packet(encoded: Encoded, dts: int, stream: Any, time_base: Fraction, duration: int) -> Any:

@@ -1,7 +1,7 @@
-"""Encoded frames in a file of their own: what a finished segment leaves until all are put into one video.
+"""Files of encoded frames, which hold finished segments until they are joined to one video.
 
-A plain list, not a container: packets are read with exactly the bytes, time stamps and order they were written with,
-whatever the codec. Per packet: pts and duration (int64, units of the stream), number of bytes (uint32), whether
+A plain list, not a container: packets are read with exactly the bytes, time stamps and order they were written in,
+for every codec. Per packet: pts and duration (int64, units of the stream), number of bytes (uint32), whether
 decoding can begin here (uint8); then the bytes.
 """
 
@@ -26,7 +26,7 @@ class Encoded(NamedTuple):
 
 
 def write_packets(path: Path, packets: Iterable[Encoded]) -> None:
-    """Write them all, or nothing.
+    """Write all packets, or no file.
 
     Raises:
         OSError: the disk is full, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""Frames as they were decoded, which become tensors when the network asks for them, and tensors as frames to encode.
+"""Decoded frames, converted to tensors on demand, and tensors converted to frames for encoding.
 
 :func:`rgb_planes` and :func:`rgb_pixels` are the one way from a decoded frame to RGB; training data, the commands for
 data, upscaling and the demo all go through them.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from iart.video.pixel_formats import depth, is_gray, is_rgb, subsampling
 _PLANAR = re.compile(r'yuv[aj]?(420|422|444)p(\d\d?)?(le)?')
 _PLANAR_GRAY = re.compile(r'gray(\d\d?)?(le)?')
 _PLANAR_RGB = re.compile(r'gbra?p\d\d?le')
-_STRIP = 32  # rows converted at a time: what is computed on the way stays in the processor's cache
+_STRIP = 64  # rows converted at a time: intermediate results stay in the processor's cache
 
 
 class Picture(Protocol):
@@ -43,7 +44,7 @@ class Shown:
     Args:
         picture: the frame.
         pts: when, in units of its stream.
-        duration: for how long, in the same units; 0: not known.
+        duration: duration in the same units; 0 if unknown.
     """
 
     picture: Picture
@@ -72,8 +73,8 @@ class Decoded:
 
     Args:
         frame: PyAV's.
-        coding: how its numbers mean colors; for RGB formats only the depth matters.
-        orientation: how it is turned.
+        coding: color coding of its numbers; for RGB formats only the depth matters.
+        orientation: rotation for display.
     """
 
     frame: Any
@@ -98,7 +99,7 @@ def rgb_planes(frame: Any, coding: Coding, part: Part | None = None) -> NDArray[
     """Convert a decoded frame to (3, h, w) float32 R'G'B' in [0, 1].
 
     Args:
-        frame: PyAV's, in any pixel format of integers.
+        frame: PyAV's frame, in any pixel format of integers.
         coding: how its numbers mean colors.
         part: convert this part only; its bits are those of the whole frame.
     """
@@ -117,9 +118,8 @@ def rgb_pixels(frame: Any, coding: Coding, part: Part | None = None) -> image.Fr
     out = np.empty((bottom - top, right - left, 3), np.uint8)
     for first, strip in _strips(frame, coding, part):
         strip *= np.float32(255)
-        rows = np.rint(strip, out=strip).astype(np.uint8)
-        for channel in range(3):
-            out[first : first + strip.shape[1], :, channel] = rows[channel]
+        levels = np.rint(strip, out=strip).astype(np.uint8)
+        out[first : first + strip.shape[1]] = cv2.merge(list(levels))
     return out
 
 

@@ -1,4 +1,4 @@
-"""What is found in a finished video, and how it differs from what was promised."""
+"""Facts of a finished video, and its differences from what was promised."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -51,7 +51,7 @@ class Written:
 
 
 def read_back(file: Path | BinaryIO) -> Written:
-    """Read a written video: its headers, its first frame, and the times of all packets.
+    """Read the headers of a written video, its first frame, and the times of all packets.
 
     Raises:
         av.error.FFmpegError: it cannot be read.
@@ -110,9 +110,9 @@ def differences(promised: Written, written: Written, *, delay: float = 0.0) -> l
     """Return what differs from the promise, in words such as ``49 frames instead of 50``.
 
     Args:
-        promised: what was to be written.
-        written: what was read back.
-        delay: how much later everything may be shown, in seconds, in a container that has no time before 0.
+        promised: facts of the video to be written.
+        written: facts that were read back.
+        delay: permitted delay of all times in seconds, for a container without times before 0.
     """
     lost = list(_visible_differences(promised, written))
     missing = promised.streams - written.streams
@@ -166,5 +166,5 @@ def different_tags(promised: Tags, written: Tags) -> list[str]:
 
 
 def same_aspect(one: Fraction | None, other: Fraction | None) -> bool:
-    """Return whether two sample aspect ratios are the same but for rounding."""
+    """Return whether two sample aspect ratios are equal up to rounding."""
     return abs(float(one or 1) / float(other or 1) - 1) < _ASPECT_ROUNDING

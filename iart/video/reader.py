@@ -1,4 +1,4 @@
-"""Any frame of a video: continued from the decoder's position when that is the shortest way, else by seeking."""
+"""Access to any frame of a video, from the decoder's position if that is shorter than seeking."""
 
 import contextlib
 from collections import OrderedDict
@@ -15,12 +15,12 @@ _CACHED = 24  # decoded frames that a reader keeps, in the video's own format: a
 
 
 class FrameReader:
-    """A decoder that continues from its position when that is the shortest way, and else seeks.
+    """A decoder that continues from its position if that is shorter than seeking.
 
     Args:
-        file: the video.
-        index: its index.
-        threads: decode with several threads.
+        file: path of the video.
+        index: index of the video.
+        threads: whether to decode with several threads.
 
     Raises:
         DataError: the file cannot be read as video.
@@ -42,7 +42,7 @@ class FrameReader:
         self._frames = self._timed()
 
     def _timed(self) -> Iterator[tuple[int, Any]]:
-        """Yield each frame with its time, or its number where the index counts frames."""
+        """Yield each frame with its time, or with its number if the index counts frames."""
         self.damage = Damage()
         with readable(self.file):
             for number, frame in enumerate(decode(self._container, self._stream, self.damage)):
@@ -52,7 +52,7 @@ class FrameReader:
                     yield frame.pts, frame
 
     def frame(self, number: int) -> Any:
-        """Return a decoded frame by its number in the order of showing.
+        """Return a decoded frame by its number in presentation order.
 
         Raises:
             DataError: it cannot be decoded.
@@ -106,7 +106,7 @@ class FrameReader:
         self._last = None
 
     def _rewind(self) -> None:
-        """Begin at the first packet, whatever the container can or cannot seek."""
+        """Go back to the first packet, also in a container that cannot seek."""
         self._stack.close()
         self._open()
 

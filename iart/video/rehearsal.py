@@ -1,8 +1,8 @@
-"""Before hours of work: write the output on trial, read it back, and report what it cannot hold.
+"""Rehearsal of the output before hours of work: a trial is written and read back to report what cannot be kept.
 
-One blank frame goes through the encoder and the container, and all packets that are to be copied go to a sink that
-forgets them. So what will be lost is known, and can be announced, before the first frame is restored; and what the
-finished file must hold is known, too (:class:`iart.video.read_back.Written`).
+One blank frame goes through encoder and container, and all copied packets go to a sink that discards them. So losses
+are logged before the first frame is restored, and the contents that the finished file must have are known
+(:class:`iart.video.read_back.Written`).
 """
 
 import io
@@ -28,12 +28,12 @@ _LIMITED, _FULL = 1, 2
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the output will be.
+    """The expected output.
 
     Args:
-        recipe: how it is written.
-        promise: what it must hold; times and numbers of frames are not known yet.
-        notes: what is changed or lost, in words.
+        recipe: everything that it is made of.
+        promise: facts that it must have; times and numbers of frames are not known yet.
+        notes: changes and losses, for the log.
     """
 
     recipe: Recipe
@@ -43,7 +43,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class _Input:
-    """What a file holds beside its frames; a folder of frames holds nothing."""
+    """Contents of an input besides its frames; empty for a folder of frames."""
 
     companions: tuple[Companion, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -57,11 +57,11 @@ def rehearse(clip: Clip, encoding: Encoding, suffix: str) -> Rehearsal:
 
     Args:
         clip: the input's facts.
-        encoding: of the frames.
-        suffix: ending of the output.
+        encoding: encoding of the frames.
+        suffix: extension of the output.
 
     Raises:
-        UserError: the encoder or the container refuses the frames.
+        UserError: the encoder or the container rejects the frames.
     """
     source = _look(clip, suffix) if clip.file.is_file() else _Input()
     notes = list(source.notes)
@@ -87,7 +87,7 @@ def rehearse(clip: Clip, encoding: Encoding, suffix: str) -> Rehearsal:
         )
     if taken.earliest < 0 and suffix in ('.mkv', '.webm'):
         notes.append(
-            f'sound begins {-1000 * float(taken.earliest):.0f} ms before 0, which {suffix} cannot say: everything is '
+            f'sound begins {-1000 * float(taken.earliest):.0f} ms before 0, which {suffix} cannot state: everything is '
             'shown that much later (.mp4 and .mov keep it)'
         )
     promise = replace(written, streams=Counter(['video', *kinds]))
@@ -130,7 +130,7 @@ def _keys_of_phones(metadata: frozenset[str]) -> bool:
 
 
 def _trial(recipe: Recipe) -> Written:
-    """Write one blank frame, and read it back."""
+    """Write one blank frame and read it back."""
     import av
 
     file, encoding, clip = io.BytesIO(), recipe.encoding, recipe.clip
@@ -145,7 +145,7 @@ def _trial(recipe: Recipe) -> Written:
         what = f'{encoding.width}×{encoding.height} pixels of {encoding.pix_fmt} in {recipe.suffix}'
         reason = getattr(error, 'strerror', None) or error
         raise UserError(
-            f'{encoding.codec} refuses {what} ({reason}); try another --codec, --pix-fmt, --preset or output'
+            f'{encoding.codec} rejects {what} ({reason}); try another --codec, --pix-fmt, --preset or output'
         ) from error
 
 
@@ -158,7 +158,7 @@ def _packets(packets: Any, stream: Any, clip: Clip) -> Any:
 
 
 def _losses(recipe: Recipe, source: _Input, written: Written) -> list[str]:
-    """What the trial shows to be lost."""
+    """Return the losses that the trial shows."""
     clip, suffix = recipe.clip, recipe.suffix
     where = f'{recipe.encoding.codec} in {suffix}'
     lost = [f'{text} ({where} cannot hold another)' for text in different_tags(recipe.encoding.tags, written.tags)]
@@ -175,7 +175,7 @@ def _losses(recipe: Recipe, source: _Input, written: Written) -> list[str]:
 
 
 class _Nothing(io.RawIOBase):
-    """A file that forgets what is written to it."""
+    """A file that discards what is written to it."""
 
     name = ''
 
@@ -202,9 +202,9 @@ class _Nothing(io.RawIOBase):
 
 
 def _copy_on_trial(recipe: Recipe, source: _Input) -> tuple[tuple[Companion, ...], list[str], Taken, list[str]]:
-    """Write all copied packets to nowhere; streams that are refused are encoded again, or left out."""
+    """Write all copied packets to a null file; rejected streams are re-encoded, or left out."""
     kinds = dict(zip(source.companions, source.kinds, strict=True))
-    companions, refused = list(source.companions), list[str]()
+    companions, rejected = list(source.companions), list[str]()
     while companions:
         try:
             taken = write(_Nothing(), replace(recipe, companions=tuple(companions)), lambda container, stream: ())
@@ -215,17 +215,17 @@ def _copy_on_trial(recipe: Recipe, source: _Input) -> tuple[tuple[Companion, ...
             if kind == 'audio' and companion.way != encoder and encoder is not None:
                 companions[place] = Companion(companion.stream, encoder)
                 kinds[companions[place]] = kind
-                refused.append(f'{error}: it is encoded as {encoder}')
+                rejected.append(f'{error}: it is encoded as {encoder}')
             else:
                 del companions[place]
-                refused.append(f'{error}: it is left out')
+                rejected.append(f'{error}: it is left out')
         except DataError:
             raise
         else:
             empty = [
                 c for c in companions if kinds[c] == 'audio' and c.stream not in taken.ends
             ]  # no packet of it lies in the part
-            refused += [f'stream {c.stream} (audio) has nothing in this part: it is left out' for c in empty]
+            rejected += [f'stream {c.stream} (audio) has no packets in this part: it is left out' for c in empty]
             companions = [c for c in companions if c not in empty]
-            return tuple(companions), [kinds[c] for c in companions], taken, refused
-    return (), [], Taken(), refused
+            return tuple(companions), [kinds[c] for c in companions], taken, rejected
+    return (), [], Taken(), rejected

@@ -1,7 +1,7 @@
-"""What frames carry beside their pixels: HDR10 metadata, stereo 3D and more, and which encoder can write it again.
+"""Side data of frames (HDR10 metadata, stereo 3D and more), and the encoders that can write it.
 
-PyAV writes no side data of packets and of frames. HDR10 metadata and stereo 3D reach the output as parameters of the
-encoder, which puts them into its bitstream; the rest is lost, and this is logged before the work begins.
+PyAV writes no side data of packets and frames. HDR10 metadata and stereo 3D are passed to the encoder as parameters,
+which writes them into its bitstream; other side data is lost, which is logged before the work begins.
 """
 
 import struct
@@ -51,13 +51,13 @@ class MasteringDisplay:
 
 @dataclass(frozen=True)
 class SideData:
-    """What the first frame of a video carries beside its pixels.
+    """Side data of the first frame of a video.
 
     Args:
         mastering: the display on which it was graded.
         light: largest and largest average light level (MaxCLL, MaxFALL), in cd/m².
         stereo: FFmpeg's number of a stereo layout.
-        lost: what else there is, in words.
+        lost: names of other side data.
     """
 
     mastering: MasteringDisplay | None = None
@@ -67,7 +67,7 @@ class SideData:
 
 
 def side_data_of(frame: Any) -> SideData:
-    """Return what a decoded frame carries."""
+    """Return the side data of a decoded frame."""
     stereo = _bytes(frame, 'STEREO3D')
     layout = struct.unpack_from('i', stereo)[0] if stereo else 0
     light = _bytes(frame, 'CONTENT_LIGHT_LEVEL')
@@ -104,7 +104,7 @@ def encoder_parameters(codec: str, side_data: SideData) -> dict[str, str]:
 
     Args:
         codec: FFmpeg's name of the encoder.
-        side_data: of the input.
+        side_data: side data of the input.
     """
     words = list(_words(codec, side_data))
     return {_PARAMETERS[codec]: ':'.join(words)} if words else {}
@@ -137,11 +137,11 @@ def _display(display: MasteringDisplay, per_unit: Fraction, per_candela: Fractio
 
 
 def lost_metadata(before: SideData, after: SideData) -> list[str]:
-    """Return in words what of an input's metadata its output does not have.
+    """Return the names of metadata that an input has and its output lacks.
 
     Args:
-        before: of the input.
-        after: of the output.
+        before: side data of the input.
+        after: side data of the output.
     """
     lost = [text for text in before.lost if text not in after.lost]
     if before.mastering is not None and after.mastering is None:

@@ -1,4 +1,4 @@
-"""Where a stream states that its chroma samples lie.
+"""Chroma siting that a stream states.
 
 PyAV does not show FFmpeg's field for it. FFmpeg's Matroska writer does: the header it writes for a copy of the stream
 holds the two numbers (Matroska's elements ChromaSitingHorz and ChromaSitingVert) for the sitings that occur: left,
@@ -17,13 +17,13 @@ _DOWN_NAMES = {1: 'top', 2: ''}
 
 
 def stream_siting(stream: Any) -> str | None:
-    """Return where the chroma samples of a video stream lie, as it states or its codec prescribes.
+    """Return the chroma siting of a video stream, as it states or its codec prescribes.
 
     Args:
-        stream: PyAV's, of an open input.
+        stream: PyAV's stream of an open input.
 
     Returns:
-        A key of :data:`iart.video.chroma.SITINGS`; None: nothing is stated.
+        A key of :data:`iart.video.chroma.SITINGS`; None if nothing is stated.
     """
     import av
 
@@ -45,7 +45,7 @@ def stream_siting(stream: Any) -> str | None:
 
 
 def _elements(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the id and the body of each EBML element; ends where the content does not go on as EBML."""
+    """Yield the id and the body of each EBML element, up to the first that is not EBML."""
     position = 0
     while position < len(content):
         id_, position = _number(content, position, keep_marker=True)

@@ -1,4 +1,4 @@
-"""What an image file holds, from its header: size, depth, transparency, pages; and reading it at its own depth."""
+"""Headers of image files (size, depth, transparency, pages), and reading of images at their own depth."""
 
 import os
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _FLOAT = 3  # a value of the second
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file holds.
+    """The header of an image file.
 
     Args:
         size: (h, w).
         bits: depth of a channel.
-        alpha: it has transparency.
+        alpha: whether it has transparency.
         pages: number of pictures; more than 1 for an animated PNG and a TIFF of several pages.
-        is_float: its numbers are floating point.
+        is_float: whether its numbers are floating point.
     """
 
     size: tuple[int, int]
@@ -38,7 +38,7 @@ def read_header(path: Path) -> ImageHeader:
     """Read the header of an image file.
 
     Raises:
-        DataError: the file is missing, empty or no image.
+        DataError: the file is missing, empty or not an image.
     """
     try:
         with Image.open(path) as image, path.open('rb') as file:

@@ -10,12 +10,12 @@ def advanced(code: str, frames: int, rate: Fraction) -> str | None:
     """Return the time code of a later frame.
 
     Args:
-        code: of a frame, such as ``00:59:59:24`` or, dropping numbers, ``00:59:59;29``.
-        frames: how many frames later.
+        code: time code of a frame, such as ``00:59:59:24`` or, dropping numbers, ``00:59:59;29``.
+        frames: number of frames to advance.
         rate: frames per second.
 
     Returns:
-        None: ``code`` is no time code.
+        The time code; None if ``code`` is none.
     """
     match = _CODE.fullmatch(code)
     per_second = round(rate)
@@ -23,7 +23,7 @@ def advanced(code: str, frames: int, rate: Fraction) -> str | None:
         return None
     hours, minutes, seconds, rest = (int(match[k]) for k in (1, 2, 3, 5))
     dropping = match[4] != ':' and per_second % 30 == 0
-    skipped = per_second // 15 if dropping else 0  # numbers left out each minute, but not each tenth
+    skipped = per_second // 15 if dropping else 0  # numbers dropped every minute except every tenth
     whole = hours * 60 + minutes
     number = (whole * 60 + seconds) * per_second + rest - skipped * (whole - whole // 10) + frames
     return _code(number, per_second, skipped, match[4])

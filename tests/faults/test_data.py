@@ -84,7 +84,7 @@ def test_skip_names_counts_and_stays_exact(root):
     )
     assert whole.progress.unreadable > 0
     assert whole.progress == cut.progress
-    assert f'another window stands in: {path}' in log_of(whole)
+    assert f'another window replaces it: {path}' in log_of(whole)
     assert 'train/unreadable' in (whole.experiment.folder / 'metrics.csv').read_text()
     for a, b in zip(whole.model.parameters(), cut.model.parameters(), strict=True):
         assert torch.equal(a, b)

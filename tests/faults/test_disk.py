@@ -162,7 +162,9 @@ def test_a_run_that_branches_off_keeps_later_states_out_of_its_way(root):
 
 
 def test_the_lock_is_not_inherited_by_processes_that_outlive_a_kill(root):
-    holder = Experiment(load(write_options(root)))
+    options = load(write_options(root))
+    holder = Experiment(options)
+    holder.begin(options, 0)
     told, tell = os.pipe()
     child = os.fork()
     if not child:
@@ -171,7 +173,7 @@ def test_the_lock_is_not_inherited_by_processes_that_outlive_a_kill(root):
         os._exit(0)
     os.close(told)
     holder._lock.release()  # what the kernel does for a process that is killed
-    again = Experiment(load(write_options(root)), auto_resume=True)
+    again = Experiment(options, auto_resume=True)
     os.close(tell)
     os.waitpid(child, 0)
     again._lock.release()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.tiny import TinyFlow, write_clips, write_options
 
-from iart.archs.flow import neighbour_flows
+from iart.archs.flow import neighbor_flows
 from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
 from iart.options import load
@@ -71,13 +71,13 @@ def test_a_step_with_a_bad_loss_changes_nothing_and_is_named(root, spoil, precis
     def watched(self, batches):
         before = (
             [p.clone() for p in self.model.parameters()],
-            self.parts.scaler.get_scale(),
-            [p.clone() for p in self.parts.ema.parameters()],
+            self.state.scaler.get_scale(),
+            [p.clone() for p in self.state.ema.parameters()],
         )
         step(self, batches)
         same = all(torch.equal(a, b) for a, b in zip(before[0], self.model.parameters(), strict=True))
-        same_ema = all(torch.equal(a, b) for a, b in zip(before[2], self.parts.ema.parameters(), strict=True))
-        seen[self.step] = (same, same_ema, before[1] == self.parts.scaler.get_scale(), batches[0])
+        same_ema = all(torch.equal(a, b) for a, b in zip(before[2], self.state.ema.parameters(), strict=True))
+        seen[self.step] = (same, same_ema, before[1] == self.state.scaler.get_scale(), batches[0])
 
     Trainer.train_step = watched
     try:
@@ -121,7 +121,7 @@ def test_infinite_gradients_under_a_loss_scale_lower_the_scale_and_are_not_count
     monkeypatch.setattr(VSRModel, 'drop_frozen_gradients', spoiled)
     trainer = train(root, train__precision='fp16', train__total_iter=3)
     assert trainer.progress.skipped == 0
-    assert trainer.parts.scaler.get_scale() == 2**15
+    assert trainer.state.scaler.get_scale() == 2**15
     assert all(p.isfinite().all() for p in trainer.model.parameters())
 
 
@@ -207,7 +207,7 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
     trainer = build(root, train__precision=precision)
     with torch.autocast('cpu', {'fp16': torch.float16, 'bf16': torch.bfloat16}[precision]):
         lq = torch.rand(1, 3, 3, 16, 16)
-        neighbour_flows(trainer.model.network.spynet, lq)
+        neighbor_flows(trainer.model.network.spynet, lq)
         half = trainer.model.network.conv_first(lq[0])
         trainer.model.network(lq)
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))

@@ -18,6 +18,7 @@ from running import free_port
 from iart import cli, distributed, log
 from iart.data.loaders import build_dataset
 from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.settings import Settings
 from iart.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,11 +123,12 @@ def score(root: Path, clips: int) -> list[tuple]:
         for frame in lq:
             yield torch.nn.functional.interpolate(frame, scale_factor=4, mode='bilinear')
 
+    restore.used = ()
     names = [f'{i:03}' for i in range(clips)]
     section = {'dataroot_gt': str(root / 'GT'), 'dataroot_lq': str(root / 'LR'), 'clips': names}
     dataset = build_dataset({'type': 'VideoRecurrentTestDataset', **section}, key='datasets.val', scale=4)
-    metrics = build_metrics({'psnr': {'type': 'calculate_psnr', 'crop_border': 0}})
-    scores = score_set(restore, dataset, metrics, device=torch.device('cpu'))
+    settings = Settings({'psnr': {'type': 'calculate_psnr', 'crop_border': 0}})
+    scores = score_set(restore, dataset, build_metrics(settings.metrics), settings, device=torch.device('cpu'))
     return [(c.name, c.frames, c.values) for c in scores.clips] + [(scores.totals(),)]
 
 

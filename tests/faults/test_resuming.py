@@ -59,13 +59,13 @@ def test_harmful_changes_are_refused_and_nothing_is_touched(root, change, shown)
 
 def test_another_number_of_processes_is_refused_unless_forced(root, monkeypatch):
     train(root, train__total_iter=2)
-    original = Trainer._state_to_go_on_from
+    original = Trainer._former_state
 
     def as_if_two(self, forced):
         self.facts['processes'] = 2
         return original(self, forced)
 
-    monkeypatch.setattr(Trainer, '_state_to_go_on_from', as_if_two)
+    monkeypatch.setattr(Trainer, '_former_state', as_if_two)
     with pytest.raises(OptionsError, match='processes: 1 → 2'):
         train(root, auto_resume=True)
     assert train(root, auto_resume=True, force_resume=True).step == 4
@@ -90,7 +90,7 @@ def test_harmless_changes_are_shown_and_take_effect(root):
     train(root, train__total_iter=2)
     optimizer = {'type': 'Adam', 'lr': 5e-4, 'betas': [0.8, 0.99]}
     resumed = train(root, auto_resume=True, train__optim_g=optimizer, train__grad_clip=0.5, logger__print_freq=2)
-    group = resumed.parts.optimizer.param_groups[0]
+    group = resumed.state.optimizer.param_groups[0]
     assert (group['base_lr'], tuple(group['betas'])) == (5e-4, (0.8, 0.99))
     for line in (
         'train.optim_g.lr: 0.001 → 0.0005',

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from iart.image import write_png
-from iart.inference.baselines import bicubic_restore
+from iart.inference.baselines import BicubicRestorer
 from iart.ops.degradation import degrade_uint8
-from iart.scoring.benchmark import score
-from iart.scoring.report import NetworkFacts, Settings
+from iart.scoring.benchmark import build_sets, score
+from iart.scoring.report import NetworkFacts
+from iart.scoring.settings import Saving, Settings
 
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}, 'ssim': {'type': 'calculate_ssim', 'crop_border': 0}}
 CLIPS = ('city', '<b>&clip')
@@ -19,8 +20,11 @@ FRAMES = 6
 
 def sharper(lq):
     """The second method: bicubic, and a little contrast around the middle."""
-    for frame in bicubic_restore(4)(lq):
+    for frame in BicubicRestorer(4)(lq):
         yield (frame - 0.5) * 1.08 + 0.5
+
+
+sharper.used = ()
 
 
 def write_results(root: Path) -> list[Path]:
@@ -33,21 +37,22 @@ def write_results(root: Path) -> list[Path]:
             write_png(root / 'gt' / clip / f'{j:03}.png', gt)
             write_png(root / 'lq' / clip / f'{j:03}.png', degrade_uint8(gt))
     section = {'type': 'VideoRecurrentTestDataset', 'dataroot_gt': str(root / 'gt'), 'dataroot_lq': str(root / 'lq')}
-    folders = []
+    folders, settings = [], Settings(METRICS)
+    sets = build_sets({'test': SimpleNamespace(name='Small', protocol=None, section=section)}, settings)
     for name, restore, facts in (
-        ('plain', bicubic_restore(4), NetworkFacts('Bicubic')),
+        ('plain', BicubicRestorer(4), NetworkFacts('Bicubic')),
         ('sharp', sharper, NetworkFacts('</script>Net', 1_500_000)),
     ):
         folders.append(root / 'results' / name)
         score(
             restore,
+            sets,
+            settings,
             name=name,
-            datasets={'test': SimpleNamespace(name='Small', protocol=None, section=section)},
-            settings=Settings(METRICS),
             network=facts,
             device=torch.device('cpu'),
             out=folders[-1],
-            report_clips=2,
+            saving=Saving(folders[-1] / 'visualization', clips=2),
             command=['/somewhere/bin/iart', 'test', '-opt', 'a b.yml'],
         )
     return folders
