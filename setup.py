@@ -9,9 +9,12 @@ from setuptools.command.build_py import build_py
 # Relative to the repository and, in the wheel, to iart/_shipped: see iart/shipped.py.
 SHIPPED = (
     'options/*.yml',
+    'options/demo/*.yml',
     'options/small/*.yml',
     'options/test/*.yml',
     'options/study/*.yml',
+    'datasets/demo/bigbuckbunny.mp4',
+    'datasets/demo/README.md',
     'datasets/meta_info/*.txt',
     'experiments/pretrained_models/IART_small.*',
     'scripts/requirements-basicsr.txt',

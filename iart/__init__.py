@@ -14,15 +14,17 @@ from iart.version import __version__
 
 _PUBLIC = {
     'build_network': 'iart.archs.builder',
+    'from_pretrained': 'iart.upscaling.networks',
     'load_weights': 'iart.weights',
     'upscale': 'iart.upscaling.api',
 }
 
-__all__ = ['__version__', 'build_network', 'load_weights', 'upscale']
+__all__ = ['__version__', 'build_network', 'from_pretrained', 'load_weights', 'upscale']
 
 if TYPE_CHECKING:
     from iart.archs.builder import build_network
     from iart.upscaling.api import upscale
+    from iart.upscaling.networks import from_pretrained
     from iart.weights import load_weights
 
 

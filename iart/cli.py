@@ -64,8 +64,10 @@ def _parser() -> Parser:
         check,
         convert,
         data,
+        demo,
         doctor,
         estimate,
+        export,
         report,
         setup,
         test,
@@ -74,6 +76,21 @@ def _parser() -> Parser:
         weights,
     )
 
-    for command in (train, test, check, estimate, data, upscale, report, analyze, weights, convert, setup, doctor):
+    for command in (
+        demo,
+        train,
+        test,
+        check,
+        estimate,
+        data,
+        upscale,
+        report,
+        analyze,
+        weights,
+        convert,
+        export,
+        setup,
+        doctor,
+    ):
         command.add_commands(commands)
     return parser

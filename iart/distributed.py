@@ -24,7 +24,7 @@ CONSTANT_BUFFERS: dict[str, Any] = {
 
 
 def prepare(launcher: str, port: int = 29500) -> None:
-    """Read what ``launcher`` has told this process, so that :func:`local_rank` is known before the group is joined.
+    """Read the launcher's environment variables, so that :func:`local_rank` is known before the group is joined.
 
     Args:
         launcher: ``none``, ``pytorch`` (torchrun's environment variables) or ``slurm`` (srun's).
@@ -51,17 +51,17 @@ def launch(
     timeout_minutes: float = 30.0,
     deterministic: bool = False,
 ) -> None:
-    """Join the process group that ``launcher`` started; nothing for ``none``.
+    """Join the process group that ``launcher`` started; does nothing for ``none``.
 
     Objects and flags are exchanged by gloo between the CPUs, which does not wait for the GPUs; gradients by
     ``backend``.
 
     Args:
         launcher, port: see :func:`prepare`.
-        device: where this process computes; default CUDA where torch sees a GPU.
-        backend: ``nccl`` or ``gloo``, of tensors on a GPU.
+        device: device of this process; default CUDA if torch has a GPU.
+        backend: backend for tensors on a GPU: ``nccl`` or ``gloo``.
         timeout_minutes: how long a collective may wait before the run is stopped with an error.
-        deterministic: let NCCL sum in the same order every time.
+        deterministic: whether NCCL sums in a fixed order.
 
     Raises:
         UserError: the launcher's environment variables are missing.
@@ -74,16 +74,16 @@ def launch(
     if kind == 'cuda' and backend == 'nccl':
         arguments['backend'] = 'cpu:gloo,cuda:nccl'
         if device is not None and device.index is not None:
-            arguments['device_id'] = device  # NCCL connects now, and a mistake shows here and not at the first step
+            arguments['device_id'] = device  # NCCL connects now, so that errors occur here and not at the first step
     if deterministic:
         os.environ.setdefault('NCCL_ALGO', 'Ring')
     if not restarted():
         dist.init_process_group(**arguments)
         return
-    # torchrun keeps its store over a restart, and with it the addresses of the processes that ended: look past them.
-    store, own, world = next(dist.rendezvous('env://', timeout=arguments['timeout']))
+    # torchrun keeps its store over a restart, with addresses of processes that have ended: use a new prefix.
+    store, rank, world = next(dist.rendezvous('env://', timeout=arguments['timeout']))
     attempt = dist.PrefixStore(f'attempt_{os.environ["TORCHELASTIC_RESTART_COUNT"]}', store)
-    dist.init_process_group(store=attempt, rank=own, world_size=world, **arguments)
+    dist.init_process_group(store=attempt, rank=rank, world_size=world, **arguments)
 
 
 def _slurm_environment(port: int) -> None:
@@ -103,7 +103,7 @@ def _require(launcher: str, program: str, names: Sequence[str], numbers: Sequenc
     """Check the environment variables that a launcher sets.
 
     Raises:
-        UserError: some are missing, or not the numbers they should be; all of them in one message.
+        UserError: variables are missing or not numbers; the message lists all of them.
     """
     environment = os.environ
     problems = [f'{name} is not set' for name in names if not environment.get(name)]
@@ -127,12 +127,12 @@ def _first_host(nodes: str) -> str:
 
 
 def restarted() -> bool:
-    """Whether torchrun started this process in place of one that ended (``--max-restarts``)."""
+    """Return whether torchrun started this process to replace one that ended (``--max-restarts``)."""
     return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
 
 
 def lost_process(error: BaseException) -> str | None:
-    """What to say when an exchange with the other processes failed because one of them has ended or does not answer.
+    """Return the message for an exchange that failed because another process has ended or does not answer.
 
     None: the error is another one.
     """
@@ -142,12 +142,12 @@ def lost_process(error: BaseException) -> str | None:
         return None
     return (
         f'rank {rank()}: another process of this run has ended or does not answer, so this one ends, too ({text}). '
-        'What went wrong stands in the output of the other one; --auto_resume goes on from the last training state'
+        'See the output of the other process for the reason; --auto_resume resumes from the last training state'
     )
 
 
 def active() -> bool:
-    """Whether this process belongs to a process group."""
+    """Return whether this process belongs to a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
@@ -174,18 +174,18 @@ def local_world_size(launcher: str = 'none') -> int:
 
 
 def is_main() -> bool:
-    """Rank 0 is the one that prints and writes files."""
+    """Return whether this is rank 0, which prints and writes files."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait until every rank has come here."""
+    """Wait for all ranks."""
     if active():
         dist.barrier()
 
 
 def mean(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Mean of each scalar tensor over all ranks, in one collective; every rank gets the result."""
+    """Return the mean of each scalar tensor over all ranks, in one collective, on every rank."""
     if not active() or not values:
         return dict(values)
     names = sorted(values)
@@ -206,7 +206,7 @@ def any_rank(flag: bool) -> bool:
 
 
 def gather(item: Any) -> list[Any]:
-    """The picklable ``item`` of every rank, in rank order, on every rank."""
+    """Return the picklable ``item`` of every rank, in rank order, on every rank."""
     if not active():
         return [item]
     items: list[Any] = [None] * world_size()
@@ -215,7 +215,7 @@ def gather(item: Any) -> list[Any]:
 
 
 def from_main(item: Any) -> Any:
-    """Rank 0's picklable ``item`` on every rank."""
+    """Return rank 0's picklable ``item`` on every rank."""
     if not active():
         return item
     items = [item]
@@ -224,6 +224,6 @@ def from_main(item: Any) -> Any:
 
 
 def leave() -> None:
-    """Leave the process group, if in one."""
+    """Leave the process group, if there is one."""
     if active():
         dist.destroy_process_group()

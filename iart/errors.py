@@ -8,8 +8,8 @@ EXIT_USER_ERROR = 2
 
 
 class UserError(Exception):
-    """A mistake in options, data, weights or arguments. Its text names the file, key or shape at fault,
-    what was found and what was wanted."""
+    """A mistake in options, data, weights or arguments; its text names the file, key or shape, what was got and what
+    was expected."""
 
 
 class OptionsError(UserError):
@@ -25,7 +25,7 @@ class WeightsError(UserError):
 
 
 class SettingError(UserError):
-    """A value that makes no sense, in a function's or a dataclass's argument.
+    """A value that is not allowed for an argument of a function or dataclass.
 
     Args:
         name: the argument.
@@ -41,31 +41,31 @@ class SettingError(UserError):
 
 
 class TrainingError(UserError):
-    """A training run that cannot go on, because its numbers are no longer finite."""
+    """A training run that cannot continue, because its numbers are no longer finite."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in the options: where it is, what stands there and what may stand there."""
+    """One mistake in the options: the key, the value that was given, and what is expected."""
 
     key: str
-    found: str
-    wanted: str
+    got: str
+    expected: str
     hint: str = ''
 
     def __str__(self) -> str:
-        text = f'{self.key}: got {self.found}, expected {self.wanted}'
+        text = f'{self.key}: got {self.got}, expected {self.expected}'
         return f'{text} ({self.hint})' if self.hint else text
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A suggestion such as ``did you mean 'mid_channels'?``, or an empty string when nothing is close."""
-    matches = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a suggestion such as ``did you mean 'mid_channels'?``; empty if no name is close."""
+    matches = get_close_matches(str(name), [str(k) for k in names], n=1, cutoff=0.6)
     return f'did you mean {matches[0]!r}?' if matches else ''
 
 
 def listing(names: Iterable[str], most: int = 20) -> str:
-    """Names joined for a message, cut after ``most`` with the number that is left out."""
+    """Join names for a message; after ``most`` names, the number of the others."""
     names = list(names)
     shown = ', '.join(names[:most])
     return shown if len(names) <= most else f'{shown}, and {len(names) - most} more'

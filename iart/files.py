@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from iart.errors import DataError
 
-_UNFINISHED = '.unfinished'  # the ending of temporary names
+_UNFINISHED = '.unfinished'  # extension of temporary files
 _CONVERT = 'save it as UTF-8, for example with  iconv -f {} -t UTF-8 {} > new.txt'
 
 
@@ -26,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
 
     Args:
         path: the file to write.
-        write: gets the name of the temporary file.
+        write: called with the name of the temporary file.
 
     Raises:
         OSError: the file cannot be written; the old one is untouched.
@@ -40,7 +40,7 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
         _flush(temporary)
         temporary.chmod(0o644)  # mkstemp creates files that only the owner can read
         temporary.replace(path)
-        _flush(path.parent)  # the new name has to survive a power cut, too
+        _flush(path.parent)  # the new name must survive a power cut as well
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -90,7 +90,7 @@ def read_text(path: Path) -> str:
 
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a DataError that names the file that was to be written."""
+    """Turn an OSError of the block into a DataError that names the file to be written."""
     try:
         yield
     except OSError as error:

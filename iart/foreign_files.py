@@ -1,4 +1,4 @@
-"""What a file is that was given as weights and is none: told by its first bytes."""
+"""Recognition, by the first bytes, of files that are given as weights but are none."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _GLOBAL = re.compile(r'GLOBAL ([\w.]+)')
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file begins as ``.safetensors`` do, whatever its name is."""
+    """Return whether a file begins like a ``.safetensors`` file; its name has no effect."""
     with path.open('rb') as file:
         start = file.read(9)
     return len(start) == 9 and start[8:] == b'{' and int.from_bytes(start[:8], 'little') < path.stat().st_size
@@ -46,21 +46,21 @@ def describe(path: Path) -> str:
 
 
 def objects_inside(error: Exception) -> str:
-    """Return which Python object torch refused to unpickle, from its message; empty when it names none."""
+    """Return the Python object that torch did not unpickle, from its message; empty if it names none."""
     match = _GLOBAL.search(str(error))
     return match[1] if match else ''
 
 
 def generator_prefix(names: Iterable[str], *, averaged: bool) -> str:
-    """Return what precedes the generator's names in a checkpoint of mmagic that holds a discriminator or an average.
+    """Return the prefix of the generator's names in a checkpoint of mmagic with a discriminator or an average.
 
     Args:
-        names: of the checkpoint's tensors.
-        averaged: prefer the averaged generator.
+        names: names of the checkpoint's tensors.
+        averaged: whether to prefer the averaged generator.
 
     Returns:
         ``generator.`` or ``generator_ema.``; empty for other files.
     """
     first = {name.partition('.')[0] for name in names}
-    wanted = ('generator_ema', 'generator') if averaged else ('generator', 'generator_ema')
-    return next((f'{part}.' for part in wanted if part in first and len(first) > 1), '')
+    prefixes = ('generator_ema', 'generator') if averaged else ('generator', 'generator_ema')
+    return next((f'{part}.' for part in prefixes if part in first and len(first) > 1), '')

@@ -1,6 +1,6 @@
-"""Frames in and out: PNG and other images, uint8 to tensor and back, natural order of names.
+"""Reading and writing of frames: image files, uint8 to tensor and back, natural order of names.
 
-Frames are RGB, 8 bits, three channels everywhere inside; OpenCV's BGR order does not leave this file.
+Frames are 8-bit RGB everywhere in the package; OpenCV's BGR order is used in this file only.
 """
 
 import os
@@ -26,8 +26,7 @@ _CONVERT = 'convert the frames first, for example  ffmpeg -i IN.png -pix_fmt rgb
 
 
 def natural_key(name: str | os.PathLike[str]) -> tuple[list[str | int], str]:
-    """Sort key under which ``im2`` comes before ``im10``; names that differ in leading zeros only keep a fixed
-    order."""
+    """Return a sort key that puts ``im2`` before ``im10``; names differing in leading zeros have a fixed order."""
     text = os.fspath(name)
     pieces: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r'(\d+)', text))]
     return pieces, text
@@ -39,14 +38,14 @@ def read_image(path: str | os.PathLike[str]) -> Frame:
     Gray becomes RGB, opaque alpha is dropped, and 16 bits become 8 where nothing is lost.
 
     Raises:
-        DataError: the file is missing, empty, cut short or damaged, has transparent pixels, or is really deeper than
+        DataError: the file is missing, empty, cut short or damaged, has transparent pixels, or more than
             8 bits.
     """
     return decode_image(read_bytes(path), os.fspath(path))
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Contents of a file; DataError naming it where that fails."""
+    """Return the contents of a file; DataError naming it if that fails."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -58,12 +57,12 @@ def decode_image(data: bytes, name: str) -> Frame:
 
     Args:
         data: the bytes of a PNG, JPEG, BMP or TIFF file.
-        name: what to call it in messages.
+        name: the file's name for messages.
 
     Gray becomes RGB, opaque alpha is dropped, and 16 bits become 8 where nothing is lost.
 
     Raises:
-        DataError: the data are empty, cut short or damaged, have transparent pixels, or are really deeper than 8 bits.
+        DataError: the data are empty, cut short or damaged, have transparent pixels, or more than 8 bits.
     """
     pixels = to_rgb(decode_pixels(data, name), name)
     if pixels.dtype == np.uint8:
@@ -75,7 +74,7 @@ def decode_image(data: bytes, name: str) -> Frame:
 
 
 def decode_pixels(data: bytes, name: str) -> Any:
-    """Decode an image file held in memory to the array that OpenCV makes of it: (h, w) or (h, w, channels), BGR.
+    """Decode an image file in memory to OpenCV's array: (h, w) or (h, w, channels), BGR.
 
     Raises:
         DataError: the data are empty, cut short or damaged.
@@ -94,12 +93,12 @@ def decode_pixels(data: bytes, name: str) -> Any:
 
 
 def to_rgb(image: Any, name: str) -> Any:
-    """Convert what :func:`decode_pixels` returns to (h, w, 3) RGB of uint8 or uint16, where that loses nothing.
+    """Convert the result of :func:`decode_pixels` to (h, w, 3) RGB of uint8 or uint16, if that is lossless.
 
     Gray becomes RGB; alpha that is opaque everywhere is dropped.
 
     Raises:
-        DataError: other numbers than integers of 8 or 16 bits; or pixels that are not opaque.
+        DataError: the numbers are not integers of 8 or 16 bits, or pixels are not opaque.
     """
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(
@@ -119,17 +118,17 @@ def to_rgb(image: Any, name: str) -> Any:
 
 
 def _cut_short(data: bytes) -> bool:
-    """Whether a PNG or JPEG lacks its end mark; some versions of the decoder fill such an image up with gray."""
+    """Return whether a PNG or JPEG lacks its end mark; some decoders fill such an image with gray."""
     if data.startswith(_PNG_START):
         return b'IEND' not in data
     if not data.startswith(_JPEG_START):
         return False
-    at = 2
+    position = 2
     while (
-        data[at : at + 1] == b'\xff' and data[at + 1 : at + 2] != b'\xda'
+        data[position : position + 1] == b'\xff' and data[position + 1 : position + 2] != b'\xda'
     ):  # segments before the pixels; one may hold a thumbnail
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
-    return b'\xff\xd9' not in data[at:]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    return b'\xff\xd9' not in data[position:]
 
 
 def encode_png(image: Frame, compression: int = 3) -> bytes:
@@ -145,9 +144,9 @@ def encode_png(image: Frame, compression: int = 3) -> bytes:
 
 
 def write_png(path: str | os.PathLike[str], image: Frame, compression: int = 3) -> None:
-    """Write (h, w, 3) uint8 RGB under a temporary name, then rename: an interrupted run leaves no half file.
+    """Write (h, w, 3) uint8 RGB under a temporary name, then rename, so that no incomplete file remains.
 
-    Folders on the way are made.
+    Missing folders are created.
 
     Raises:
         DataError: the file cannot be written.
@@ -156,27 +155,27 @@ def write_png(path: str | os.PathLike[str], image: Frame, compression: int = 3) 
 
 
 def to_tensor(frames: Frame) -> torch.Tensor:
-    """(..., h, w, 3) uint8 to (..., 3, h, w) float32 in [0, 1]; the inverse of :func:`to_uint8`."""
+    """Convert (..., h, w, 3) uint8 to (..., 3, h, w) float32 in [0, 1]; the inverse of :func:`to_uint8`."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -3))).float().div_(255)
 
 
 def to_uint8(frames: torch.Tensor) -> Frame:
-    """(..., 3, h, w) float in [0, 1] to (..., h, w, 3) uint8: clamped, x 255, rounded half to even."""
+    """Convert (..., 3, h, w) float in [0, 1] to (..., h, w, 3) uint8: clamp, multiply by 255, round half to even."""
     scaled = frames.detach().float().clamp(0, 1).mul(255).round().to('cpu', torch.uint8)
     return np.ascontiguousarray(np.moveaxis(scaled.numpy(), -3, -1))
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(h, w) of an image file, from its header alone.
+    """Return the (h, w) of an image file, from its header.
 
     Raises:
-        DataError: the file is missing, empty or no image.
+        DataError: the file is missing, empty or not an image.
     """
     try:
         with Image.open(path) as image:
             return image.height, image.width
     except UnidentifiedImageError as error:
-        found = 'an empty file' if os.path.getsize(path) == 0 else 'something else'
-        raise DataError(f'{os.fspath(path)}: got {found}, expected an image') from error
+        content = 'an empty file' if os.path.getsize(path) == 0 else 'a file of another format'
+        raise DataError(f'{os.fspath(path)}: got {content}, expected an image') from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'{os.fspath(path)}: the image header cannot be read ({error})') from error

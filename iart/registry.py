@@ -1,6 +1,6 @@
 """The only door to BasicSR: its five registries, our alignment registry, and building by name.
 
-Ours register with ``suffix=SUFFIX``; :func:`find` looks for ``<name>_iart`` first, so a name that both have
+Ours register with ``suffix=SUFFIX``; :func:`find` tries ``<name>_iart`` first, so a name that both have
 means ours and every other arch, loss or metric of BasicSR can be named in the same YAML.
 """
 
@@ -28,16 +28,14 @@ _BASICSR_REQUIREMENT = ROOT / 'scripts' / 'requirements-basicsr.txt'
 
 
 def _import_basicsr() -> Any:
-    """BasicSR's registry module; the released 1.4.2 gets the torchvision module it expects (gone since 0.17)."""
+    """Import BasicSR's registry; the released 1.4.2 gets the torchvision module it needs (removed in 0.17)."""
     missing = 'torchvision.transforms.functional_tensor'
     if importlib.util.find_spec('torchvision.transforms._functional_tensor') and missing not in sys.modules:
         shim = types.ModuleType(missing)
         colors: Any = importlib.import_module('torchvision.transforms.functional')
         shim.rgb_to_grayscale = colors.rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = shim
-    warnings.filterwarnings(
-        'ignore', 'torch.meshgrid', UserWarning
-    )  # from BasicSR's flow warp; nothing that a user could change
+    warnings.filterwarnings('ignore', 'torch.meshgrid', UserWarning)  # from BasicSR's flow warp; users cannot change it
     warnings.filterwarnings('ignore', 'Deformable alignment module is not added', UserWarning)  # it is added here
     try:
         return importlib.import_module('basicsr.utils.registry')
@@ -73,7 +71,7 @@ _HOMES = {
 
 
 def spynet_class() -> type:
-    """BasicSR's SpyNet (six levels, 1.44 M parameters)."""
+    """Return BasicSR's SpyNet (six levels, 1.44 M parameters)."""
     return importlib.import_module('basicsr.archs.spynet_arch').SpyNet
 
 
@@ -112,27 +110,27 @@ def compute_flow_in_float32(warp: Callable[..., Any]) -> None:
 
 
 def residual_blocks_class() -> type:
-    """BasicSR's trunk of BasicVSR: a convolution, then residual blocks without normalization."""
+    """Return BasicSR's trunk of BasicVSR: a convolution, then residual blocks without normalization."""
     return importlib.import_module('basicsr.archs.basicvsr_arch').ConvResidualBlocks
 
 
 def compares_frames(loss: Any) -> bool:
-    """Whether a loss takes frames (n, c, h, w) instead of clips: BasicSR's perceptual loss does."""
+    """Return whether a loss takes frames (n, c, h, w) instead of clips, as BasicSR's perceptual loss does."""
     return isinstance(loss, importlib.import_module('basicsr.losses.basic_loss').PerceptualLoss)
 
 
 def matlab_imresize(image: Any, scale: float) -> Any:
-    """BasicSR's reading of MATLAB's antialiased bicubic ``imresize`` on one (h, w, c) image in [0, 1]."""
+    """Apply BasicSR's version of MATLAB's antialiased bicubic ``imresize`` to an (h, w, c) image in [0, 1]."""
     return importlib.import_module('basicsr.utils.matlab_functions').imresize(image, scale, antialiasing=True)
 
 
 def blur_kernels() -> Any:
-    """BasicSR's module of blur kernels, whose ``bivariate_*`` and ``circular_lowpass_kernel`` draw nothing."""
+    """Return BasicSR's module of blur kernels; its ``bivariate_*`` and ``circular_lowpass_kernel`` are not random."""
     return importlib.import_module('basicsr.data.degradations')
 
 
 def unsharp_mask(image: Any, *, weight: float, radius: int, threshold: float) -> Any:
-    """BasicSR's unsharp masking of one (h, w, c) float32 image in [0, 1].
+    """Apply BasicSR's unsharp masking to an (h, w, c) float32 image in [0, 1].
 
     Args:
         weight: factor on the difference to the blurred image.
@@ -144,26 +142,28 @@ def unsharp_mask(image: Any, *, weight: float, radius: int, threshold: float) ->
 
 
 def find(registry: Any, name: str) -> Callable[..., Any]:
-    """The component registered under ``name``: ours first, then BasicSR's.
+    """Return the component registered under ``name``: ours first, then BasicSR's.
 
     Raises:
-        UserError: nothing has this name; the message lists what there is and the nearest name.
+        UserError: there is no such component; the message lists the names and the nearest one.
     """
-    known = names(registry)
+    registered = names(registry)
     for candidate in (f'{name}_{SUFFIX}', name, f'{name}_basicsr'):
         if candidate in registry:
             return registry._obj_map[candidate]
-    raise UserError(f'no {registry._name} named {name!r}: {nearest(name, known) or "known are " + listing(known, 60)}')
+    raise UserError(
+        f'no {registry._name} named {name!r}: {nearest(name, registered) or "known are " + listing(registered, 60)}'
+    )
 
 
 def names(registry: Any) -> list[str]:
-    """Every name that :func:`find` takes, without suffixes, sorted."""
+    """Return all names that :func:`find` accepts, without suffixes, sorted."""
     discover(registry._name)
     return sorted({str(k).removesuffix(f'_{SUFFIX}') for k, _ in registry})
 
 
 def ours(registry: Any) -> list[str]:
-    """The names registered by this project (not BasicSR's), sorted."""
+    """Return the names registered by this project (not BasicSR's), sorted."""
     discover(registry._name)
     return sorted(str(k).removesuffix(f'_{SUFFIX}') for k, _ in registry if str(k).endswith(f'_{SUFFIX}'))
 
@@ -190,11 +190,11 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
         registry: one of the registries of this module.
         section: a YAML section: ``type`` and the arguments of its constructor.
         key: path of the section in the YAML, for messages; default the registry's name.
-        given: arguments passed beside the section's; they are not checked.
+        given: further arguments, which are not checked.
 
     Raises:
-        OptionsError: no such type, arguments that do not fit its signature (all of them listed), or a constructor that
-            refuses them, in its own words: a missing file, no network to fetch weights, a value it does not know.
+        OptionsError: there is no such type, its arguments do not fit its signature (all are listed), or its constructor
+            raises, with its message: a missing file, no network to fetch weights, an unknown value.
     """
     key = key or registry._name
     arguments = {k: v for k, v in section.items() if k != 'type'}
@@ -207,14 +207,14 @@ def build(registry: Any, section: Mapping[str, Any], *, key: str | None = None, 
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        # A component of ours reports values that do not go together as ValueError; anything else is a bug of ours.
+        # Our components raise ValueError for values that contradict each other; other errors are bugs.
         if component.__module__.startswith('iart.') and not isinstance(error, ValueError | OSError):
             raise
         raise OptionsError(str(_refusal(key, section['type'], fitted, error))) from error
 
 
 def _refusal(key: str, name: str, arguments: Mapping[str, Any], error: Exception) -> Problem:
-    """What a constructor raised, in its own words, at the argument whose value it names."""
+    """Return the error of a constructor, with its message, at the argument whose value it names."""
     words = ' '.join(str(error).split()) or type(error).__name__
     for argument, value in arguments.items():
         if isinstance(value, str) and value and value in words:

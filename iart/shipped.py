@@ -12,8 +12,8 @@ from iart.errors import OptionsError, nearest
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _IN_WHEEL = Path(__file__).resolve().with_name('_shipped')
 ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _CHECKOUT
-"""Folder that holds ``options/``, ``datasets/meta_info/``, ``experiments/pretrained_models/`` (shipped weights) and
-``scripts/requirements-basicsr.txt``."""
+"""Folder that holds ``options/``, ``datasets/meta_info/``, ``datasets/demo/`` (the clip),
+``experiments/pretrained_models/`` (shipped weights) and ``scripts/requirements-basicsr.txt``."""
 
 _ENDINGS = ('.yml', '.yaml')
 
@@ -46,14 +46,14 @@ def find_options(name: str | os.PathLike[str]) -> Path:
     if path.exists():
         return path
     shipped = option_names()
-    wanted = (path.name.removesuffix(path.suffix) if path.suffix in _ENDINGS else path.name).casefold()
+    requested = (path.name.removesuffix(path.suffix) if path.suffix in _ENDINGS else path.name).casefold()
     if path.parent == Path() or path.parts[0] == 'options':
         for prefix in ('', 'iart_'):
             for stem, file in shipped.items():
-                if stem.casefold() == f'{prefix}{wanted}':
+                if stem.casefold() == f'{prefix}{requested}':
                     return file
     beside = [file.name for ending in _ENDINGS for file in path.parent.glob(f'*{ending}')]
-    hint = nearest(path.name, beside) or nearest(wanted, [stem.casefold() for stem in shipped])
+    hint = nearest(path.name, beside) or nearest(requested, [stem.casefold() for stem in shipped])
     for stem in shipped:
         hint = hint.replace(repr(stem.casefold()), repr(stem))
     listed = 'a YAML file, or the name of a shipped one such as IART_REDS4_N6'

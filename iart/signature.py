@@ -94,5 +94,5 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _misfit(key: str, value: Any, hint: Any, error: ValidationError) -> Problem:
     """A value of the wrong type; what a validator of ours says about it is kept, pydantic's own words are not."""
     said = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
-    wanted = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
-    return Problem(key, spell_value(value), wanted, needs_quotes(hint, value))
+    expected = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
+    return Problem(key, spell_value(value), expected, needs_quotes(hint, value))

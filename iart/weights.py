@@ -1,7 +1,7 @@
-"""Weight files: the one place that reads and writes them, and that understands foreign ones.
+"""Reading and writing of weight files, ours and foreign ones.
 
-Read are ``.pth`` files as BasicSR writes them (``{'params': ..., 'params_ema': ...}``) or bare, with or without the
-``module.`` that data parallel training leaves in names, and ``.safetensors``. Nothing that a file holds is executed.
+Readable are ``.pth`` files of BasicSR (``{'params': ..., 'params_ema': ...}``) or bare, with or without the
+``module.`` that data parallel training leaves in names, and ``.safetensors``. No code in a file is executed.
 """
 
 import json
@@ -35,59 +35,61 @@ def load_weights(
 ) -> None:
     """Load a weight file into a network, accounting for every name.
 
-    Names that a released checkpoint of this network is known to hold beyond its weights (``released_extras()`` of the
-    network: dead weights, constant tables) are accepted, and renamed where the released code has other names
+    Names that a released checkpoint of this network has in addition to its weights (``released_extras()`` of the
+    network: dead parameters, constant tables) are accepted, and names of the released code are translated
     (``from_released_name()``). Modules that change nothing at the start (``starts_neutral``) may be missing. The
     network is changed only if everything fits, or if ``strict`` is off; then each name that was skipped is logged.
 
     Args:
-        network: takes the weights; stays on its device.
+        network: the network to load into; stays on its device.
         path: the file.
-        key: which weights of a ``.pth`` with several: ``params`` or ``params_ema``.
-        strict: missing, unexpected or misshapen names are an error.
-        optional: names the file may leave out.
-        part: name, such as ``spynet``, under which a larger network holds this one: from a file of such a network its
-            entries are taken.
-        other_scale: accept weights of a network of another scale: the layers that depend on it
-            (``layers_of_scale()`` of the network) stay as they are, and are logged.
+        key: entry of a ``.pth`` that holds the weights: ``params`` or ``params_ema``.
+        strict: whether missing names, unexpected names and wrong shapes are errors.
+        optional: names that the file need not have.
+        part: name of this network, such as ``spynet``, inside a larger one, whose file is accepted as well.
+        other_scale: whether to accept weights of a network of another scale: the layers that depend on the scale
+            (``layers_of_scale()`` of the network) are not loaded, and are logged.
 
     Raises:
         WeightsError: the file is missing or unreadable, or (``strict``) does not fit; lists the names.
     """
-    found = read_weights(path, key)
-    if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in found.items() if n.startswith(f'{part}.')}):
-        found = inner
+    stored = read_weights(path, key)
+    if part and (inner := {n.removeprefix(f'{part}.'): t for n, t in stored.items() if n.startswith(f'{part}.')}):
+        stored = inner
     rename: Callable[[str], str] = getattr(network, 'from_released_name', str)
-    own = network.state_dict()
+    state = network.state_dict()
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
-    found = _named_as(found, own, rename, path)
-    optional = {*optional, *_neutral_at_start(network, found)}
+    stored = _named_as(stored, state, rename, path)
+    optional = {*optional, *_neutral_at_start(network, stored)}
     layers: Callable[[Mapping[str, Tensor]], Collection[str]] = getattr(network, 'layers_of_scale', _no_layers)
-    rescaled, problems = layers(found), []
+    rescaled, problems = layers(stored), []
     if rescaled and other_scale:
-        fresh = [n for n in own if n.rpartition('.')[0] in rescaled]
+        fresh = [n for n in state if n.rpartition('.')[0] in rescaled]
         log.logger.info(f'{path}: weights of another scale; these start fresh: {listing(fresh, 20)}')
-        optional, found = {*optional, *fresh}, {n: t for n, t in found.items() if n.rpartition('.')[0] not in rescaled}
+        optional, stored = (
+            {*optional, *fresh},
+            {n: t for n, t in stored.items() if n.rpartition('.')[0] not in rescaled},
+        )
     elif rescaled:
         problems.append(f'they are of another scale than ×{network.scale}; only training starts from such weights')
-    if missing := [n for n in own if n not in found and n not in optional]:
+    if missing := [n for n in state if n not in stored and n not in optional]:
         problems.append(f'missing ({len(missing)}): {listing(missing)}')
-    if unexpected := [n for n in found if n not in own and n not in extras]:
+    if unexpected := [n for n in stored if n not in state and n not in extras]:
         problems.append(f'unexpected ({len(unexpected)}): {listing(unexpected)}')
-    wanted = {**extras, **own}
-    # The shapes of dead weights (on the meta device) mean nothing: they are not loaded.
-    comparable = [n for n in found if n in wanted and not (n in extras and extras[n].is_meta)]
-    if misshapen := [n for n in comparable if found[n].shape != wanted[n].shape]:
-        shown = [f'{n} is {list(found[n].shape)}, expected {list(wanted[n].shape)}' for n in misshapen]
+    expected = {**extras, **state}
+    # Shapes of dead parameters (on the meta device) are ignored: they are not loaded.
+    comparable = [n for n in stored if n in expected and not (n in extras and extras[n].is_meta)]
+    if misshapen := [n for n in comparable if stored[n].shape != expected[n].shape]:
+        shown = [f'{n} is {list(stored[n].shape)}, expected {list(expected[n].shape)}' for n in misshapen]
         problems.append(f'wrong shape ({len(shown)}): {listing(shown, 8)}')
     if problems:
         text = f'{path} does not fit {type(network).__name__}\n  ' + '\n  '.join(problems)
         if strict:
             raise WeightsError(text)
         log.logger.warning(f'{text}\n  these names were skipped: strict loading is off')
-    _compare_tables(found, extras, path)
-    fitting = {n: t for n, t in found.items() if n in own and t.shape == own[n].shape}
-    network.load_state_dict({**own, **fitting})
+    _compare_tables(stored, extras, path)
+    fitting = {n: t for n, t in stored.items() if n in state and t.shape == state[n].shape}
+    network.load_state_dict({**state, **fitting})
 
 
 def _no_layers(state: Mapping[str, Tensor]) -> Collection[str]:
@@ -97,7 +99,7 @@ def _no_layers(state: Mapping[str, Tensor]) -> Collection[str]:
 def _named_as(
     state: dict[str, Tensor], own: Mapping[str, Tensor], rename: Callable[[str], str], path: str | Path
 ) -> dict[str, Tensor]:
-    """The state dict under the network's names; a part that all its names have before them is taken off."""
+    """Return the state dict with the network's names, without a prefix that all names have in common."""
     renamed = {rename(name): tensor for name, tensor in state.items()}
     prefixes: list[str] = []
     while not renamed.keys() & own.keys():
@@ -107,14 +109,13 @@ def _named_as(
         prefixes.append(prefix)
         inner = {rename(name): tensor for name, tensor in state.items()}
         if inner.keys() & own.keys():
-            log.logger.info(f'{path}: all names begin with {".".join(prefixes)!r}, which is taken off')
+            log.logger.info(f'{path}: all names begin with {".".join(prefixes)!r}, which is removed')
             return inner
     return renamed
 
 
 def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
-    """Names of modules that change nothing at the start (``starts_neutral``) and of which a file has nothing: it was
-    trained without them."""
+    """Return the names of modules without effect at the start (``starts_neutral``) that a file lacks completely."""
     names: list[str] = []
     for prefix, module in network.named_modules():
         if getattr(module, 'starts_neutral', False):
@@ -126,7 +127,7 @@ def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
 
 
 def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
-    """Say so when a constant table of the file is not the one this network computes with."""
+    """Log if a constant table of the file differs from the network's."""
     different = [
         name
         for name, table in extras.items()
@@ -140,10 +141,10 @@ def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], p
 
 
 def read_weights(path: str | Path, key: str = 'params') -> dict[str, Tensor]:
-    """The tensors of a weight file by name, on the CPU, without ``module.`` prefixes.
+    """Return the tensors of a weight file by name, on the CPU, without ``module.`` prefixes.
 
     Raises:
-        WeightsError: missing file, unreadable file, or no weights under ``key``.
+        WeightsError: the file is missing or unreadable, or has no weights under ``key``.
     """
     path = _locate(path)
     if _is_safetensors(path):

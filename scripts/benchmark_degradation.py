@@ -7,12 +7,11 @@ Two jobs, each timed in turn with the reference: a float frame, and an 8-bit fra
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import in_turn
 
 from iart import log
 from iart.ops.degradation import degrade, degrade_uint8
@@ -40,24 +39,13 @@ def main() -> None:
     ]
     rows = []
     for name, mine, theirs in jobs:
-        ours_ms, theirs_ms = compare(mine, theirs, arguments.repeats)
+        ours_ms, theirs_ms = in_turn([mine, theirs], arguments.repeats)
         rows.append([name, f'{theirs_ms:.1f}', f'{ours_ms:.1f}', f'{theirs_ms / ours_ms:.1f}'])
     log.table(
         f'{arguments.width}x{arguments.height} by 4, median of {arguments.repeats}',
         ['job', 'BasicSR ms', 'iart ms', 'ratio'],
         rows,
     )
-
-
-def compare(mine: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median milliseconds of both, measured in turn."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats + 1):
-        for index, job in enumerate((mine, theirs)):
-            begin = time.perf_counter()
-            job()
-            times[index].append((time.perf_counter() - begin) * 1e3)
-    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
 
 
 if __name__ == '__main__':

@@ -8,9 +8,8 @@ results.
 
 import argparse
 import os
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
@@ -18,6 +17,7 @@ for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from timing import in_turn  # noqa: E402
 
 from iart import log  # noqa: E402
 from iart.registry import METRIC_REGISTRY, find  # noqa: E402
@@ -61,14 +61,9 @@ def compare(
     mine: Callable[..., float], theirs: Callable[..., float], frame: Any, other: Any, luma: bool, repeats: int
 ) -> tuple[float, float, tuple[float, float]]:
     """Median milliseconds of both, measured in turn, and both results."""
-    times: tuple[list[float], list[float]] = ([], [])
-    results = [0.0, 0.0]
-    for _ in range(repeats + 1):
-        for index, metric in enumerate((mine, theirs)):
-            begin = time.perf_counter()
-            results[index] = metric(frame, other, crop_border=0, test_y_channel=luma)
-            times[index].append((time.perf_counter() - begin) * 1e3)
-    return statistics.median(times[0][1:]), statistics.median(times[1][1:]), (results[0], results[1])
+    runs = [partial(metric, frame, other, crop_border=0, test_y_channel=luma) for metric in (mine, theirs)]
+    ours_ms, theirs_ms = in_turn([*runs], repeats)
+    return ours_ms, theirs_ms, (runs[0](), runs[1]())
 
 
 if __name__ == '__main__':

@@ -151,8 +151,8 @@ def flops(function: Callable[[], object]) -> float:
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return sdpa_flop_count(query, key, value)
 
-    own = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which the counter does not know
-    with FlopCounterMode(display=False, custom_mapping={own: attention}) as counter:
+    cpu_attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which the counter does not know
+    with FlopCounterMode(display=False, custom_mapping={cpu_attention: attention}) as counter:
         function()
     return counter.get_total_flops() / 1e9
 
@@ -173,15 +173,15 @@ def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             gflop = {kind: flops(run) for kind, run in runs.items()}  # and warm up
             seconds = in_turn(arguments, runs | products)
             rates = {name: product_gflop / seconds[name] for name in products}
-            own = gflop['ours'] / seconds['ours']
+            speed = gflop['ours'] / seconds['ours']
             row = {
                 'LR size': size,
                 **{f'{kind} s/frame': seconds[kind] / arguments.frames for kind in KINDS},
                 'ratio': seconds['reference'] / seconds['ours'],
                 **{f'{kind} GFLOP/frame': gflop[kind] / arguments.frames for kind in KINDS},
-                'ours GFLOP/s': own,
+                'ours GFLOP/s': speed,
                 **{f'{name} GFLOP/s': rate for name, rate in rates.items()},
-                **{f'share of {name}': own / rate for name, rate in rates.items()},
+                **{f'share of {name}': speed / rate for name, rate in rates.items()},
             }
             rows.append(row)
             show(f'forward, LR {size}, {arguments.frames} frames, {arguments.precision}', [row])
@@ -285,11 +285,11 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         with Allocations() as allocations:
             begin = now(arguments)
             out = run()
-            kept = allocations.now / 2**20
+            stored = allocations.now / 2**20
             out.sum().backward()
             devices.synchronize(device)
             rows.append(
-                {'backbone': name, 's': now(arguments) - begin, 'kept MB': kept, 'peak MB': allocations.peak / 2**20}
+                {'backbone': name, 's': now(arguments) - begin, 'kept MB': stored, 'peak MB': allocations.peak / 2**20}
             )
     show(f'forward and backward of a backbone, LR {arguments.train_size}', rows)
     return rows
@@ -339,15 +339,15 @@ def machine(arguments: argparse.Namespace) -> dict[str, Any]:
 
     set_threads(arguments)
     device = devices.choose(arguments.device)
-    found = {
+    facts = {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else processor(),
         'threads': torch.get_num_threads(),
         'torch': torch.__version__,
         'vector units': torch.backends.cpu.get_cpu_capability(),
         'python': platform.python_version(),
     }
-    show('machine', [found])
-    return found
+    show('machine', [facts])
+    return facts
 
 
 def processor() -> str:

@@ -80,10 +80,10 @@ def main() -> None:
 
 def frames_in(folder: Path, count: int) -> list[Path]:
     """The first frames of a folder, in natural order."""
-    found = sorted(folder.glob('*.png'), key=lambda path: natural_key(path.name))[:count]
-    if len(found) < count:
-        raise UserError(f'{folder}: got {len(found)} PNG files, expected {count}')
-    return found
+    files = sorted(folder.glob('*.png'), key=lambda path: natural_key(path.name))[:count]
+    if len(files) < count:
+        raise UserError(f'{folder}: got {len(files)} PNG files, expected {count}')
+    return files
 
 
 def compare(

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Sets everything up, then trains a small IART for a short while on the bundled clip, scores it against bicubic
-# and writes pictures:  bash scripts/demo.sh [--no-venv] [arguments of scripts/demo.py]
+# Sets everything up, then runs iart demo:  bash scripts/demo.sh [--no-venv] [arguments of iart demo]
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -12,4 +11,4 @@ if [[ ${1:-} == --no-venv ]]; then
     python=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}/bin/python
 fi
 bash scripts/setup.sh ${setup[@]+"${setup[@]}"}
-exec "$python" scripts/demo.py "$@"
+exec "$python" -m iart demo "$@"

@@ -55,7 +55,7 @@ def rewrite_links(text: str, page: str, repository: str = '') -> str:
         path, hash_sign, anchor = target.partition('#')
         file = os.path.normpath(PurePosixPath(source_of(page)).parent / path)
         place = page_of(file)
-        if place is not None and not file.endswith('.json') and not file.endswith('.ipynb'):
+        if place is not None:
             relative = os.path.relpath(place, PurePosixPath(page).parent)
             return f'{image}[{label}]({relative}{hash_sign}{anchor})'
         if file.startswith('..'):  # GitHub's own pages of a repository, such as its CI badge

@@ -44,8 +44,8 @@ LAYERS = (
     ('archs', 'losses', 'metrics', 'data'),
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
-    ('training', 'reporting'),
-    ('study', 'doctor'),
+    ('training', 'reporting', 'exporting'),
+    ('study', 'demo', 'doctor'),
     ('commands',),
     ('cli', '__main__'),
 )

@@ -12,12 +12,11 @@ docs/scaling.md explains.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from timing import fastest
 from torch import nn
 
 from iart import log
@@ -258,7 +257,7 @@ def scaling(
         bandwidth = machine.link if gpus <= arguments.node else machine.network
         exchange = 2 * (gpus - 1) / gpus * gradient_bytes / (bandwidth * 1e9)
         step = one + max(0.0, exchange - arguments.overlap * backward)
-        wanted, reading = clips / step, arguments.loader * arguments.workers
+        required, reading = clips / step, arguments.loader * arguments.workers
         slowed = max(step, clips / reading)
         rows.append(
             [
@@ -266,7 +265,7 @@ def scaling(
                 f'{slowed:.3f}',
                 f'{gpus * clips / slowed:.1f}',
                 f'{one / slowed:.0%}',
-                f'{wanted:.2f}',
+                f'{required:.2f}',
                 f'{reading:.2f}',
                 f'{slowed * iterations / 86400:.2f}',
             ]
@@ -294,17 +293,6 @@ def check(network: nn.Module, side: int) -> None:
         f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}']
     )
     log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
-
-
-def fastest(run: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the fastest of some runs, after one that does not count."""
-    run()
-    taken = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
 
 
 if __name__ == '__main__':

@@ -78,11 +78,11 @@ def test_loss_and_gradients_are_those_of_the_released_code(reference):
     loss.backward()
     assert abs(loss.item() - reference['study.implicit.loss'].item()) < 1e-5
     prefix = 'study.implicit.grad_norm/'
-    wanted = {name.removeprefix(prefix): t.item() for name, t in reference.items() if name.startswith(prefix)}
+    expected = {name.removeprefix(prefix): t.item() for name, t in reference.items() if name.startswith(prefix)}
     norms = {name: p.grad.norm().item() for name, p in network.named_parameters()}
     # The bias of keys moves all logits of a query alike, which softmax does not see: its gradient is rounding.
-    assert norms.keys() - wanted.keys() <= {'implicit_warp.k.bias'}
-    errors = {name: abs(norms[name] - norm) / max(norm, 1e-6) for name, norm in wanted.items()}
+    assert norms.keys() - expected.keys() <= {'implicit_warp.k.bias'}
+    errors = {name: abs(norms[name] - norm) / max(norm, 1e-6) for name, norm in expected.items()}
     assert max(errors.values()) < 1e-4, sorted(errors.items(), key=lambda item: -item[1])[:5]
 
 

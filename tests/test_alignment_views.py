@@ -36,7 +36,7 @@ def test_tap_weights_are_the_attention(window):
         index, offset = sampling_taps(flow, window)
         query = align.q(_pixel_rows(current) + offset_code(offset, window, 12)) * 4**-0.5
         keys = align.k(_pixel_rows(source)[index] + tap_code(window, 12, CPU).unsqueeze(1))
-        wanted = (
+        expected = (
             (query * keys)
             .unflatten(2, (3, 4))
             .sum(3)
@@ -51,7 +51,7 @@ def test_tap_weights_are_the_attention(window):
     inside = (pixels.sort(0)[0].diff(dim=0) > 0).all(0)
     assert inside.sum() > 20
     chosen = inside[:, None, None].expand_as(weights)
-    torch.testing.assert_close(weights[chosen], wanted[chosen], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(weights[chosen], expected[chosen], atol=1e-5, rtol=1e-4)
 
 
 def test_bilinear_weights_reproduce_the_place():

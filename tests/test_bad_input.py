@@ -130,7 +130,7 @@ def test_pairs_that_do_not_fit(tmp_path, capsys, spoil, words, how):
     if how == 'check':
         with pytest.raises(SystemExit) as stop:
             cli.main(['data', 'check', str(data)])
-        said, wanted = capsys.readouterr().out, 1
+        said, expected = capsys.readouterr().out, 1
     else:
         yml = tmp_path / 'x.yml'
         yml.write_text(
@@ -140,8 +140,8 @@ def test_pairs_that_do_not_fit(tmp_path, capsys, spoil, words, how):
         )
         with pytest.raises(SystemExit) as stop:
             cli.main(['test', '-opt', str(yml), '--device', 'cpu', '--baseline', 'bicubic'])
-        said, wanted = capsys.readouterr().err, 2
-    assert stop.value.code == wanted, said
+        said, expected = capsys.readouterr().err, 2
+    assert stop.value.code == expected, said
     assert [word for word in words if word not in said] == []
 
 
@@ -160,14 +160,14 @@ def test_lr_folder_of_another_clip(tmp_path, capsys):
 def test_lmdb_that_is_not_whole(gt, tmp_path, capsys, what):
     target = tmp_path / 'gt.lmdb'
     cli.main(['data', 'lmdb', str(gt), str(target)])
-    meta, held = target / 'meta_info.txt', target / 'data.mdb'
+    meta, stored = target / 'meta_info.txt', target / 'data.mdb'
     if what == 'no-meta':
         meta.unlink()
     elif what == 'broken-meta':
         meta.write_text('000/00000000.png\n')
     else:
-        size = {'cut': held.stat().st_size // 2, 'cut-to-nothing': 100}.get(what)
-        held.write_bytes(held.read_bytes()[:size] if size else b'x' * 200_000)
+        size = {'cut': stored.stat().st_size // 2, 'cut-to-nothing': 100}.get(what)
+        stored.write_bytes(stored.read_bytes()[:size] if size else b'x' * 200_000)
     code, said = run(capsys, 'info', target)
     assert code == 2
     assert str(target) in said
@@ -221,12 +221,12 @@ def test_disk_full(gt, tmp_path, capsys, maker, limit):
     """A limit on the size of files stands in for a full disk."""
     target = tmp_path / 'made.lmdb'
     arguments = [MAKERS[maker][0], str(gt), str(target), *MAKERS[maker][1:]]
-    held = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, held[1]))
+    stored = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, stored[1]))
     try:
         code, said = run(capsys, *arguments)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, held)
+        resource.setrlimit(resource.RLIMIT_FSIZE, stored)
     assert (code, str(target) in said, 'cannot be written' in said) == (2, True, True), said
     assert not target.exists()
     cli.main(['data', *arguments])  # there is room again: it goes on

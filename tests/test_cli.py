@@ -61,14 +61,14 @@ def test_train_then_test(tmp_path, capsys):
 def test_a_forced_plan_stands_in_the_report(tmp_path):
     write_clips(tmp_path)
     torch.save({'params': build_network(options(tmp_path)).state_dict()}, tmp_path / 'w.pth')
-    path, found = write_options(tmp_path), []
+    path, result = write_options(tmp_path), []
     for plan in (['disk', '--spill-to', tmp_path], ['chunks', '--chunk', '2', '--chunk-overlap', '0']):
         assert run('test', '-opt', path, '--weights', tmp_path / 'w.pth', '--plan', *plan) == 0
-        found.append(json.loads((tmp_path / 'results' / 'tiny' / 'report.json').read_text())['sets'][0])
-    assert [s['approximated'] for s in found] == [[], ['chunks of 2 frames, 0 more seen on each side']]
-    assert [s['clips'][0]['exact'] for s in found] == [True, False]
-    assert found[0]['clips'][0]['plans'] == ['features on disk']
-    assert len(found[0]['rank_memory_mb']) == 1
+        result.append(json.loads((tmp_path / 'results' / 'tiny' / 'report.json').read_text())['sets'][0])
+    assert [s['approximated'] for s in result] == [[], ['chunks of 2 frames, with 0 more on each side']]
+    assert [s['clips'][0]['exact'] for s in result] == [True, False]
+    assert result[0]['clips'][0]['plans'] == ['features on disk']
+    assert len(result[0]['rank_memory_mb']) == 1
 
 
 def test_debug_reports_every_iteration(tmp_path):

@@ -106,9 +106,9 @@ def test_unusual_files_take_the_ordinary_way(how):
     if how == 'interlaced':
         data = _interlaced(image)
     else:
-        held = io.BytesIO()
-        Image.fromarray(image).save(held, how, **({'quality': 100, 'subsampling': 0} if how == 'jpeg' else {}))
-        data = held.getvalue()
+        stored = io.BytesIO()
+        Image.fromarray(image).save(stored, how, **({'quality': 100, 'subsampling': 0} if how == 'jpeg' else {}))
+        data = stored.getvalue()
     assert np.abs(decode_crop(data, 'x', Box(3, 5, 60, 70), (96, 128)).astype(int) - image[3:63, 5:75]).max() <= (
         8 if how == 'jpeg' else 0
     )

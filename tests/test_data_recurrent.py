@@ -74,8 +74,8 @@ def test_flips_turn_both_sides_alike(reds):
 def test_items_depend_on_seed_epoch_and_position_alone(reds):
     options = {**reds, 'num_frame': 3, 'gt_size': 16, 'use_hflip': True, 'use_rot': True, 'random_reverse': True}
     first, second = VideoClipDataset(**options, seed=1), pickle.loads(pickle.dumps(VideoClipDataset(**options, seed=1)))
-    for at in [(0, 3), (5, 3), (2, 11), 7]:
-        assert torch.equal(first[at]['gt'], second[at]['gt'])
+    for position in [(0, 3), (5, 3), (2, 11), 7]:
+        assert torch.equal(first[position]['gt'], second[position]['gt'])
     assert torch.equal(first[7]['lq'], first[(0, 7)]['lq'])
     different = [first[(e, 3)]['gt'] for e in range(4)] + [
         VideoClipDataset(**options, seed=2)[(0, 3)]['gt'],

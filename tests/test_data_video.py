@@ -67,9 +67,9 @@ def test_colors_follow_the_tags(tmp_path, colorspace, matrix, color_range, exten
     store = open_store(path)
     assert store.color('a') == f'{matrix}, {extent} range ({"tagged" if colorspace else "assumed"})'
     for number, color in enumerate(colors):
-        found = store.read('a', f'{number:08d}').reshape(-1, 3).mean(0)
-        assert np.abs(found - rgb_of(*color, matrix, extent == 'full')).max() <= 3, (
-            found,
+        result = store.read('a', f'{number:08d}').reshape(-1, 3).mean(0)
+        assert np.abs(result - rgb_of(*color, matrix, extent == 'full')).max() <= 3, (
+            result,
             rgb_of(*color, matrix, extent == 'full'),
         )
 

@@ -69,14 +69,16 @@ def test_blur_as_written():
     kernel = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.6**2))
     kernel /= kernel.sum()
     cropped = image[:24, :20].astype(float)
-    wanted = np.empty((6, 5, 3))
+    expected = np.empty((6, 5, 3))
     for i, row in enumerate(range(1, 24, 4)):
         for j, column in enumerate(range(1, 20, 4)):
             rows = np.clip(np.arange(row - 5, row + 7), 0, 23)
             columns = np.clip(np.arange(column - 5, column + 7), 0, 19)
-            wanted[i, j] = np.tensordot(kernel, cropped[np.ix_(rows, columns)], 2)
-    assert (degrade_uint8(image, 'BD') == np.floor(wanted + 0.5)).all()
-    np.testing.assert_allclose(degrade(as_tensor(image).double() / 255, 'BD').permute(1, 2, 0) * 255, wanted, atol=1e-9)
+            expected[i, j] = np.tensordot(kernel, cropped[np.ix_(rows, columns)], 2)
+    assert (degrade_uint8(image, 'BD') == np.floor(expected + 0.5)).all()
+    np.testing.assert_allclose(
+        degrade(as_tensor(image).double() / 255, 'BD').permute(1, 2, 0) * 255, expected, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize('kind', ['BI', 'BD'])

@@ -233,9 +233,9 @@ def test_items_of_a_set_with_a_chain(tmp_path):
     plain = _dataset(tmp_path, degradation='BI', flip_sequence=True)[1, 3]
     assert torch.equal(item['gt_plain'], plain['gt']), 'the same windows, crops and flips'
     assert not torch.equal(item['gt'], plain['gt'])
-    own = _dataset(tmp_path, degradation=[{'type': 'RandomNoise'}, {'type': 'RandomResize', 'to': 'lq'}])[1, 3]
-    assert 'gt_plain' not in own
-    assert own['lq'].shape == (2, 3, 16, 16)
+    this = _dataset(tmp_path, degradation=[{'type': 'RandomNoise'}, {'type': 'RandomResize', 'to': 'lq'}])[1, 3]
+    assert 'gt_plain' not in this
+    assert this['lq'].shape == (2, 3, 16, 16)
 
 
 def test_a_chain_that_sharpens_only_goes_beside_lq_files(tmp_path):

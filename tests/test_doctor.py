@@ -7,7 +7,7 @@ import torch
 
 from iart.cli import main
 from iart.doctor import gpu_checks, host_checks, ranks, run
-from iart.doctor.result import Result
+from iart.doctor.result import CheckResult
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         run,
         '_in_process',
-        lambda name, device, limit, variables: Result('skipped', 'no GPU') if name == 'GPU' else Result('ok', 'fine'),
+        lambda name, device, limit, variables: (
+            CheckResult('skipped', 'no GPU') if name == 'GPU' else CheckResult('ok', 'fine')
+        ),
     )
 
 
@@ -29,7 +31,7 @@ def test_every_check_is_in_the_file(quick, tmp_path, capsys):
 
 
 def test_something_wrong_ends_with_code_1(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(run, '_in_process', lambda *_: Result('wrong', 'broken', 'mend it'))
+    monkeypatch.setattr(run, '_in_process', lambda *_: CheckResult('wrong', 'broken', 'mend it'))
     with pytest.raises(SystemExit) as ended:
         main(['doctor', '--json', str(tmp_path / 'figures.json')])
     assert ended.value.code == 1
@@ -43,10 +45,10 @@ def test_a_check_that_hangs_and_one_that_does_not_exist_are_reported():
 
 @pytest.mark.parametrize('name', ['installation', 'BasicSR', 'codecs', 'disk', 'shared memory', 'threads'])
 def test_checks_of_the_host(name):
-    found = host_checks.CHECKS[name][0]()
-    assert found.verdict in ('ok', 'wrong', 'skipped')
-    assert found.detail
-    assert found.remedy or found.verdict != 'wrong', 'what is wrong comes with a remedy'
+    result = host_checks.CHECKS[name][0]()
+    assert result.verdict in ('ok', 'wrong', 'skipped')
+    assert result.detail
+    assert result.remedy or result.verdict != 'wrong', 'what is wrong comes with a remedy'
 
 
 @pytest.mark.parametrize(
@@ -66,16 +68,16 @@ def test_processes_are_compared_with_one(monkeypatch, change, word):
     monkeypatch.setattr(
         ranks, '_run', lambda kind, world: [{'rank': 0, **fine, **change}, {'rank': 1, **fine, 'noticed': 0.0}]
     )
-    found = ranks.processes(torch.device('cpu'))
-    assert found.verdict == ('wrong' if word else 'ok')
-    assert word in found.detail
+    result = ranks.processes(torch.device('cpu'))
+    assert result.verdict == ('wrong' if word else 'ok')
+    assert word in result.detail
 
 
 def test_a_process_that_fails_is_reported(monkeypatch):
     monkeypatch.setattr(ranks.subprocess, 'Popen', _Ended)
-    found = ranks.processes(torch.device('cpu'))
-    assert found.verdict == 'wrong'
-    assert 'NCCL error: no network' in found.detail
+    result = ranks.processes(torch.device('cpu'))
+    assert result.verdict == 'wrong'
+    assert 'NCCL error: no network' in result.detail
 
 
 class _Ended:

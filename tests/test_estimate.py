@@ -63,7 +63,7 @@ def test_bytes_of_an_operator_are_what_it_reads_and_writes():
 
 def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
     monkeypatch.setattr('iart.training.dry_run._SIDE', 64)  # smaller ones are padded to this for the flow
-    size, found = Load(2, 4, 64), []
+    size, result = Load(2, 4, 64), []
     for checkpoint in (False, True):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
         memory, work = run.on_paper()
@@ -77,8 +77,8 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
             4 * value.numel() for value in batch.values()
         )  # with the average and Adam's two moments
         assert memory.at(size) == pytest.approx(allocations.peak + there_before, rel=0.05)
-        found.append((memory.at(size), work.at(size)))
-    (memory, work), (less_memory, more_work) = found
+        result.append((memory.at(size), work.at(size)))
+    (memory, work), (less_memory, more_work) = result
     assert less_memory < memory
     assert more_work > work
 
@@ -102,20 +102,20 @@ def test_a_backbone_is_executed_once_for_all_frames_and_passes(tmp_path, monkeyp
 def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimating.devices, 'free_memory', lambda device: 2**20)
     monkeypatch.setattr(DryRun, 'on_paper', lambda self: (StepMemory(1e6, -10, 2_000), StepWork(-1e3, 3e5)))
-    found = estimate(
+    result = estimate(
         load(options_file(tmp_path, datasets__train__num_frame=6, datasets__train__gt_size=256)), CPU, seconds=0
     )
-    assert not found.fits
-    assert [change.what.split(':')[0] for change in found.changes] == [
+    assert not result.fits
+    assert [change.what.split(':')[0] for change in result.changes] == [
         'network_g.use_checkpoint',
         'train.precision',
         'batch_size_per_gpu',
         'num_frame',
         'gt_size',
     ]
-    assert all(change.memory < found.memory for change in found.changes[2:])
-    assert found.timed == Load(1, 1, 16)
-    print_estimate(found)
+    assert all(change.memory < result.memory for change in result.changes[2:])
+    assert result.timed == Load(1, 1, 16)
+    print_estimate(result)
     shown = capsys.readouterr().out
     assert 'days in all' in shown
     assert 'Ways to less memory' in shown
@@ -124,11 +124,11 @@ def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
 def test_the_command(tmp_path, capsys):
     path = options_file(tmp_path, datasets__train__flip_sequence=True)
     cli.main(['estimate', str(path), '--device', 'cpu', '--json', '--seconds', '5'])
-    found = json.loads(capsys.readouterr().out)
-    assert found['load'] == {'clips': 2, 'frames': 4, 'side': 16}
-    assert found['parameters'] == sum(p.numel() for p in build_network(load(path)).parameters())
-    assert found['days'] == pytest.approx(found['seconds'] * 4 / 86400)
-    assert found['fits']
+    result = json.loads(capsys.readouterr().out)
+    assert result['load'] == {'clips': 2, 'frames': 4, 'side': 16}
+    assert result['parameters'] == sum(p.numel() for p in build_network(load(path)).parameters())
+    assert result['days'] == pytest.approx(result['seconds'] * 4 / 86400)
+    assert result['fits']
 
 
 def test_mistakes(tmp_path):

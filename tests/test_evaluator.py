@@ -14,7 +14,8 @@ from iart.inference.baselines import BicubicRestorer
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
-from iart.scoring.evaluator import build_metrics, score_set, share_out
+from iart.scoring.evaluator import score_set, share_out
+from iart.scoring.measuring import build_metrics
 from iart.scoring.restored_clip import LQFrames
 from iart.scoring.settings import Saving, Settings
 
@@ -97,8 +98,8 @@ def test_each_frame_is_measured_against_its_own_ground_truth():
     data = FakeSet([3])
     scores = score_set(drifting, data, build_metrics(PSNR), PLAIN, device=CPU)
     outputs = list(drifting(to_tensor(data.read_lq(0))[None]))
-    wanted = [calculate_psnr(to_uint8(outputs[j][0]), data.read_gt(0, j)) for j in range(3)]
-    assert scores.clips[0].values['psnr'] == pytest.approx(wanted)
+    expected = [calculate_psnr(to_uint8(outputs[j][0]), data.read_gt(0, j)) for j in range(3)]
+    assert scores.clips[0].values['psnr'] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize('center', [False, True])
@@ -109,12 +110,12 @@ def test_flip_seq_is_the_mean_with_the_mirror(tmp_path, center):
     )
     lq = to_tensor(data.read_lq(0))[None]
     outputs = torch.stack(list(drifting(torch.cat([lq, lq.flip(1)], 1))), 1)
-    wanted = 0.5 * (outputs[:, :5] + outputs[:, 5:].flip(1))
+    expected = 0.5 * (outputs[:, :5] + outputs[:, 5:].flip(1))
     saved = sorted(p.name for p in (tmp_path / 'score' / 'clip0').iterdir())
     assert saved == (['im3.png'] if center else [f'im{j}.png' for j in range(1, 6)])
     for name in saved:
         j = int(name[2]) - 1
-        assert (read_image(tmp_path / 'score' / 'clip0' / name) == to_uint8(wanted[0, j])).all()
+        assert (read_image(tmp_path / 'score' / 'clip0' / name) == to_uint8(expected[0, j])).all()
 
 
 @pytest.mark.parametrize(('data', 'option'), [(FakeSet([7, 4]), True), (FakeSet([7, 4], center=True), False)])
@@ -144,16 +145,16 @@ def test_without_ground_truth_frames_are_only_saved(tmp_path):
 def test_memory_plans_change_nothing_but_what_is_said(mirrored, tmp_path):
     network = DriftingNetwork()
     settings, metrics = Settings(PSNR, flip_seq=mirrored, spill_to=tmp_path), build_metrics(PSNR)
-    wanted = score_set(plan_restorer(network, CPU), FakeSet([5]), metrics, settings, device=CPU)
+    expected = score_set(plan_restorer(network, CPU), FakeSet([5]), metrics, settings, device=CPU)
     plain = score_set(drifting, FakeSet([5]), metrics, settings, device=CPU)
-    assert wanted.clips[0].values == plain.clips[0].values
-    assert wanted.clips[0].plans == ('everything on the device',)
-    assert wanted.approximations == ()
+    assert expected.clips[0].values == plain.clips[0].values
+    assert expected.clips[0].plans == ('everything on the device',)
+    assert expected.approximations == ()
     restore = plan_restorer(network, CPU, options=PlanOptions('chunks', chunk=2, chunk_overlap=0))
-    found = score_set(restore, FakeSet([5, 3]), metrics, settings, device=CPU)
-    assert found.clips[0].values != wanted.clips[0].values
-    assert found.approximations == ('chunks of 2 frames, 0 more seen on each side',)
-    assert found.rank_memory_mb == (found.memory_mb,)
+    result = score_set(restore, FakeSet([5, 3]), metrics, settings, device=CPU)
+    assert result.clips[0].values != expected.clips[0].values
+    assert result.approximations == ('chunks of 2 frames, with 0 more on each side',)
+    assert result.rank_memory_mb == (result.memory_mb,)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +190,7 @@ class GatheringError(Exception):
 
 def test_any_number_of_ranks_gives_the_same(monkeypatch):
     lengths = [3, 1, 5, 2, 2]
-    wanted = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
+    expected = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
     parts, sets = [], [FakeSet(lengths), FakeSet(lengths)]
 
     def catch(item):
@@ -206,9 +207,11 @@ def test_any_number_of_ranks_gives_the_same(monkeypatch):
         (i, j) for i, n in enumerate(lengths) for j in range(n)
     ]  # none twice
     monkeypatch.setattr(distributed, 'gather', lambda item: parts)
-    found = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
-    assert [(c.name, c.frames, c.values) for c in found.clips] == [(c.name, c.frames, c.values) for c in wanted.clips]
-    assert found.totals() == wanted.totals()
+    result = score_set(drifting, FakeSet(lengths), build_metrics(PSNR), PLAIN, device=CPU)
+    assert [(c.name, c.frames, c.values) for c in result.clips] == [
+        (c.name, c.frames, c.values) for c in expected.clips
+    ]
+    assert result.totals() == expected.totals()
 
 
 def test_share_out():

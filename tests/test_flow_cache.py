@@ -11,7 +11,7 @@ from iart.data.recurrent_dataset import VideoClipDataset
 from iart.data.store import Box
 from iart.errors import DataError, OptionsError
 from iart.options import Options
-from iart.training import flow_filling
+from iart.training import flow_computation
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
@@ -29,7 +29,7 @@ def clips(tmp_path, monkeypatch):
         built.append(path)
         return TinyFlow()
 
-    monkeypatch.setattr(flow_filling, 'build_spynet', build)
+    monkeypatch.setattr(flow_computation, 'build_spynet', build)
     return tmp_path, built
 
 
@@ -37,7 +37,7 @@ def dataset(root, **arguments):
     cache = {'folder': str(root / 'flows'), 'spynet_path': str(root / 'spynet.pth')}
     paths = {'dataroot_gt': str(root / 'GT'), 'dataroot_lq': str(root / 'LR')}
     made = VideoClipDataset(**{**paths, 'num_frame': 3, 'gt_size': 64, 'flow_cache': cache, **arguments})
-    flow_filling.fill_flow_cache(made, CPU)
+    flow_computation.fill_flow_cache(made, CPU)
     return made
 
 
@@ -45,11 +45,11 @@ def flow_between(root, item, start, end):
     """The flow between two frames of an item, computed from the whole frames."""
     whole = VideoClipDataset(dataroot_gt=str(root / 'GT'), dataroot_lq=str(root / 'LR'), num_frame=3, gt_size=64)
     first, second = (
-        flow_filling.to_tensor(whole.lq.read(item['clip'], item['frames'][k]))[None, None] for k in (start, end)
+        flow_computation.to_tensor(whole.lq.read(item['clip'], item['frames'][k]))[None, None] for k in (start, end)
     )
     torch.manual_seed(0)
     with torch.inference_mode():
-        return flow_filling.pair_flows(TinyFlow().eval(), first, second)[0, 0]
+        return flow_computation.pair_flows(TinyFlow().eval(), first, second)[0, 0]
 
 
 @pytest.mark.parametrize(

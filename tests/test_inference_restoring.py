@@ -147,9 +147,9 @@ def test_stores_give_back_what_they_got(layout, dtype, tmp_path):
 
 def break_with_a_file_open(folder):
     with stores('disk', CPU, folder=folder) as make:
-        kept = make(2)
-        kept[1] = torch.ones(3)
-        assert torch.equal(kept[1], torch.ones(3))
+        stored = make(2)
+        stored[1] = torch.ones(3)
+        assert torch.equal(stored[1], torch.ones(3))
         raise RuntimeError('broken')
 
 

@@ -59,9 +59,9 @@ def test_every_component_has_a_layer() -> None:
 
 def test_imports_go_downwards() -> None:
     def find_mistakes(path: Path) -> list[str]:
-        own = component(path)
+        this = component(path)
         # the public names and the command line load what they need when they need it
-        return [] if own in ('', 'cli', '__main__') else upward(own, tree(path), package_of(path))
+        return [] if this in ('', 'cli', '__main__') else upward(this, tree(path), package_of(path))
 
     check_each(find_mistakes)
 
@@ -79,8 +79,8 @@ def lazily():
     import iart.cli
     import_module('iart.data.sampler')
 """
-    found = upward('ops', ast.parse(text), ('iart', 'ops'))
-    assert [line.split(':')[0] for line in sorted(found)] == ['line 10', 'line 11', 'line 4', 'line 5', 'line 7']
+    result = upward('ops', ast.parse(text), ('iart', 'ops'))
+    assert [line.split(':')[0] for line in sorted(result)] == ['line 10', 'line 11', 'line 4', 'line 5', 'line 7']
 
 
 def test_files_and_functions_stay_small() -> None:
@@ -166,5 +166,5 @@ def test_the_drawing_of_the_architecture_is_up_to_date():
 
 def test_the_ways_of_the_data_are_imports():
     imports = component_imports()
-    steps = [(name, own, target) for name, (_, stops) in WAYS.items() for own, target in pairwise(stops)]
+    steps = [(name, this, target) for name, (_, stops) in WAYS.items() for this, target in pairwise(stops)]
     assert [step for step in steps if step[2] not in imports[step[1]]] == []

@@ -32,12 +32,12 @@ def test_identical_to_basicsr(name, luma, border):
     ours, theirs = find(METRIC_REGISTRY, name), METRIC_REGISTRY.get(name)
     assert ours is not theirs
     for a, b in pairs():
-        wanted = theirs(a, b, crop_border=border, test_y_channel=luma)
-        assert ours(a, b, crop_border=border, test_y_channel=luma) == pytest.approx(wanted, abs=1e-9)
+        expected = theirs(a, b, crop_border=border, test_y_channel=luma)
+        assert ours(a, b, crop_border=border, test_y_channel=luma) == pytest.approx(expected, abs=1e-9)
         chw = ours(a.transpose(2, 0, 1), b.transpose(2, 0, 1), border, input_order='CHW', test_y_channel=luma)
-        assert chw == pytest.approx(wanted, abs=1e-9)
+        assert chw == pytest.approx(expected, abs=1e-9)
         floats = ours(a.astype(np.float32), b.astype(np.float32), border, test_y_channel=luma)
-        assert floats == pytest.approx(wanted, abs=1e-9)
+        assert floats == pytest.approx(expected, abs=1e-9)
 
 
 def test_gray():

@@ -146,15 +146,15 @@ def test_checkpointing_draws_the_same_paths_again(policy):
 
 def test_checkpointing_keeps_less():
     backbone = fill(FusionBackbone(channels=8, depths=[2, 2], num_heads=[2, 2], window=(3, 4, 4)), 'small')
-    x, kept = torch.rand(1, 3, 8, 16, 16, requires_grad=True), []
+    x, stored = torch.rand(1, 3, 8, 16, 16, requires_grad=True), []
     for policy in ('none', 'mlp', 'blocks', 'backbones'):
         prepared, sizes = backbone.prepare(backbone.layouts((1, 16, 16), x.device), policy), []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
             backbone(x, prepared)
-        kept.append(sum(sizes))
-    assert kept[1] < 0.9 * kept[0]
-    assert kept[2] < 0.5 * kept[1]
-    assert kept[3] < 0.5 * kept[2]
+        stored.append(sum(sizes))
+    assert stored[1] < 0.9 * stored[0]
+    assert stored[2] < 0.5 * stored[1]
+    assert stored[3] < 0.5 * stored[2]
 
 
 @pytest.mark.parametrize(

@@ -130,10 +130,10 @@ def test_every_mistake_is_in_one_message(tmp_path: Path) -> None:
         'val.metrics.psnr.crop_borders': "did you mean 'crop_border'?",
         'val.save_img': 'true or false',
     }
-    found = {line.split(': got ')[0]: line for line in lines}
-    assert found.keys() == expected.keys()
+    result = {line.split(': got ')[0]: line for line in lines}
+    assert result.keys() == expected.keys()
     for key, hint in expected.items():
-        assert hint in found[key]
+        assert hint in result[key]
 
 
 @pytest.mark.parametrize(

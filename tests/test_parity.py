@@ -131,12 +131,12 @@ def test_loss_and_gradients(reference, shared):
     loss = build(LOSS_REGISTRY, {'type': 'CharbonnierLoss'})(network(lq), gt)
     loss.backward()
     assert abs(loss.item() - reference['grad.loss'].item()) < 1e-5
-    wanted = {k.removeprefix('grad.norm/'): v.item() for k, v in reference.items() if k.startswith('grad.norm/')}
+    expected = {k.removeprefix('grad.norm/'): v.item() for k, v in reference.items() if k.startswith('grad.norm/')}
     norms = {name: p.grad.norm().item() for name, p in network.named_parameters() if not name.startswith('spynet.')}
     spynet = torch.stack([p.grad.norm() for p in network.spynet.parameters()]).norm().item()
-    total = next(k for k in wanted if k.startswith('spynet'))
+    total = next(k for k in expected if k.startswith('spynet'))
     norms[total] = spynet
-    assert set(norms) == set(wanted), 'every used weight gets a gradient, and no other weight exists'
+    assert set(norms) == set(expected), 'every used weight gets a gradient, and no other weight exists'
     # The keys' bias has no gradient but rounding: it moves all logits of a pixel alike, and softmax does not see that.
-    worst = {n: abs(norms[n] - w) / max(w, 1e-6) for n, w in wanted.items()}
+    worst = {n: abs(norms[n] - w) / max(w, 1e-6) for n, w in expected.items()}
     assert max(worst.values()) < 1e-3, sorted(worst.items(), key=lambda item: -item[1])[:5]

@@ -85,10 +85,10 @@ def test_outputs_and_gradients(reference, key):
     gradients = torch.autograd.grad(out, list(tensors.values()), direction, allow_unused=True)
     norms = {name: 0.0 if g is None else g.norm().item() for name, g in zip(tensors, gradients, strict=True)}
     prefix = f'{key}.grad_norm/'
-    wanted = {name.removeprefix(prefix): t.item() for name, t in reference.items() if name.startswith(prefix)}
-    assert wanted, 'the reference has gradients of every alignment'
-    assert tensors.keys() - wanted.keys() <= {'k.bias', 'current'}, 'mathematically zero, or unused'
-    errors = {name: abs(norms[name] - norm) / max(norm, 1e-6) for name, norm in wanted.items()}
+    reference_value = {name.removeprefix(prefix): t.item() for name, t in reference.items() if name.startswith(prefix)}
+    assert reference_value, 'the reference has gradients of every alignment'
+    assert tensors.keys() - reference_value.keys() <= {'k.bias', 'current'}, 'mathematically zero, or unused'
+    errors = {name: abs(norms[name] - norm) / max(norm, 1e-6) for name, norm in reference_value.items()}
     assert max(errors.values()) < GRADIENT_TOLERANCE, errors
     if align.trains_flow is False:
         assert norms['flow'] == 0

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import prepare_demo
+import prepare_demo as script
 import pytest
 
 from iart import image
+from iart.demo import frames as prepare_demo
 from iart.errors import DataError
 
 
@@ -96,5 +97,5 @@ def test_the_clip_is_the_one_described() -> None:
 
 
 def test_a_missing_clip_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert prepare_demo.main(['--clip', str(tmp_path / 'none.mp4'), '--out', str(tmp_path / 'frames')]) == 2
+    assert script.main(['--clip', str(tmp_path / 'none.mp4'), '--out', str(tmp_path / 'frames')]) == 2
     assert 'no such file' in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_right_data(tmp_path, kind):
     write_benchmark(tmp_path, CLIPS, lambda gt: degrade_uint8(gt, kind))
     report, rows = check(tmp_path, jobs=2)
     assert report.ok
-    assert f'looks like {kind} in 14 of 14 frames (to the bit)' in rows['degradation'].found
+    assert f'looks like {kind} in 14 of 14 frames (bit-exact)' in rows['degradation'].found
 
 
 def test_shifted_blur(tmp_path):
@@ -60,9 +60,9 @@ def test_swapped_clips(data):
     (lr / '001').rename(lr / '000')
     (lr / 'x').rename(lr / '001')
     wrong = failed(data)
-    assert list(wrong) == ['LR beside its own clip']
-    assert '10 of 14 frames' in wrong['LR beside its own clip']
-    assert 'LR 000/00000000 belongs to GT 001/00000000' in wrong['LR beside its own clip']
+    assert list(wrong) == ['LR paired with its own clip']
+    assert '10 of 14 frames' in wrong['LR paired with its own clip']
+    assert 'LR 000/00000000 belongs to GT 001/00000000' in wrong['LR paired with its own clip']
 
 
 def test_reordered_frames(data):
@@ -105,10 +105,10 @@ def test_shift_is_estimated():
 
 def test_odd_shifts_are_named():
     gt = texture(0, 0, (256, 256))
-    found = likeness(gt[4:-4, 4:-4].copy(), degrade_uint8(gt[2:-6, 5:-3].copy()), 4)
-    assert found.how == 'shifted'
-    assert found.label.startswith('BI shifted by')
-    assert found.shift == pytest.approx((-2, 1), abs=0.3)
+    result = likeness(gt[4:-4, 4:-4].copy(), degrade_uint8(gt[2:-6, 5:-3].copy()), 4)
+    assert result.how == 'shifted'
+    assert result.label.startswith('BI shifted by')
+    assert result.shift == pytest.approx((-2, 1), abs=0.3)
 
 
 def test_samples_are_spread():
@@ -138,12 +138,12 @@ def run(capsys, *arguments):
 def test_exit_codes_and_json(data, capsys):
     code, said = run(capsys, 'check', data, '--jobs', 1)
     assert code == 0
-    assert 'everything is as it should be' in said.out
+    assert 'all checks passed' in said.out
     code, said = run(capsys, 'check', data, '--protocol', 'REDS4', '--json')
     assert code == 1
-    found = json.loads(said.out)
-    assert not found['ok']
-    assert found['sets'][0]['degradation']['labels'] == {'BI': 14}
+    result = json.loads(said.out)
+    assert not result['ok']
+    assert result['sets'][0]['degradation']['labels'] == {'BI': 14}
     code, said = run(capsys, 'check', data / 'nowhere')
     assert code == 2
     assert 'nowhere' in said.err
@@ -181,7 +181,7 @@ def test_info(data, tmp_path, capsys):
 def test_real_frames(shared):
     report, rows = check(shared / 'data' / 'eval' / 'REDS4_head', samples=3)
     assert report.ok
-    assert 'to the bit' in rows['degradation'].found
+    assert 'bit-exact' in rows['degradation'].found
 
 
 def test_lmdb_and_folder_side_by_side(tmp_path, capsys):

@@ -58,14 +58,14 @@ def test_basicsr_writes_the_same(gt, tmp_path):
 
 def test_it_goes_on_where_it_stopped(gt, tmp_path, monkeypatch):
     whole = gt / '001' / '00000001.png'
-    held = whole.read_bytes()
-    whole.write_bytes(held[:2000])
+    stored = whole.read_bytes()
+    whole.write_bytes(stored[:2000])
     monkeypatch.setattr(lmdbs, '_BATCH', 1)
     target = tmp_path / 'gt.lmdb'
     with pytest.raises(DataError, match=r'00000001\.png'):
         make_lmdb(gt, target)
     assert not target.exists()
-    whole.write_bytes(held)
+    whole.write_bytes(stored)
     assert make_lmdb(gt, target) == 2
     assert len(LmdbStore(target).frames('001')) == 3
     assert not target.with_name('gt.lmdb.partial').exists()
@@ -74,8 +74,8 @@ def test_it_goes_on_where_it_stopped(gt, tmp_path, monkeypatch):
 def test_other_settings_are_refused(gt, tmp_path):
     broken = gt / '001' / '00000001.png'
     broken.write_bytes(broken.read_bytes()[:2000])
-    for compression, wanted in ((0, 'cut short'), (1, 'other settings')):
-        with pytest.raises(DataError, match=wanted):
+    for compression, expected in ((0, 'cut short'), (1, 'other settings')):
+        with pytest.raises(DataError, match=expected):
             make_lmdb(gt, tmp_path / 'gt.lmdb', compression=compression)
 
 

@@ -12,8 +12,9 @@ REDS4 = dict.fromkeys(('000', '011', '015', '020'), 100)
 
 
 def test_files():
-    assert sorted(load_all()) == ['REDS4', 'UDM10-BD', 'Vid4-BD', 'Vid4-BI', 'Vimeo-90K-T-BD', 'Vimeo-90K-T-BI']
-    for protocol in load_all().values():
+    with_figures = ['REDS4', 'UDM10-BD', 'Vid4-BD', 'Vid4-BI', 'Vimeo-90K-T-BD', 'Vimeo-90K-T-BI']
+    assert sorted(load_all()) == sorted([*with_figures, 'UDM10-BI', 'VideoLQ'])
+    for protocol in map(get, with_figures):
         assert protocol.scale == 4
         assert protocol.crop_border == 0
         assert protocol.channel == ('RGB' if protocol.id == 'REDS4' else 'Y')
@@ -43,8 +44,8 @@ def test_names():
 
 def test_exact():
     for name in ('Vid4-BI', 'Vid4-BD'):
-        found = match(get(name), VID4, VID4_SIZES)
-        assert (found.kind, found.label, found.explanation) == ('exact', name, '')
+        result = match(get(name), VID4, VID4_SIZES)
+        assert (result.kind, result.label, result.explanation) == ('exact', name, '')
     numbered = {f'{i:03}': 32 for i in range(10)}
     assert match(get('UDM10-BD'), numbered, dict.fromkeys(numbered, (720, 1272))).kind == 'exact'
     septuplets = {f'{i // 1000:05}/{i % 1000:04}': 7 for i in range(7824)}
@@ -52,9 +53,9 @@ def test_exact():
 
 
 def test_partial():
-    found = match(get('Vid4-BI'), {'city': 34, 'walk': 47})
-    assert (found.kind, found.label) == ('partial', 'Vid4-BI, 2 of 4 clips')
-    assert 'averages over all 4' in found.explanation
+    result = match(get('Vid4-BI'), {'city': 34, 'walk': 47})
+    assert (result.kind, result.label) == ('partial', 'Vid4-BI, 2 of 4 clips')
+    assert 'averages over all 4' in result.explanation
 
 
 @pytest.mark.parametrize(
@@ -68,14 +69,14 @@ def test_partial():
     ],
 )
 def test_mismatch(frames, sizes, why):
-    found = match(get('REDS4'), frames, sizes)
-    assert (found.kind, found.label) == ('mismatch', 'not REDS4')
-    assert why in found.explanation
+    result = match(get('REDS4'), frames, sizes)
+    assert (result.kind, result.label) == ('mismatch', 'not REDS4')
+    assert why in result.explanation
 
 
 def test_same_clip_twice():
-    found = match(get('UDM10-BD'), {'archpeople': 32, '000': 32})
-    assert found.kind == 'mismatch'
+    result = match(get('UDM10-BD'), {'archpeople': 32, '000': 32})
+    assert result.kind == 'mismatch'
 
 
 def test_vimeo():
@@ -98,8 +99,8 @@ def test_metrics_of_the_protocol():
 
 
 def test_spoiled():
-    found = match(get('Vid4-BI'), VID4).spoiled('LR frames look like BD')
-    assert (found.kind, found.label, found.explanation) == ('mismatch', 'not Vid4-BI', 'LR frames look like BD')
+    result = match(get('Vid4-BI'), VID4).spoiled('LR frames look like BD')
+    assert (result.kind, result.label, result.explanation) == ('mismatch', 'not Vid4-BI', 'LR frames look like BD')
 
 
 def test_bad_file(tmp_path):

@@ -87,7 +87,7 @@ def test_the_example_of_the_contributing_guide_works(tmp_path):
     spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
-    known = set(registry.names(registry.ALIGNMENT_REGISTRY))
+    given = set(registry.names(registry.ALIGNMENT_REGISTRY))
     try:
         spec.loader.exec_module(module)
         alignment = {'type': 'GatedWarpAlignment', 'kernel': 3}
@@ -97,6 +97,6 @@ def test_the_example_of_the_contributing_guide_works(tmp_path):
         network(torch.rand(1, 3, 3, 16, 16)).mean().backward()
         assert all(p.grad is not None for p in network.implicit_warp.parameters())
     finally:
-        for name in set(registry.names(registry.ALIGNMENT_REGISTRY)) - known:
+        for name in set(registry.names(registry.ALIGNMENT_REGISTRY)) - given:
             del registry.ALIGNMENT_REGISTRY._obj_map[f'{name}_{registry.SUFFIX}']
         del sys.modules[file.stem]

@@ -105,8 +105,10 @@ def assert_same(both, given):
 
 
 def test_both_networks_have_the_same_weights():
-    wanted, found = ReferenceIART(**TINY).state_dict(), IART(**TINY).state_dict()
-    assert {name: tuple(t.shape) for name, t in found.items()} == {name: tuple(t.shape) for name, t in wanted.items()}
+    expected, result = ReferenceIART(**TINY).state_dict(), IART(**TINY).state_dict()
+    assert {name: tuple(t.shape) for name, t in result.items()} == {
+        name: tuple(t.shape) for name, t in expected.items()
+    }
 
 
 def test_the_benchmark_measures_both(tmp_path, monkeypatch):
@@ -129,7 +131,7 @@ def test_the_benchmark_measures_both(tmp_path, monkeypatch):
         'sys.argv', ['benchmark_network.py', '--small', '--parts', 'forward', 'train', *few, '--json', str(figures)]
     )
     benchmark_network.main()
-    found = json.loads(figures.read_text())
-    (forward,) = found['forward']
+    result = json.loads(figures.read_text())
+    (forward,) = result['forward']
     assert 0 < forward['ours GFLOP/frame'] < forward['reference GFLOP/frame'], 'what reaches nothing is not computed'
-    assert [row['network'] for row in found['train']['rows']] == ['reference', 'ours, blocks']
+    assert [row['network'] for row in result['train']['rows']] == ['reference', 'ours, blocks']

@@ -12,7 +12,7 @@ import pytest
 from helpers.result_folders import CLIPS, FRAMES, write_results
 
 from iart import cli
-from iart.analysis.findings import Findings, Picture, Table, write_findings
+from iart.analysis.findings import Findings, FindingsPicture, Table, write_findings
 from iart.errors import DataError, UserError
 from iart.image import write_png
 from iart.reporting.footage import choose_frames, find_footage, located
@@ -265,7 +265,7 @@ def findings(tmp_path):
     write_png(folder / 'figures' / 'gains.png', np.zeros((6, 8, 3), np.uint8))
     table = Table('Table 1', ('row', 'PSNR'), (('warp <b>', '30.12'), ('implicit', '30.34')))
     write_findings(
-        folder, Findings('Study of & four', ('complete',), (table,), (Picture('figures/gains.png', 'Gains.'),))
+        folder, Findings('Study of & four', ('complete',), (table,), (FindingsPicture('figures/gains.png', 'Gains.'),))
     )
     return folder
 

@@ -63,8 +63,8 @@ def test_protocol_named_or_recognized():
     settings = Settings(Y)
     for kind in ('BI', 'BD'):
         for named in (f'Vid4-{kind}', None):
-            found = agree(Vid4(kind=kind), named, settings)
-            assert (found.kind, found.label) == ('exact', f'Vid4-{kind}')
+            result = agree(Vid4(kind=kind), named, settings)
+            assert (result.kind, result.label) == ('exact', f'Vid4-{kind}')
     assert agree(Vid4(('city', 'walk')), None, settings).label == 'Vid4-BI, 2 of 4 clips'
 
 
@@ -74,13 +74,13 @@ def test_protocol_named_or_recognized():
         (Vid4(kind='BD'), Settings(Y), 'the LR frames are BD, expected BI'),
         (Vid4(kind=None), Settings(Y), 'the LR frames are neither BI nor BD, expected BI'),
         (Vid4(), Settings({'psnr': {'type': 'calculate_psnr'}}), 'psnr is measured on RGB, Vid4-BI on Y'),
-        (Vid4(), Settings(Y, center_frame_only=True), '1 of 41 frames count, wanted: all'),
+        (Vid4(), Settings(Y, center_frame_only=True), '1 of 41 frames are scored, expected: all'),
     ],
 )
 def test_no_label_for_something_else(data, settings, why):
-    found = agree(data, 'Vid4-BI', settings)
-    assert (found.kind, found.label) == ('mismatch', 'not Vid4-BI')
-    assert why in found.explanation
+    result = agree(data, 'Vid4-BI', settings)
+    assert (result.kind, result.label) == ('mismatch', 'not Vid4-BI')
+    assert why in result.explanation
 
 
 def scores_of(figures):

@@ -22,7 +22,7 @@ TOP_LEVEL = {
         'MANIFEST.in',
         'pyproject.toml',
     ),
-    *('README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),
+    *('mkdocs.yml', 'README.md', 'CONTRIBUTING.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff'),
 }
 
 pytestmark = pytest.mark.skipif(shutil.which('bash') is None, reason='there is no bash here')
@@ -74,9 +74,9 @@ def test_top_level_is_as_agreed() -> None:
     listed = subprocess.run(
         ['git', 'ls-files', '-z'], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split('\0')
-    found = {name.split('/')[0] for name in listed if name}
-    found = {name for name in found if not name.startswith('.')}
-    assert (sorted(found - TOP_LEVEL), sorted(TOP_LEVEL - found)) == ([], []), 'names too many, names missing'
+    result = {name.split('/')[0] for name in listed if name}
+    result = {name for name in result if not name.startswith('.')}
+    assert (sorted(result - TOP_LEVEL), sorted(TOP_LEVEL - result)) == ([], []), 'names too many, names missing'
     assert '.ci/run' in listed
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import prepare_demo
 import pytest
 from safetensors import safe_open
 
 import iart
 from iart import image, pretrained, shipped
+from iart.demo import frames as demo_frames
 from iart.files import sha256
-from iart.ops.degradation import degrade_uint8, upsample
+from iart.ops.degradation import degrade_uint8, upsample_bicubic
 from iart.upscaling import networks
 from iart.upscaling.settings import DEFAULT_WEIGHTS
 from iart.weights import stored_options
@@ -49,12 +49,12 @@ def test_the_card_names_the_file_and_its_hash(file: Path) -> None:
 
 def test_upscales_better_than_bicubic_without_any_download(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, 'obtain', lambda *_: pytest.fail('nothing is to be fetched'))
-    film = prepare_demo.film_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4', 4)
-    gt = [prepare_demo.shrink(frame) for frame in film]
+    film = demo_frames.film_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4', 4)
+    gt = [demo_frames.shrink(frame) for frame in film]
     lq = [degrade_uint8(frame, 'BI', 4) for frame in gt]
     restored = list(iart.upscale(iter(lq), device='cpu'))
     assert [frame.shape for frame in restored] == [frame.shape for frame in gt]
-    bicubic = [image.to_uint8(upsample(image.to_tensor(frame))) for frame in lq]
+    bicubic = [image.to_uint8(upsample_bicubic(image.to_tensor(frame))) for frame in lq]
     assert mean_psnr(restored, gt) > mean_psnr(bicubic, gt) + 0.4
 
 

@@ -38,6 +38,11 @@ def test_scoring_follows_the_protocol(path: Path) -> None:
     (dataset,) = options.datasets.values()
     assert options.train is None
     assert dataset.protocol is not None
+    assert options.path.pretrain_network_g is not None
+    if dataset.protocol == 'VideoLQ':  # real footage, without ground truth
+        assert options.val.metrics == {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}
+        assert dataset.arguments['scored_frames'] == (0, 50, 99)
+        return
     assert options.val.metrics.keys() == {'psnr', 'ssim'}
     for metric in options.val.metrics.values():
         assert metric['crop_border'] == 0
@@ -46,7 +51,6 @@ def test_scoring_follows_the_protocol(path: Path) -> None:
     assert dataset.arguments['dataroot_lq'].endswith('BDx4') or (
         'BD' in dataset.arguments['dataroot_lq']
     ) == dataset.protocol.endswith('-BD')
-    assert options.path.pretrain_network_g is not None
 
 
 def test_every_published_protocol_is_there() -> None:

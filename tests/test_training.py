@@ -74,7 +74,7 @@ def test_the_flow_network_thaws_and_its_weights_move_only_then(root):
     before, after = weights(frozen), weights(train(root, auto_resume=True, train__total_iter=4))
     flow = [n for n in before if n.startswith('spynet')]
     assert flow
-    assert not frozen.state.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimiser state before'
+    assert not frozen.state.optimizer.state.keys() & set(frozen.model.flow_parameters()), 'no optimizer state before'
     assert any(not torch.equal(before[n], after[n]) for n in flow)
 
 
@@ -163,9 +163,9 @@ def test_old_states_are_removed(root):
 def test_a_former_run_is_kept(root):
     first = train(root, train__total_iter=1)
     train(root, train__total_iter=1)
-    kept = [p for p in first.experiment.folder.parent.iterdir() if '_archived_' in p.name]
-    assert len(kept) == 1
-    assert (kept[0] / 'models' / 'net_g_1.pth').exists()
+    stored = [p for p in first.experiment.folder.parent.iterdir() if '_archived_' in p.name]
+    assert len(stored) == 1
+    assert (stored[0] / 'models' / 'net_g_1.pth').exists()
 
 
 def test_a_second_run_in_the_same_folder_is_refused(root):

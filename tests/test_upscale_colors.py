@@ -47,8 +47,8 @@ def test_there_and_back(matrix, full, bits):
     ],
 )
 def test_known_colors(coding, levels, rgb):
-    found = ycbcr_to_rgb(torch.tensor(levels).float().view(3, 1, 1), coding).flatten()
-    torch.testing.assert_close(found, torch.tensor(rgb).float(), atol=2e-5, rtol=0)
+    result = ycbcr_to_rgb(torch.tensor(levels).float().view(3, 1, 1), coding).flatten()
+    torch.testing.assert_close(result, torch.tensor(rgb).float(), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize('siting', SITINGS)
@@ -99,8 +99,8 @@ def test_a_frame_survives_decoding_and_encoding(pix_fmt):
     coding = Coding('BT.709', is_rgb(pix_fmt), depth(pix_fmt))
     frame = to_frame(rgb, pix_fmt, coding, 5, 2, Fraction(1, 90))
     assert (frame.format.name, frame.pts, frame.time_base) == (pix_fmt, 5, Fraction(1, 90))
-    found = Decoded(frame, coding).rgb()
-    levels = (found - rgb)[:, 4:-4, 4:-4].abs() * 255  # chroma has to be guessed at the edge
+    result = Decoded(frame, coding).rgb()
+    levels = (result - rgb)[:, 4:-4, 4:-4].abs() * 255  # chroma has to be guessed at the edge
     assert levels.max() < (1.7 if depth(pix_fmt) == 8 else 0.5)
     assert levels.mean() < 0.6
 

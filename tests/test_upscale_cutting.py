@@ -65,10 +65,10 @@ def enumerate_shots(begins):
 def test_every_frame_is_delivered_once(count, length, overlap):
     begins = [n in (0, 8, 11) for n in range(count)]
     shot = [sum(begins[: n + 1]) for n in range(count)]
-    found = list(segments(enumerate_shots(begins), length, overlap))
-    assert [s.number for s in found] == list(range(len(found)))
-    assert [s.frames[k] for s in found for k in s.own] == list(range(count))
-    for s in found:
+    result = list(segments(enumerate_shots(begins), length, overlap))
+    assert [s.number for s in result] == list(range(len(result)))
+    assert [s.frames[k] for s in result for k in s.own] == list(range(count))
+    for s in result:
         assert len({shot[n] for n in s.frames}) == 1, 'nothing is seen across a cut'
         assert len(s.frames) <= length + 2 * overlap
         before, after = s.own.start, len(s.frames) - s.own.stop

@@ -90,7 +90,7 @@ def test_deep_video_to_deep_frames(tmp_path, enlarge):
 def test_frames_must_not_take_each_others_name(tmp_path, enlarge, capsys):
     write_frames(tmp_path / 'in', 2)
     cv2.imwrite(str(tmp_path / 'in' / 'im1.bmp'), texture(0))
-    assert 'two frames differ only in their ending' in fails(capsys, tmp_path / 'in', tmp_path / 'out')
+    assert 'two frames that differ only in extension' in fails(capsys, tmp_path / 'in', tmp_path / 'out')
 
 
 def test_several_inputs(tmp_path, enlarge, capsys):
@@ -103,7 +103,7 @@ def test_several_inputs(tmp_path, enlarge, capsys):
     before = (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns
     capsys.readouterr()
     main(arguments)
-    assert 'a.mp4: exists already and stays as it is' in capsys.readouterr().out
+    assert 'a.mp4: exists already; skipped' in capsys.readouterr().out
     assert (tmp_path / 'out' / 'a.mp4').stat().st_mtime_ns == before
 
 
@@ -188,7 +188,7 @@ BAD = [
     (not_a_video, r'text\.mp4: cannot be read as video'),
     (unlike_frames, r'im2\.png: got 22×20 pixels, expected 22×18'),
     (lambda folder: folder / 'missing.mp4', r'missing\.mp4: does not exist'),
-    (lambda folder: folder / '*.none', r'nothing has such a name'),
+    (lambda folder: folder / '*.none', r'no file matches'),
 ]
 
 
@@ -228,9 +228,7 @@ def test_output_that_cannot_be_written(enlarge, capsys, video):
 def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / 'notes.txt').touch()
-    assert 'holds other things than PNG files, such as notes.txt' in fails(
-        capsys, video, tmp_path / 'out', '--overwrite'
-    )
+    assert 'contains other files than PNG, such as notes.txt' in fails(capsys, video, tmp_path / 'out', '--overwrite')
 
 
 @pytest.mark.parametrize(
@@ -242,7 +240,7 @@ def test_other_things_in_the_output_folder(tmp_path, enlarge, capsys, video):
         (['--codec', 'ffv1', '--crf', '3'], 'ffv1 has no constant quality'),
         (['--codec', 'prores', '--lossless'], 'prores_ks cannot'),
         (['--lossless', '--crf', '3'], '--crf: got 3 and lossless'),
-        (['--preset', 'fastest'], 'libx264 refuses 88×72 pixels'),
+        (['--preset', 'fastest'], 'libx264 rejects 88×72 pixels'),
         (['--start', '1h'], "--start: got '1h', expected a time such as"),
         (['--start', '2', '--end', '1'], '--end: got 1 s, expected more than the start, 2 s'),
         (['--preview', '0'], '--preview: got 0, expected 1 frame or more'),
@@ -317,10 +315,10 @@ def test_an_installed_package_has_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_networks_are_recognized(tmp_path, section):
     network = build_network(section)
     write_weights(tmp_path / 'w.pth', network, section)
-    found = network_section(tmp_path / 'w.pth')
-    assert found is not None
-    assert {k: found[k] for k in section} == section
-    build_network(found).load_state_dict(network.state_dict())
+    result = network_section(tmp_path / 'w.pth')
+    assert result is not None
+    assert {k: result[k] for k in section} == section
+    build_network(result).load_state_dict(network.state_dict())
     assert recognize({'other': torch.zeros(1)}) is None
 
 

@@ -129,13 +129,13 @@ def test_parts(rich, tmp_path):
     times = look(rich).times
     assert look(upscale(rich, tmp_path / 'preview.mp4', preview=7)).times == times[:7]
     part = look(upscale(rich, tmp_path / 'part.mp4', start=Fraction(9, 90), end=Fraction(1)))
-    wanted = [t for t in times if Fraction(9, 90) <= t < 1]
-    assert part.times == [t - wanted[0] for t in wanted]
-    span = wanted[0], Fraction(1)
+    expected = [t for t in times if Fraction(9, 90) <= t < 1]
+    assert part.times == [t - expected[0] for t in expected]
+    span = expected[0], Fraction(1)
     sound = [packet for packet in look(rich).packets['audio'] if span[0] <= packet[0] < span[1]]
     assert [content for _, content in part.packets['audio']] == [content for _, content in sound]
     (chapter,) = look(rich).chapters
-    assert part.chapters == [(0, chapter[1] - wanted[0], 'the middle')]
+    assert part.chapters == [(0, chapter[1] - expected[0], 'the middle')]
     with pytest.raises(DataError, match='no frames between --start and --end'):
         upscale(rich, tmp_path / 'none.mp4', start=Fraction(50))
 
@@ -176,8 +176,8 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, capsys, ending
         with pytest.raises(KeyboardInterrupt):
             upscale(source, output, Stops(measuring + 1))
         assert not output.exists()
-    kept = sorted(p.name for p in (tmp_path / f'.out{ending}.partial').glob('*.packets'))
-    assert kept == [f'0000000{n}.packets' for n in range(3)]
+    stored = sorted(p.name for p in (tmp_path / f'.out{ending}.partial').glob('*.packets'))
+    assert stored == [f'0000000{n}.packets' for n in range(3)]
     upscale(source, output)
     assert content(output) == content(whole)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([source.name, output.name, whole.name])
@@ -204,7 +204,7 @@ def test_two_runs_do_not_write_one_output(rich, tmp_path):
 def test_an_output_is_not_replaced_unasked(rich, tmp_path):
     output = tmp_path / 'out.mp4'
     output.write_bytes(b'precious')
-    with pytest.raises(DataError, match=r'out\.mp4: is there already.*--overwrite'):
+    with pytest.raises(DataError, match=r'out\.mp4: exists already.*--overwrite'):
         upscale(rich, output)
     assert output.read_bytes() == b'precious'
     upscale(rich, output, overwrite=True)

@@ -109,7 +109,7 @@ def test_transparency_is_said_to_be_left_out(tmp_path, caplog, codec, pix_fmt, e
 
 @pytest.mark.parametrize(
     ('ending', 'kept', 'said'),
-    [('.mkv', 6, 'no times of their own'), ('.mp4', 4, 'its edit list cuts 2 of its 6 frames away')],
+    [('.mkv', 6, 'no times or equal times'), ('.mp4', 4, 'its edit list cuts 2 of its 6 frames away')],
 )
 def test_frames_before_time_0(tmp_path, caplog, ending, kept, said):
     def earlier(_, packet):

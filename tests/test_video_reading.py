@@ -10,11 +10,11 @@ import pytest
 import torch
 from helpers.upscale_clips import Enlarge, texture, write
 from helpers.video_files import copy, encode, with_content
-from prepare_demo import film_frames
 
 from iart.data.frames import open_store
 from iart.data.loaders import build_part
 from iart.data.store import Box
+from iart.demo.frames import film_frames
 from iart.errors import DataError
 from iart.image import read_image, to_tensor, to_uint8, write_png
 from iart.ops.degradation import degrade_uint8
@@ -125,11 +125,11 @@ def test_damage_costs_the_frames_it_hits(tmp_path, codec):
     broken = copy(whole, tmp_path / f'a{suffix}', lambda n, p: with_content(p, b'\xff\xff\xff') if n == 5 else p)
     (read, clip), (expected, _) = shown(broken), shown(whole)
     assert clip.frames in (9, 10)  # a packet that says it is never shown is not counted
-    kept = dict(read)
-    assert len(kept) >= 9
+    stored = dict(read)
+    assert len(stored) >= 9
     for stamp, pixels in expected:
-        if stamp in kept and stamp != expected[5][0]:
-            assert np.array_equal(kept[stamp], pixels)
+        if stamp in stored and stamp != expected[5][0]:
+            assert np.array_equal(stored[stamp], pixels)
     store = open_store(broken)
     assert np.array_equal(store.read('a', store.frames('a')[-1]), expected[9][1]), 'frames after it can be read'
 

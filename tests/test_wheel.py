@@ -29,7 +29,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('site-packages')
     for name in SOURCES:
         shutil.copy(ROOT / name, source)
-    for folder in ('iart', 'options', 'datasets/meta_info', 'experiments/pretrained_models', 'scripts'):
+    for folder in (
+        'iart',
+        'options',
+        'datasets/demo',
+        'datasets/meta_info',
+        'experiments/pretrained_models',
+        'scripts',
+    ):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns('__pycache__'))
     pip = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--quiet', '-w', str(target)]
     built = subprocess.run([*pip, '.'], cwd=source, capture_output=True, text=True, check=False)
@@ -51,9 +58,10 @@ def run(installed: Path, folder: Path, *command: str) -> subprocess.CompletedPro
 def test_every_option_and_meta_file_is_inside(installed: Path) -> None:
     shipped = installed / 'iart' / '_shipped'
     inside = {file.relative_to(shipped).as_posix(): file.read_bytes() for file in shipped.rglob('*') if file.is_file()}
-    places = ('options', 'options/small', 'options/test', 'options/study')
+    places = ('options', 'options/demo', 'options/small', 'options/test', 'options/study')
     expected = [file for place in places for file in (ROOT / place).glob('*.yml')]
     expected += [*(ROOT / 'datasets' / 'meta_info').glob('*.txt'), ROOT / 'scripts' / 'requirements-basicsr.txt']
+    expected += [ROOT / 'datasets' / 'demo' / name for name in ('bigbuckbunny.mp4', 'README.md')]
     expected += (ROOT / 'experiments' / 'pretrained_models').glob('IART_small.*')
     assert inside == {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in expected}
 

@@ -34,7 +34,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FindingsPicture:
     """A figure.
 
     Args:
@@ -60,7 +60,7 @@ class Findings:
     title: str
     text: tuple[str, ...]
     tables: tuple[Table, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[FindingsPicture, ...]
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
@@ -85,7 +85,7 @@ def read_findings(folder: Path) -> Findings:
             str(content['title']),
             tuple(map(str, content['text'])),
             tuple(_table(table) for table in content['tables']),
-            tuple(Picture(str(p['file']), str(p['caption'])) for p in content['pictures']),
+            tuple(FindingsPicture(str(p['file']), str(p['caption'])) for p in content['pictures']),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -1,6 +1,7 @@
 """From options to a network."""
 
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,9 @@ def build_network(options: Any, key: str = 'network_g') -> nn.Module:
         section = section.get('network_g', {})
     if not isinstance(section, Mapping) or 'type' not in section:
         raise OptionsError(f"{key}: got no 'type', expected the name of a network such as IART or BasicVSR")
-    network = build(ARCH_REGISTRY, section, key=key)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Deformable alignment module is not added')  # it is, below
+        network = build(ARCH_REGISTRY, section, key=key)
     if not isinstance(network, nn.Module):
         raise OptionsError(f'{key}.type: got {section["type"]}, expected a network')
     _add_deformable_alignment(network, section.get('max_residue_magnitude', 10))

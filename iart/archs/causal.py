@@ -88,10 +88,10 @@ def causal_frames(network: Any, clip: ClipFrames, flows: Flows | None) -> Iterat
         flows: as for ``IART.frames``; those to the frame before are used.
     """
     height, width = (network.scale * side for side in clip.size)
-    known = given_flows(network.spynet, clip, flows)
+    given = given_flows(network.spynet, clip, flows)
     state: CausalState | None = None
     for i, frame in enumerate(clip):
-        sr, state = advance(network, frame, state, known[1][i - 1] if known and i else None)
+        sr, state = advance(network, frame, state, given[1][i - 1] if given and i else None)
         yield sr[..., :height, :width]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from iart.archs.builder import build_network, without_weight_files
+from iart.archs.hub import write_hub_folder
 from iart.archs.recognize import network_section
 from iart.errors import UserError
 from iart.log import logger
@@ -20,6 +21,8 @@ def convert(
     key: str = 'params',
     half: bool = False,
     about: Mapping[str, str] | None = None,
+    hub: bool = False,
+    report: str | Path | None = None,
 ) -> None:
     """Load weights into their network, which accounts for every name, and write them in another format.
 
@@ -30,6 +33,8 @@ def convert(
             and shapes (IART, BasicVSR or IABasicVSR of any size), else the published IART.
         key: entry of a ``.pth`` that holds the weights.
         half, about: see :func:`iart.weights.write_weights`.
+        hub: write a folder in the layout of model hubs instead of a file.
+        report: with ``hub``, ``report.json`` of ``iart test`` or its folder, for the model card.
 
     Raises:
         UserError: source and target are the same file.
@@ -42,5 +47,9 @@ def convert(
     section = without_weight_files(section)
     network = build_network(section)
     load_weights(network, source, key)
-    write_weights(target, network, section, half=half, about=about)
+    if hub:
+        path = None if report is None else Path(report)
+        write_hub_folder(Path(target), network, section, half=half, about=about, report=path)
+    else:
+        write_weights(target, network, section, half=half, about=about)
     logger.info(f'wrote {target}: {section["type"]}, {sum(p.numel() for p in network.parameters()):,} parameters')

@@ -180,6 +180,22 @@ class IABasicVSR(nn.Module):
         first = frame if self.trunk_input == 'image' or current is None else current
         return recompute(self.use_checkpoint, trunk, torch.cat([first, aligned], dim=1))
 
+    def step(self, trunk: nn.Module, frame: Tensor, source: Tensor, flow: Tensor, has_source: Tensor) -> Tensor:
+        """Compute a trunk's (n, C, h, w) feature of a frame, with or without a frame before it: for exported graphs.
+
+        Args:
+            trunk: the backward or the forward one.
+            frame: (n, 3, h, w).
+            source: (n, C, h, w) feature of the frame before in the pass.
+            flow: (n, 2, h, w) to that frame.
+            has_source: bool, (); false: there is none.
+        """
+        current = self._extract(frame)
+        query = flow_warp(source, flow) if current is None else current
+        aligned = torch.where(has_source, self.alignment(source, query, flow), torch.zeros_like(source))
+        first = frame if self.trunk_input == 'image' or current is None else current
+        return trunk(torch.cat([first, aligned], dim=1))  # type: ignore[no-any-return]
+
     def reconstruct(self, backward: Tensor, forward: Tensor, frame: Tensor) -> Tensor:
         """Return the (n, 3, s·h, s·w) output for both passes' (n, C, h, w) features and the (n, 3, h, w) frame."""
         x = F.leaky_relu(self.fusion(torch.cat([backward, forward], dim=1)), 0.1)

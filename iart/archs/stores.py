@@ -148,17 +148,17 @@ class DiskStore:
         return len(self._kept)
 
     def __getitem__(self, index: int) -> Tensor:
-        kept = self._kept[index]
-        assert kept is not None, f'nothing at {index}'
-        dtype, stored, shape, channels_last = kept
+        layout = self._kept[index]
+        assert layout is not None, f'nothing at {index}'
+        dtype, stored, shape, channels_last = layout
         content = torch.empty(shape.numel() * stored.itemsize, dtype=torch.uint8)
         self._file.seek(index * self._slot)
-        left = content.numpy().data
-        while left:
-            read = self._file.readinto(left)  # type: ignore[attr-defined]
+        unread = content.numpy().data
+        while unread:
+            read = self._file.readinto(unread)  # type: ignore[attr-defined]
             if not read:
-                raise OSError(f'the temporary file of features ends {len(left)} bytes early')
-            left = left[read:]
+                raise OSError(f'the temporary file of features ends {len(unread)} bytes early')
+            unread = unread[read:]
         value = content.view(stored).view(shape)
         return (value.permute(0, 3, 1, 2) if channels_last else value).to(self._device).to(dtype)
 
@@ -172,9 +172,9 @@ class DiskStore:
         self._slot = self._slot or content.nbytes
         assert content.nbytes <= self._slot, 'all tensors of a store have the size of the first one'
         self._file.seek(index * self._slot)
-        left = content.view(-1).view(torch.uint8).numpy().data
-        while left:
-            left = left[self._file.write(left) :]
+        unwritten = content.view(-1).view(torch.uint8).numpy().data
+        while unwritten:
+            unwritten = unwritten[self._file.write(unwritten) :]
         self._kept[index] = (value.dtype, stored, rows.shape, channels_last)
 
     def free(self, index: int) -> None:

@@ -56,7 +56,8 @@ def reconstruct_detail(network: nn.Module, x: Tensor, scale: int) -> Tensor:
         x: the feature.
         scale: the network's scale; the detail is added to :func:`upsample_bilinear` of the frame.
     """
-    x = F.leaky_relu(network.get_submodule('conv_hr')(enlarge(network, x, scale)), 0.1)
+    x = enlarge(network, x, scale)
+    x = F.leaky_relu(network.get_submodule('conv_hr')(x), 0.1)
     return network.get_submodule('conv_last')(x)  # type: ignore[no-any-return]
 
 

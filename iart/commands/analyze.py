@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from iart.analysis.cost import Cost
-    from iart.analysis.findings import Findings, Picture
+    from iart.analysis.findings import Findings, FindingsPicture
     from iart.analysis.known_flow import AlignmentError, Pair
     from iart.archs.alignment_study_arch import AlignmentStudyNet
 
@@ -70,7 +70,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
     from iart import device, log
     from iart.analysis import figures
     from iart.analysis.cost import costs
-    from iart.analysis.findings import Picture, write_findings
+    from iart.analysis.findings import FindingsPicture, write_findings
     from iart.analysis.frequency import measure
     from iart.analysis.known_flow import alignment_error
     from iart.analysis.taps import tap_curves
@@ -101,7 +101,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
         if hasattr(network.align, 'tap_weights'):
             curves = tap_curves(network.align, pairs[0].source, pairs[0].current)
             figures.save(figures.taps(curves), out / f'taps_{label}')
-            pictures.append(Picture(f'taps_{label}.png', _TAPS.format(label)))
+            pictures.append(FindingsPicture(f'taps_{label}.png', _TAPS.format(label)))
     cost = costs([(ROWS[name].label, ROWS[name].alignment) for name in _ROWS], device.choose(arguments.device))
     figures.save(figures.frequency(response), out / 'frequency')
     figures.save(figures.single_shifts(), out / 'shifts')
@@ -116,7 +116,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
         'cost': [c._asdict() for c in cost],
     }
     write_text(out / 'analysis.json', to_json(facts))
-    pictures = [*(Picture(f'{name}.png', caption) for name, caption in _CAPTIONS.items()), *pictures]
+    pictures = [*(FindingsPicture(f'{name}.png', caption) for name, caption in _CAPTIONS.items()), *pictures]
     findings = _findings(error, cost, pictures, arguments.clips)
     write_findings(out, findings)
     write_measurement_page(out, out / 'index.html')
@@ -127,12 +127,12 @@ def _analyze(arguments: argparse.Namespace) -> None:
 
 
 def _findings(
-    error: 'Mapping[str, AlignmentError]', cost: 'Sequence[Cost]', pictures: 'Sequence[Picture]', clips: int
+    error: 'Mapping[str, AlignmentError]', cost: 'Sequence[Cost]', pictures: 'Sequence[FindingsPicture]', clips: int
 ) -> 'Findings':
     """What is shown of it on a page."""
     from iart.analysis.findings import Findings, Table
 
-    known = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())
+    known_flow = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())
     spent = tuple(
         (
             c.label,
@@ -147,7 +147,7 @@ def _findings(
         'Alignments analyzed',
         (f'Errors on known flow are of {clips} rendered clips: squared error relative to the variance of the truth.',),
         (
-            Table('Error on known flow', ('alignment', 'visible', 'hidden'), known),
+            Table('Error on known flow', ('alignment', 'visible', 'hidden'), known_flow),
             Table(
                 'Cost of a call at 64×64 pixels, 60 channels',
                 ('alignment', 'parameters', 'ms', 'ms with backward', 'MB'),

@@ -1,4 +1,4 @@
-"""Arguments and steps that several commands share, and the parser that all of them use."""
+"""Arguments and steps shared by several commands, and their parser."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -6,21 +6,21 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser for which ``--auto_resume`` and ``--auto-resume`` are one option, whichever of the two is its name."""
+    """A parser that accepts ``--auto_resume`` and ``--auto-resume`` for either name of an option."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
-        """Parse as argparse does, after giving every long option the spelling it was added with."""
+        """Parse like argparse, after converting every long option to the spelling it was added with."""
         return super().parse_known_args(None if args is None else self.spelled(args), namespace)
 
     def spelled(self, arguments: Sequence[str]) -> list[str]:
-        """Return the arguments with the long options that this parser has in the spelling it has them in."""
-        own = {name.replace('_', '-'): name for name in self._option_string_actions if name.startswith('--')}
+        """Return the arguments with long options of this parser in its own spelling."""
+        spelling = {name.replace('_', '-'): name for name in self._option_string_actions if name.startswith('--')}
         result = []
         for argument in arguments:
             name, equals, value = argument.partition('=')
-            result.append(own.get(name.replace('_', '-'), name) + equals + value)
+            result.append(spelling.get(name.replace('_', '-'), name) + equals + value)
         return result
 
 
@@ -37,15 +37,15 @@ def add_options_file(
     Args:
         parser: the parser of a command.
         dest: attribute that holds the file.
-        metavar: what the help calls it.
-        text: what the help says about it.
+        metavar: its name in the help.
+        text: its help text.
         required: whether the command needs one; otherwise its attribute may be missing.
     """
     either = parser.add_mutually_exclusive_group(required=required)
-    # Without SUPPRESS the empty position would overwrite what -opt gave.
+    # Without SUPPRESS the empty position would overwrite the value of -opt.
     either.add_argument(dest, nargs='?', default=argparse.SUPPRESS, metavar=metavar, help=text)
     either.add_argument(
-        '-opt', '--opt', dest=dest, default=argparse.SUPPRESS, metavar=metavar, help='the same, as BasicSR has it'
+        '-opt', '--opt', dest=dest, default=argparse.SUPPRESS, metavar=metavar, help="the same, in BasicSR's spelling"
     )
 
 
@@ -58,7 +58,7 @@ def add_force_yml(parser: argparse.ArgumentParser) -> None:
 def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
-    """Add a command with its help text to the subparsers, and what runs it."""
+    """Add a command with its help text to the subparsers, and the function that runs it."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser

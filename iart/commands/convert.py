@@ -12,7 +12,11 @@ def add_commands(commands: Any) -> None:
         commands, 'convert', _convert, 'convert weights between .pth (released layout) and .safetensors'
     )
     convert.add_argument('source', metavar='IN')
-    convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors')
+    convert.add_argument('target', metavar='OUT', help='ends in .pth or .safetensors; with --hub a folder')
+    convert.add_argument(
+        '--hub', action='store_true', help='write a folder for a model hub: config, weights, model card'
+    )
+    convert.add_argument('--report', metavar='FOLDER', help='with --hub: results of iart test, for the model card')
     convert.add_argument(
         '-opt',
         '--opt',
@@ -40,6 +44,8 @@ def _convert(arguments: argparse.Namespace) -> None:
     about = dict(text.partition('=')[::2] for text in arguments.about)
     if unnamed := [text for text in arguments.about if '=' not in text]:
         raise UserError(f'--about: got {unnamed[0]!r}, expected NAME=TEXT')
+    if arguments.report and not arguments.hub:
+        raise UserError('--report: got it without --hub, expected both')
     convert(
         arguments.source,
         arguments.target,
@@ -47,4 +53,6 @@ def _convert(arguments: argparse.Namespace) -> None:
         key=arguments.key,
         half=arguments.half,
         about=about,
+        hub=arguments.hub,
+        report=arguments.report,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from iart.commands.arguments import add_force_yml, add_options_file
 
-_DESCRIPTION = 'Prepare data for training and scoring, and check that they are what they should be.'
+_DESCRIPTION = 'Prepare data for training and scoring, and check them.'
 NOT_OK = 1
 """Exit code of ``iart data check`` when something is wrong with the data."""
 
@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
         metavar='BI|BD|CHAIN',
         help='bicubic, blur and decimation, or a chain of random steps: RealBasicVSR or a YAML file',
     )
-    degrade.add_argument('--seed', type=int, default=0, help='decides what a chain draws (default 0)')
+    degrade.add_argument('--seed', type=int, default=0, help='seed of the random numbers of a chain (default 0)')
     degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD has 4 only')
     degrade.add_argument(
         '--compression',
@@ -59,7 +59,7 @@ def add_commands(commands: Any) -> None:
         inner,
         'check',
         _check,
-        f'check that everything is there and right; exit code 0 if so, {NOT_OK} if not',
+        f'check that all data exist and fit; exit code 0 if so, {NOT_OK} if not',
     )
     add_options_file(check, 'what', metavar='YAML|FOLDER', text="options file, or a benchmark's folder")
     check.add_argument('--protocol', help='benchmark that the folder must hold, such as REDS4, Vid4-BI or UDM10-BD')
@@ -103,7 +103,7 @@ def _add_prepare(inner: Any) -> None:
         command.add_argument('--link', action='store_true', help='create symbolic links instead of copies')
         command.add_argument('--lmdb', action='store_true', help='also write LMDBs')
         command.add_argument(
-            '--incomplete', action='store_true', help='use what is there although clips or frames are missing'
+            '--incomplete', action='store_true', help='use the available clips if clips or frames are missing'
         )
 
 
@@ -115,7 +115,7 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 
 def _holes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--holes', action='store_true', help='accept holes in the numbering of frames')
+    parser.add_argument('--holes', action='store_true', help='accept gaps in the numbering of frames')
 
 
 def _start(arguments: argparse.Namespace, quiet: bool = False) -> int:
@@ -192,13 +192,13 @@ def _check(arguments: argparse.Namespace) -> None:
     else:
         for report in reports:
             _print(report.name, [(row.verdict, row.check, row.found) for row in report.rows])
-        print('everything is as it should be' if ok else 'something is wrong: see the lines marked FAILED')
+        print('all checks passed' if ok else 'some checks failed: see the lines marked FAILED')
     if not ok:
         sys.exit(NOT_OK)
 
 
 def _names_options(what: str) -> bool:
-    """Whether an options file is meant, and not a folder of data."""
+    """Return whether an options file is meant, not a folder of data."""
     from iart.errors import OptionsError
     from iart.shipped import find_options
 

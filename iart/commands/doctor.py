@@ -39,7 +39,7 @@ def _doctor(arguments: argparse.Namespace) -> None:
 def _null_variables(folder: Path) -> dict[str, str]:
     """Build the null device and return the environment variables that put a program on it."""
     if not _NULL_DEVICE.exists():
-        raise UserError(f'--null: {_NULL_DEVICE} is not there, expected a source checkout of this project')
+        raise UserError(f'--null: {_NULL_DEVICE} does not exist, expected a source checkout of this project')
     null_device = runpy.run_path(str(_NULL_DEVICE))
     try:
         variables: dict[str, str] = null_device['build'](folder)

@@ -14,7 +14,7 @@ _DESCRIPTION = (
 def add_commands(commands: Any) -> None:
     """Add ``estimate`` to the subparsers of ``iart``."""
     parser = commands.add_parser(
-        'estimate', help='what a training run will cost in time and memory', description=_DESCRIPTION
+        'estimate', help='estimate time and memory of a training run', description=_DESCRIPTION
     )
     parser.set_defaults(run=_estimate)
     add_options_file(parser, text='options of a training run; its data and weights need not exist')

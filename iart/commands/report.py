@@ -35,7 +35,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def report_on(results: Sequence[Path], output: Path | None = None, *, clips: int = 4, frames: int = 2) -> None:
-    """Write the report of these folders on rank 0, and say where it is.
+    """Write the report of these folders on rank 0, and log its path.
 
     Raises:
         UserError: a folder holds no results, or the page cannot be written.

@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
         metavar='WxH',
         help='between pipes (- or a named pipe): raw rgb24 frames of this size in place of y4m',
     )
-    parser.add_argument('--scale', type=int, metavar='N', help='check that the network enlarges by so much')
+    parser.add_argument('--scale', type=int, metavar='N', help='check that the network has this scale')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or mps (default auto)')
     for name in ('fp16', 'bf16'):
         parser.add_argument(

@@ -140,8 +140,8 @@ def _files_in(folder: Path) -> str:
     """Say what is in a folder without images."""
     entries = itertools.islice(folder.iterdir(), _LOOKED_AT)
     kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
-    found = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4)
-    return f'{found} directly in it (readable are {listing(IMAGE_SUFFIXES)})' if found else 'nothing in it'
+    files = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4)
+    return f'{files} directly in it (readable are {listing(IMAGE_SUFFIXES)})' if files else 'nothing in it'
 
 
 def _below_scale(folder: Path) -> Path:

@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch.utils.data import DataLoader
 
+from iart.data.batch import Batch
 from iart.data.guarded import Guarded, collate, prepare_worker
 from iart.data.sampler import ClipBatchSampler
 from iart.data.shared_memory import PREFETCH, SHARED_MEMORY_REMEDY, check_shared_memory, describe_shared_memory
 from iart.errors import DataError, OptionsError, UserError, listing
 from iart.registry import DATASET_REGISTRY, build, find, ours
 
-Batch = dict[str, Any]
 _PATIENCE = 900.0  # seconds for one batch; a network file system may need a minute, a full /dev/shm needs forever
 
 
@@ -53,9 +53,9 @@ def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int
     """
     parameters = inspect.signature(find(DATASET_REGISTRY, section['type'])).parameters
     if 'opt' in parameters:
-        known = listing(ours(DATASET_REGISTRY))
+        types = listing(ours(DATASET_REGISTRY))
         raise OptionsError(
-            f"{key}.type: got {section['type']}, one of BasicSR's own data sets, expected one of {known}"
+            f"{key}.type: got {section['type']}, one of BasicSR's own data sets, expected one of {types}"
         )
     given = {name: value for name, value in (('scale', scale), ('seed', seed)) if name in parameters}
     for name, value in given.items():
@@ -102,8 +102,8 @@ class ClipLoader(DataLoader[Any]):
             if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            wanted = 'expected enough memory, whole files, or a smaller num_worker_per_gpu'
-            raise DataError(f'a process that reads frames ended ({reason}); {wanted}') from error
+            expected = 'expected enough memory, whole files, or a smaller num_worker_per_gpu'
+            raise DataError(f'a process that reads frames ended ({reason}); {expected}') from error
 
 
 def _worker_context() -> BaseContext:

@@ -34,6 +34,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         cache_data: whether to keep the encoded frames in memory.
         degradation: ``BI`` or ``BD``: make LR frames from ground truth as they are read, instead of ``dataroot_lq``;
             rows and columns of the ground truth beyond a multiple of ``scale`` are not used.
+        scored_frames: indices of the frames that are scored, such as ``[0, 50, 99]``; default: all.
         scale: GT size divided by LR size.
 
     Raises:
@@ -56,6 +57,7 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         padding: str | None = None,
         cache_data: bool = False,
         degradation: Literal['BI', 'BD'] | None = None,
+        scored_frames: list[int] | None = None,
         scale: int = 4,
     ) -> None:
         if padding is not None:
@@ -74,6 +76,8 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
         center = self.center_only
         pairs = pair_clips(self.lq, self.gt, chosen, scale=scale, every_size=not center, center_only=center)
         self.clips = self._shown(pairs, num_frame)
+        self._scored_frames = scored_frames
+        self._check_scored()
 
     def _open(self, root: str, io_backend: IoBackend | None, cache: bool, side: Literal['lq', 'gt']) -> FrameStore:
         """Open the LR frames or the ground truth."""
@@ -84,12 +88,24 @@ class ClipTestDataset(Dataset[dict[str, Any]]):
             log.once(f'num_frame: {num_frame} has no effect on {type(self).__name__}: clips are restored as a whole')
         return clips
 
+    def _check_scored(self) -> None:
+        numbers = self._scored_frames
+        if numbers is None:
+            return
+        if not numbers or min(numbers) < 0 or numbers != sorted(set(numbers)):
+            raise OptionsError(f'scored_frames: got {numbers}, expected rising numbers of frames, from 0')
+        short = [f'{clip.name} ({len(clip.frames)})' for clip in self.clips if len(clip.frames) <= numbers[-1]]
+        if short:
+            raise DataError(f'scored_frames: got {numbers}, expected frames of each clip; too short: {listing(short)}')
+
     @property
     def has_gt(self) -> bool:
         return self.gt is not None
 
     def scored(self, clip: int) -> list[int]:
         """Return the indices of the frames that are scored."""
+        if self._scored_frames is not None:
+            return list(self._scored_frames)
         return list(range(len(self.clips[clip].frames)))
 
     def read_lq(self, clip: int) -> Frame:

@@ -40,7 +40,7 @@ class Chain:
         count = next((i for i, step in enumerate(steps) if not step.changes_gt), len(steps))
         self.gt_steps, self.lq_steps = tuple(steps[:count]), tuple(steps[count:])
         if mistakes := _order_mistakes(steps):
-            raise OptionsError('\n'.join(str(Problem(name, got, wanted)) for got, wanted in mistakes))
+            raise OptionsError('\n'.join(str(Problem(name, got, expected)) for got, expected in mistakes))
 
     def sharpen(self, frames: Iterable[Image], seed: Sequence[int]) -> Iterator[Image]:
         """Yield the ground truth as the chain changes it.
@@ -108,10 +108,10 @@ def load_chain(name: str) -> list[dict[str, Any]]:
     if path is None and name.endswith(_ENDINGS):
         path = Path(name)
     if path is None:
-        known = listing((*FRAME_KINDS, *chain_names()))
+        kinds = listing((*FRAME_KINDS, *chain_names()))
         hint = nearest(name, (*FRAME_KINDS, *chain_names()))
         raise OptionsError(
-            f'degradation: got {name!r}, expected {known}, a YAML file or a list of steps{f" ({hint})" if hint else ""}'
+            f'degradation: got {name!r}, expected {kinds}, a YAML file or a list of steps{f" ({hint})" if hint else ""}'
         )
     try:
         steps = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -146,30 +146,30 @@ def check_chain(chain: Any, key: str = 'degradation') -> list[Problem]:
         except OptionsError as error:
             return [_problem(key, error)]
     if not isinstance(chain, list | tuple) or not chain:
-        wanted = f'{listing((*FRAME_KINDS, *chain_names()))}, a YAML file or a list of steps'
-        return [Problem(key, spell_value(chain), wanted)]
+        expected = f'{listing((*FRAME_KINDS, *chain_names()))}, a YAML file or a list of steps'
+        return [Problem(key, spell_value(chain), expected)]
     problems = [problem for i, section in enumerate(chain) for problem in _step_mistakes(section, f'{key}.{i}')]
     if not problems:
         steps = [build_step(section, f'{key}.{i}') for i, section in enumerate(chain)]
-        problems = [Problem(key, got, wanted) for got, wanted in _order_mistakes(steps)]
+        problems = [Problem(key, got, expected) for got, expected in _order_mistakes(steps)]
     return problems
 
 
 def _problem(key: str, error: UserError) -> Problem:
     """A message ``degradation: got X, expected Y`` with the key that is at fault."""
     text = str(error).removeprefix('degradation: ')
-    got, _, wanted = text.removeprefix('got ').partition(', expected ')
-    return Problem(key, got, wanted) if wanted else Problem(key, text, 'a YAML list of steps')
+    got, _, expected = text.removeprefix('got ').partition(', expected ')
+    return Problem(key, got, expected) if expected else Problem(key, text, 'a YAML list of steps')
 
 
 def _step_mistakes(section: Any, key: str) -> list[Problem]:
     if not isinstance(section, Mapping):
         return [Problem(key, spell_value(section), 'a step, such as {type: RandomNoise, sigma: [1, 30]}')]
     name = section.get('type')
-    known = names(DEGRADATION_REGISTRY)
-    if name not in known:
+    steps = names(DEGRADATION_REGISTRY)
+    if name not in steps:
         got = 'nothing' if name is None else spell_value(name)
-        return [Problem(f'{key}.type', got, f'one of: {listing(known)}', nearest(str(name), known))]
+        return [Problem(f'{key}.type', got, f'one of: {listing(steps)}', nearest(str(name), steps))]
     step = find(DEGRADATION_REGISTRY, name)
     fitted, problems = fit_to_signature(step, {k: v for k, v in section.items() if k != 'type'}, key=key)
     if isinstance(fitted.get('groups'), list):
@@ -185,8 +185,8 @@ def _step_mistakes(section: Any, key: str) -> list[Problem]:
         step(**fitted)
     except ValueError as error:
         argument, _, text = str(error).partition(': ')
-        got, _, wanted = text.removeprefix('got ').partition(', expected ')
-        return [Problem(f'{key}.{argument}', got, wanted)]
+        got, _, expected = text.removeprefix('got ').partition(', expected ')
+        return [Problem(f'{key}.{argument}', got, expected)]
     return []
 
 

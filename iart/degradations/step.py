@@ -84,8 +84,8 @@ def check_range(name: str, limits: Range, least: float, most: float = np.inf) ->
     """Raise ValueError unless ``limits`` rises and stays within ``least`` and ``most``."""
     low, high = limits
     if not least <= low <= high <= most:
-        wanted = f'[low, high] with {least:g} <= low <= high' + (f' <= {most:g}' if np.isfinite(most) else '')
-        raise ValueError(f'{name}: got [{low:g}, {high:g}], expected {wanted}')
+        expected = f'[low, high] with {least:g} <= low <= high' + (f' <= {most:g}' if np.isfinite(most) else '')
+        raise ValueError(f'{name}: got [{low:g}, {high:g}], expected {expected}')
 
 
 def check_shares(name: str, shares: Mapping[str, float], allowed: Iterable[str]) -> None:

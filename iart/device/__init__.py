@@ -100,12 +100,12 @@ def gathers_samples(device: torch.device) -> bool:
 
 
 def fuses_optimizer(device: torch.device) -> bool:
-    """Whether the optimizer is to update all weights in a few launches."""
+    """Return whether the optimizer should update all weights in a few launches."""
     return device.type == 'cuda'
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
-    """Loss scaler: active for ``fp16`` only, since bf16 has the range of fp32."""
+    """Return a loss scaler, active for ``fp16`` only, since bf16 has the range of fp32."""
     return torch.amp.GradScaler(device.type, enabled=precision == 'fp16')
 
 
@@ -115,7 +115,7 @@ def pins_memory(device: torch.device) -> bool:
 
 
 def ddp_ids(device: torch.device) -> list[int] | None:
-    """``device_ids`` of DistributedDataParallel: one for a GPU, none for a CPU."""
+    """Return ``device_ids`` of DistributedDataParallel: one for a GPU, None for a CPU."""
     return [device.index] if device.type == 'cuda' else None
 
 
@@ -172,14 +172,14 @@ def changing_sizes() -> Iterator[None]:
 
 
 def seed(number: int) -> None:
-    """Seed every generator this process draws from: torch's on all devices, numpy's and Python's."""
+    """Seed all generators of this process: torch's on all devices, numpy's and Python's."""
     torch.manual_seed(number)
     np.random.seed(number % 2**32)
     random.seed(number)
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
-    """State of the generators that :func:`seed` seeds, as tensors and plain containers."""
+    """Return the state of the generators that :func:`seed` seeds, as tensors and plain containers."""
     kind, keys, *rest = np.random.get_state()
     numpy_state = (kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest)
     state = {'cpu': torch.get_rng_state(), 'numpy': numpy_state, 'python': random.getstate()}
@@ -189,7 +189,7 @@ def rng_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put back what :func:`rng_state` gave."""
+    """Restore the state from :func:`rng_state`."""
     torch.set_rng_state(state['cpu'])
     kind, keys, *rest = state['numpy']
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
@@ -213,7 +213,7 @@ def describe(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far in MB: of the device where it counts it, else of this process."""
+    """Return the peak memory so far in MB: of the device if it counts it, else of this process."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 2**20
     return memory.peak_host_mb()
@@ -256,7 +256,7 @@ def release_pinned() -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on the device, counting what torch holds in reserve."""
+    """Return the bytes that can still be allocated on the device, including torch's reserve."""
     if device.type == 'cuda':
         reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserve

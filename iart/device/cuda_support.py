@@ -53,10 +53,10 @@ def has_kernels(compiled: Sequence[str], major: int, minor: int) -> bool:
     """
     for name in compiled:
         kind, _, number = name.partition('_')
-        found = re.match(r'(\d+)(\d)', number)
-        if found is None:
+        match = re.match(r'(\d+)(\d)', number)
+        if match is None:
             continue
-        of = int(found[1]), int(found[2])
+        of = int(match[1]), int(match[2])
         if (kind == 'sm' and of[0] == major and of[1] <= minor) or (kind == 'compute' and of <= (major, minor)):
             return True
     return not compiled  # a build that does not tell is given a try

@@ -62,5 +62,5 @@ def _driver_version() -> str:
         text = Path('/proc/driver/nvidia/version').read_text(encoding='utf-8')
     except OSError:
         return 'unknown'
-    found = re.search(r'Kernel Module\D*(\d[\d.]+)', text)
-    return found[1] if found else 'unknown'
+    match = re.search(r'Kernel Module\D*(\d[\d.]+)', text)
+    return match[1] if match else 'unknown'

@@ -11,7 +11,7 @@ from iart import device as devices
 from iart.archs.iart_arch import IART
 from iart.device import gpu_facts
 from iart.doctor.ranks import processes
-from iart.doctor.result import Result, judge
+from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
@@ -27,13 +27,13 @@ def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(-10 * torch.log10((a - b).double().square().mean().clamp_min(1e-20)))
 
 
-def facts(device: torch.device) -> Result:
+def facts(device: torch.device) -> CheckResult:
     """The GPU, its driver's and torch's versions."""
     figures = gpu_facts.facts(device)
-    return Result('ok', ', '.join(f'{name} {value}' for name, value in figures.items()), '', figures)
+    return CheckResult('ok', ', '.join(f'{name} {value}' for name, value in figures.items()), '', figures)
 
 
-def attention(device: torch.device) -> Result:
+def attention(device: torch.device) -> CheckResult:
     """Which kernel torch takes for the network's attention; the plain one is several times slower."""
     chosen: dict[str, str] = {}
     for precision in _precisions(device):
@@ -50,7 +50,7 @@ def attention(device: torch.device) -> Result:
     return judge(not wrong, 'memory-efficient everywhere' if not wrong else '; '.join(wrong), _REPORT, chosen=chosen)
 
 
-def parity(device: torch.device) -> Result:
+def parity(device: torch.device) -> CheckResult:
     """The same clip on the CPU and on the GPU, in every precision."""
     wide = 320  # bfloat16 has the integers to 256 only
     expected = Small(torch.device('cpu'), width=wide).restore('fp32')
@@ -68,7 +68,7 @@ def parity(device: torch.device) -> Result:
     return judge(not wrong, ', '.join(f'{n} {v:.1f} dB' for n, v in figures.items()), f'{wrong}; {_REPORT}', **figures)
 
 
-def plans(device: torch.device) -> Result:
+def plans(device: torch.device) -> CheckResult:
     """Every exact memory plan gives the same bits, twice."""
     small = Small(device)
     frames: dict[str, list[torch.Tensor]] = {}
@@ -81,7 +81,7 @@ def plans(device: torch.device) -> Result:
     return judge(not wrong, 'device, host, disk are bit-exact' if not wrong else f'differ: {wrong}', _REPORT)
 
 
-def out_of_memory(device: torch.device) -> Result:
+def out_of_memory(device: torch.device) -> CheckResult:
     """With little memory a clip is restored by a smaller plan, and everything is given back."""
     network = IART().to(device)
     clip = torch.rand(1, 3, 3, 96, 160)
@@ -92,12 +92,12 @@ def out_of_memory(device: torch.device) -> Result:
         restore = plan_restorer(network, device, 'fp32')
         shapes = {tuple(frame.shape) for frame in restore(clip)}
         used = [plan.kind for plan in restore.used]
-    left = gpu_facts.allocated(device) - before
-    right = shapes == {(1, 3, 384, 640)} and left < 2**20
-    return judge(right, f'plans {" then ".join(used)}, {left} bytes left behind', _REPORT, plans=used, left=left)
+    leaked = gpu_facts.allocated(device) - before
+    right = shapes == {(1, 3, 384, 640)} and leaked < 2**20
+    return judge(right, f'plans {" then ".join(used)}, {leaked} bytes left behind', _REPORT, plans=used, left=leaked)
 
 
-def training(device: torch.device) -> Result:
+def training(device: torch.device) -> CheckResult:
     """Losses fall alike in every precision; a run that is saved and loaded continues with the same losses."""
     losses: dict[str, list[float]] = {}
     for precision in _precisions(device):
@@ -122,7 +122,7 @@ def training(device: torch.device) -> Result:
     return judge(right, detail, _REPORT, losses=losses, onward=onward, resumed=resumed)
 
 
-def benchmark(device: torch.device) -> Result:
+def benchmark(device: torch.device) -> CheckResult:
     """Rates of the GPU; milliseconds per 320×180 frame and seconds per training step of the published network."""
     figures: dict[str, float] = {}
     devices.configure(deterministic=False)
@@ -142,7 +142,7 @@ def benchmark(device: torch.device) -> Result:
     model.target = torch.rand(1, 6, 3, 256, 256, device=device)
     for precision in _precisions(device):
         figures[f'{precision} s/step'] = _seconds(device, lambda p=precision: model.step(p), rounds=2)  # type: ignore[misc]
-    return Result('ok', ', '.join(f'{name} {value:.3g}' for name, value in figures.items()), '', figures)
+    return CheckResult('ok', ', '.join(f'{name} {value:.3g}' for name, value in figures.items()), '', figures)
 
 
 def _product_rate(device: torch.device, precision: str, side: int = 4096) -> float:

@@ -8,14 +8,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from iart.doctor.result import Result, judge
+from iart.doctor.result import CheckResult, judge
 
 _GB = 2**30
 _PACKAGES = ('torch', 'torchvision', 'numpy', 'einops', 'pydantic', 'safetensors', 'av', 'basicsr')
 _ENCODERS = ('libx264', 'libx265', 'libsvtav1', 'libvpx-vp9', 'ffv1', 'prores_ks')
 
 
-def installation() -> Result:
+def installation() -> CheckResult:
     """Which versions are installed, and that none is missing."""
     versions: dict[str, str | None] = {'python': platform.python_version()}
     for name in _PACKAGES:
@@ -28,7 +28,7 @@ def installation() -> Result:
     return judge(not missing, detail, f'missing: {", ".join(missing)}; run  bash scripts/setup.sh', versions=versions)
 
 
-def basicsr() -> Result:
+def basicsr() -> CheckResult:
     """Whether BasicSR's registries open, and how many networks they hold."""
     from iart.registry import ARCH_REGISTRY, names, ours
 
@@ -37,7 +37,7 @@ def basicsr() -> Result:
     return judge('BasicVSR' in networks, detail, 'BasicVSR is missing; run  bash scripts/setup.sh')
 
 
-def codecs() -> Result:
+def codecs() -> CheckResult:
     """Which video encoders PyAV has; H.264 must be among them."""
     import av.codec
 
@@ -45,7 +45,7 @@ def codecs() -> Result:
     return judge('libx264' in available, ', '.join(available), 'libx264 is missing: install PyAV from its wheels')
 
 
-def memory() -> Result:
+def memory() -> CheckResult:
     """How much memory is free for this process, its container's limit included."""
     from iart import memory as host
 
@@ -56,7 +56,7 @@ def memory() -> Result:
     )
 
 
-def disk() -> Result:
+def disk() -> CheckResult:
     """How much disk is free here and for temporary files."""
     from iart.memory import lies_in_memory
 
@@ -68,16 +68,16 @@ def disk() -> Result:
     return judge(here > 5 * _GB, detail, 'less than 5 GB for checkpoints and frames', here=here, temporary=spill)
 
 
-def shared_memory() -> Result:
+def shared_memory() -> CheckResult:
     """How large /dev/shm is, through which processes that read frames hand over clips."""
     if not Path('/dev/shm').is_dir():
-        return Result('skipped', 'this system has no /dev/shm')
+        return CheckResult('skipped', 'this system has no /dev/shm')
     free = shutil.disk_usage('/dev/shm').free
     remedy = 'less than 1 GB: start the container with --shm-size=8g, or set num_worker_per_gpu: 0'
     return judge(free > _GB, f'{free / _GB:.1f} GB free in /dev/shm', remedy, free=free)
 
 
-def threads() -> Result:
+def threads() -> CheckResult:
     """Whether torch computes with as many threads as there are processors for it."""
     import torch
 
@@ -87,7 +87,7 @@ def threads() -> Result:
     return judge(count <= allowed, detail, 'more threads than processors: set OMP_NUM_THREADS', threads=count)
 
 
-def training() -> Result:
+def training() -> CheckResult:
     """A step of a small network on the CPU: loss and gradients are finite, and weights change."""
     import torch
 
@@ -101,7 +101,7 @@ def training() -> Result:
     return judge(bool(right), f'losses {", ".join(f"{x:.4f}" for x in losses)}', 'report this with the JSON file')
 
 
-def two_processes() -> Result:
+def two_processes() -> CheckResult:
     """Two processes train together on the CPU, with gloo."""
     import torch
 

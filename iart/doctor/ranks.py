@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from iart import device as devices
 from iart import distributed
 from iart.device import gpu_facts
-from iart.doctor.result import Result, judge
+from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 
 _MARK = 'iart-rank-result '
@@ -25,7 +25,7 @@ _LOST = 30  # seconds in which the others must notice that a process has ended
 _CLOSE = 1e-4  # largest difference of losses between one process and several, relative
 
 
-def processes(device: torch.device) -> Result:
+def processes(device: torch.device) -> CheckResult:
     """Train a small network in several processes and in one on the same clips, then end one process of several.
 
     Args:
@@ -39,7 +39,9 @@ def processes(device: torch.device) -> Result:
         try:
             ranks = _run(device.type, world)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
-            return Result('wrong', f'{world} processes: {str(error)[-300:]}', 'report this with the JSON file', figures)
+            return CheckResult(
+                'wrong', f'{world} processes: {str(error)[-300:]}', 'report this with the JSON file', figures
+            )
         alone = _losses_of_one(device, world)
         together = [sum(losses) / world for losses in zip(*(r['losses'] for r in ranks), strict=True)]
         apart = max(abs(a - b) / max(abs(b), 1e-6) for a, b in zip(together, alone, strict=True))
@@ -127,12 +129,12 @@ def _rank(kind: str) -> None:
     world = int(os.environ['WORLD_SIZE'])
     device = devices.choose(kind, distributed.local_rank('pytorch'), world)
     distributed.launch('pytorch', device=device, timeout_minutes=1)
-    own = slice(distributed.rank(), distributed.rank() + 1)
+    share = slice(distributed.rank(), distributed.rank() + 1)
     network = DistributedDataParallel(
         Small(device).network.train(), device_ids=devices.ddp_ids(device), **distributed.CONSTANT_BUFFERS
     )
     clips, targets = _clips(device, world)
-    losses = _train(network, clips[own], targets[own])
+    losses = _train(network, clips[share], targets[share])
     weights = float(sum(p.detach().double().sum() for p in network.parameters()).cpu())  # type: ignore[union-attr]
     rank = distributed.rank()
     flags = distributed.gather(rank) == list(range(world)) and distributed.any_rank(rank == world - 1)

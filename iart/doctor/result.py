@@ -7,7 +7,7 @@ Verdict = Literal['ok', 'wrong', 'skipped']
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """The outcome of a check.
 
     Args:
@@ -27,6 +27,6 @@ class Result:
         return asdict(self)
 
 
-def judge(right: bool, detail: str, remedy: str = '', **figures: Any) -> Result:
+def judge(right: bool, detail: str, remedy: str = '', **figures: Any) -> CheckResult:
     """Return ``ok`` or, with the remedy, ``wrong``."""
-    return Result('ok', detail, '', figures) if right else Result('wrong', detail, remedy, figures)
+    return CheckResult('ok', detail, '', figures) if right else CheckResult('wrong', detail, remedy, figures)

@@ -11,7 +11,7 @@ from typing import Any
 
 from iart import log
 from iart.doctor import host_checks
-from iart.doctor.result import Result
+from iart.doctor.result import CheckResult
 from iart.version import __version__
 
 _MARK = 'iart-doctor-result '
@@ -28,7 +28,7 @@ def examine(device: str, file: Path, variables: Mapping[str, str] | None = None)
     Returns:
         Whether nothing is wrong.
     """
-    results: dict[str, Result] = {}
+    results: dict[str, CheckResult] = {}
     for name, (_, limit) in host_checks.CHECKS.items():
         results[name] = _in_process(name, 'cpu', limit, {})
         log.logger.info(f'{name}: {results[name].verdict}')
@@ -49,18 +49,20 @@ def _gpu_limits() -> dict[str, int]:
     return {name: limit for name, (_, limit) in gpu_checks.CHECKS.items()}
 
 
-def _on_gpu(name: str, device: str, limit: int, variables: dict[str, str], so_far: Mapping[str, Result]) -> Result:
+def _on_gpu(
+    name: str, device: str, limit: int, variables: dict[str, str], so_far: Mapping[str, CheckResult]
+) -> CheckResult:
     from iart.doctor import gpu_checks
 
     if variables and name in gpu_checks.NEED_VALUES:
-        return Result('skipped', 'the null device computes no values')
+        return CheckResult('skipped', 'the null device computes no values')
     unusable = so_far.get('GPU')
     if unusable is not None and unusable.verdict != 'ok':
-        return Result('skipped', 'no GPU to check' if unusable.verdict == 'skipped' else 'the GPU cannot be used')
+        return CheckResult('skipped', 'no GPU to check' if unusable.verdict == 'skipped' else 'the GPU cannot be used')
     return _in_process(name, 'auto' if variables else device, limit, variables)
 
 
-def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -> Result:
+def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -> CheckResult:
     command = [sys.executable, '-m', 'iart.doctor.run', name, device]
     begin = time.monotonic()
     try:
@@ -68,17 +70,17 @@ def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -
             command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return Result('wrong', f'not finished after {limit} s', 'a hang: report this with the JSON file')
+        return CheckResult('wrong', f'not finished after {limit} s', 'a hang: report this with the JSON file')
     lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if not lines:
         reason = done.stderr.strip().splitlines()[-1:] or [f'ended with code {done.returncode}']
-        return Result('wrong', reason[0], 'report this with the JSON file', {'stderr': done.stderr[-4000:]})
-    found: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
-    found['figures']['seconds'] = round(time.monotonic() - begin, 1)
-    return Result(**found)
+        return CheckResult('wrong', reason[0], 'report this with the JSON file', {'stderr': done.stderr[-4000:]})
+    result: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
+    result['figures']['seconds'] = round(time.monotonic() - begin, 1)
+    return CheckResult(**result)
 
 
-def _check(name: str, device: str) -> Result:
+def _check(name: str, device: str) -> CheckResult:
     """Run one check in this process."""
     if name in host_checks.CHECKS:
         return host_checks.CHECKS[name][0]()
@@ -90,9 +92,9 @@ def _check(name: str, device: str) -> Result:
     try:
         place = devices.choose(device)
     except UserError as error:
-        return Result('wrong', str(error), 'see above')
+        return CheckResult('wrong', str(error), 'see above')
     if devices.shares_host_memory(place):
-        return Result('skipped', 'torch sees no GPU here')
+        return CheckResult('skipped', 'torch sees no GPU here')
     return check(place)
 
 

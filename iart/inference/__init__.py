@@ -1,1 +1,1 @@
-"""Restoring whole clips with a trained network."""
+"""Restoration of whole clips with a trained network."""

@@ -1,4 +1,4 @@
-"""Restoring without a network, to compare with."""
+"""Restoration without a network, as a baseline."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from iart.ops.degradation import upsample_bicubic
 class BicubicRestorer:
     """MATLAB's bicubic interpolation, the "Bicubic" of the published tables; see :class:`.restorer.Restore`.
 
-    Frames are neither clamped nor rounded, on the device of the clip, and do not see each other.
+    Frames are restored independently, on the device of the clip, and are neither clamped nor rounded.
 
     Args:
         scale: output pixels per input pixel, along a side.

@@ -1,6 +1,4 @@
-"""What restoring costs in memory, measured on a clip of a few small frames instead of guessed from the network's
-structure.
-"""
+"""Memory that restoration takes, measured on a few small frames instead of estimated from the network's structure."""
 
 import weakref
 from collections.abc import Iterator
@@ -22,15 +20,15 @@ _SIDES = (24, 40)  # of the frames that are measured on; two, since position bia
 
 @dataclass(frozen=True)
 class Costs:
-    """Memory of one clip of the network, beside its weights.
+    """Memory of a network for one clip, without its weights.
 
     Args:
         scale: output pixels per input pixel, along a side.
-        work: bytes per LR pixel that computing one frame takes, its output included.
-        kept: bytes per LR pixel and frame that stay until the clip is done.
-        streams: whether the network has ``frames(lq, store)``, so that what is kept need not be on the device.
-        fixed: bytes that computing a frame takes whatever its size: biases, masks, weights in half precision.
-        items: bytes per LR pixel of each tensor that stays for a frame; together they are ``kept``.
+        work: bytes per LR pixel for the computation of one frame, its output included.
+        kept: bytes per LR pixel and frame that are kept until the clip is finished.
+        streams: whether the network has ``frames(lq, store)``, so that kept tensors need not be on the device.
+        fixed: bytes for the computation of a frame of any size: biases, masks, weights in half precision.
+        items: bytes per LR pixel of each tensor that is kept for a frame; their sum is ``kept``.
     """
 
     scale: int
@@ -42,11 +40,11 @@ class Costs:
 
 
 def measure(network: nn.Module, device: torch.device, precision: str = 'fp32') -> Costs:
-    """Restore a few small frames and count what is allocated. Draws no random numbers; takes a second or so."""
+    """Restore a few small frames and count allocations. Draws no random numbers; takes about a second."""
     training = network.training
     network.eval()
     try:
-        # Not in inference mode, in which the parts of composite operators are not seen.
+        # Not in inference mode, which hides the parts of composite operators.
         with torch.no_grad(), devices.autocast(device, precision):
             return _of_frames(network, device) if streams(network) else _of_whole_clips(network, device)
     finally:
@@ -62,9 +60,7 @@ def _of_frames(network: nn.Module, device: torch.device) -> Costs:
 
 
 def _peak_of_frames(network: nn.Module, device: torch.device, side: int) -> tuple[int, int, list[int]]:
-    """Return the peak of bytes beside what is kept, the scale, and the bytes of each tensor that is kept for a
-    frame.
-    """
+    """Return the peak of bytes without kept tensors, the scale, and the bytes of each tensor kept for a frame."""
     made: list[_Counting] = []
 
     def store(count: int) -> Store:
@@ -76,8 +72,8 @@ def _peak_of_frames(network: nn.Module, device: torch.device, side: int) -> tupl
         frames: Iterator[Tensor] = network.frames(_Still(_clip(3, side, device).unbind(1)), store)  # type: ignore[operator]
         for frame in frames:
             width = frame.shape[-1]
-    kept = sum(len(s) * s.item_bytes for s in made)
-    return max(0, allocations.peak - kept), width // side, [s.item_bytes for s in made]
+    stored = sum(len(s) * s.item_bytes for s in made)
+    return max(0, allocations.peak - stored), width // side, [s.item_bytes for s in made]
 
 
 def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
@@ -87,24 +83,24 @@ def _of_whole_clips(network: nn.Module, device: torch.device) -> Costs:
         with (
             Allocations() as allocations,
             component_errors(
-                'network_g', f'{type(network).__name__} refuses {count} frames of {SMALLEST_SIDE}x{SMALLEST_SIDE}'
+                'network_g', f'{type(network).__name__} rejects {count} frames of {SMALLEST_SIDE}x{SMALLEST_SIDE}'
             ),
         ):
             width = network(_clip(count, SMALLEST_SIDE, device)).shape[-1]
         peaks.append(allocations.peak)
     pixels = SMALLEST_SIDE**2
-    kept = max(0, peaks[1] - peaks[0]) / (more - few)
-    return Costs(width // SMALLEST_SIDE, max(0.0, peaks[0] - few * kept) / pixels, kept / pixels, False)
+    per_frame = max(0, peaks[1] - peaks[0]) / (more - few)
+    return Costs(width // SMALLEST_SIDE, max(0.0, peaks[0] - few * per_frame) / pixels, per_frame / pixels, False)
 
 
 def _clip(frames: int, side: int, device: torch.device) -> Tensor:
-    """A (1, t, 3, side, side) clip in [0, 1] in which no two frames are alike."""
+    """Return a (1, t, 3, side, side) clip in [0, 1] whose frames all differ."""
     values = torch.arange(frames * 3 * side * side, device=device, dtype=torch.float32)
     return (values.sin() / 2 + 0.5).view(1, frames, 3, side, side)
 
 
 class _Still(list[Tensor]):
-    """Frames that come with flow, for networks that estimate none: no motion, in both directions."""
+    """Frames that come with zero flow in both directions, for networks that estimate none."""
 
     @property
     def flows(self) -> tuple[Tensor, Tensor]:
@@ -113,7 +109,7 @@ class _Still(list[Tensor]):
 
 
 class _Counting(DeviceStore):
-    """A store that notes the size of its items."""
+    """A store that records the size of its items."""
 
     item_bytes = 0
 
@@ -123,9 +119,9 @@ class _Counting(DeviceStore):
 
 
 class Allocations(TorchDispatchMode):
-    """Counts the bytes of tensors that come to life inside this context, on any device.
+    """A context that counts the bytes of tensors allocated inside it, on any device.
 
-    What kernels take for themselves while they run is not seen.
+    Workspaces of kernels are not counted.
     """
 
     def __init__(self) -> None:
@@ -135,7 +131,7 @@ class Allocations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for leaf in tree_leaves((args, kwargs)):
-            self._meet(leaf, counts=False)  # weights and inputs were there before
+            self._meet(leaf, counts=False)  # weights and inputs existed before
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             self._meet(leaf, counts=True)

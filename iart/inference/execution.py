@@ -1,4 +1,4 @@
-"""Carrying out a memory plan."""
+"""Execution of memory plans."""
 
 import itertools
 from collections.abc import Generator, Iterator, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from iart.archs.stores import Store, StoreFactory, stores, streams
 from iart.inference.plan import Plan
-from iart.inference.tiling import Part, Tile, chunks, tiles
+from iart.inference.tiling import Tile, TilePart, chunks, tiles
 
 _HOST = torch.device('cpu')
 
@@ -24,19 +24,18 @@ def run(
     skip: int = 0,
     spill_to: Path | None = None,
 ) -> Generator[Tensor, None, None]:
-    """Restore a clip.
+    """Restore a clip by a memory plan.
 
     Args:
-        network: on ``device``, in evaluation mode.
-        frames: (n, 3, h, w) each, anywhere.
-        plan: for a clip of this size.
-        scale: of the network.
-        skip: number of frames at the beginning that are not wanted.
-        spill_to: folder for what waits on disk.
+        network: the network on ``device``, in evaluation mode.
+        frames: (n, 3, h, w) frames on any device.
+        plan: the plan for a clip of this size.
+        scale: the network's scale.
+        skip: number of frames at the beginning that are not output.
+        spill_to: folder for features on disk.
 
     Yields:
-        (n, 3, s·h, s·w) for each frame that is wanted; in host memory where tiles were put together, else on the
-        device.
+        (n, 3, s·h, s·w) for each output frame; in host memory for tiles, else on the device.
 
     Raises:
         OSError: the disk is full.
@@ -48,7 +47,7 @@ def run(
         if not numbers:
             continue
         restored = [
-            _restored(network, Part(frames, chunk.seen, t.rows, t.columns), numbers, plan, device, spill_to)
+            _restored(network, TilePart(frames, chunk.seen, t.rows, t.columns), numbers, plan, device, spill_to)
             for t in pieces
         ]
         if len(pieces) == 1:
@@ -59,11 +58,11 @@ def run(
 
 
 def _restored(
-    network: nn.Module, part: Part, numbers: range, plan: Plan, device: torch.device, spill_to: Path | None
+    network: nn.Module, part: TilePart, numbers: range, plan: Plan, device: torch.device, spill_to: Path | None
 ) -> Iterator[Tensor]:
-    """Yield the frames of a part of the clip that have these numbers, on the device.
+    """Yield the frames ``numbers`` of a part of the clip, on the device.
 
-    Nothing is computed before the first one is asked for, nor after the last one.
+    Computation starts with the first frame that is requested and ends with the last.
     """
     with stores(plan.features, device, folder=spill_to, half=plan.half) as store:
         outputs = (
@@ -77,7 +76,7 @@ def _restored(
 def _put_together(
     pieces: Sequence[Tile], restored: Sequence[Iterator[Tensor]], store: StoreFactory, frames: int, scale: int
 ) -> Iterator[Tensor]:
-    """Restore tile after tile, all frames of each, and then blend the tiles of each frame."""
+    """Restore tile after tile, all frames of each, then blend the tiles of each frame."""
     waiting: list[Store] = []
     for stream in restored:
         waiting.append(store(frames))

@@ -1,4 +1,4 @@
-"""Choosing how a clip is restored before it starts, from its size, what the network costs and what memory is free."""
+"""Choice of a memory plan before a clip is restored, from its size, the network's costs and the free memory."""
 
 import math
 import shutil
@@ -27,7 +27,7 @@ _TITLES = {
     'device': 'everything on the device',
     'host': 'features in host memory',
     'disk': 'features on disk',
-    'chunks': 'chunks of {chunk} frames, {chunk_overlap} more seen on each side',
+    'chunks': 'chunks of {chunk} frames, with {chunk_overlap} more on each side',
     'tiles': 'tiles of {tile}×{tile} pixels, {tile_overlap} shared',
 }
 
@@ -44,7 +44,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Budget:
-    """Free bytes. ``shared``: the device computes in host memory, so that ``host`` is all there is."""
+    """Free bytes. ``shared``: whether the device computes in host memory, so that ``host`` is the only memory."""
 
     device: int
     host: int
@@ -54,18 +54,18 @@ class Budget:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a clip is restored, and the bytes it is expected to take beside the weights and the clip itself.
+    """A way of restoring a clip, with the bytes it is expected to take in addition to weights and clip.
 
     Args:
         kind: ``device``, ``host``, ``disk``, ``chunks`` or ``tiles``.
-        size: of the clip.
-        features: where features wait between passes.
-        outputs: where the output of tiles waits until the frame is complete.
-        chunk: frames that a chunk delivers; 0: the clip is not cut.
-        chunk_overlap: frames that it sees beyond these on each side.
-        tile: side of a tile in LR pixels; 0: frames are not cut.
-        tile_overlap: LR pixels that neighboring tiles share.
-        half: features on disk are kept in half precision.
+        size: size of the clip.
+        features: where features are kept between passes.
+        outputs: where outputs of tiles are kept until the frame is complete.
+        chunk: frames of a chunk; 0 if the clip is not divided.
+        chunk_overlap: additional frames on each side that a chunk reads.
+        tile: side of a tile in LR pixels; 0 if frames are not divided.
+        tile_overlap: overlap of neighboring tiles in LR pixels.
+        half: whether features on disk are stored in half precision.
         device, host, disk: expected bytes.
         shared: whether device and host are one memory.
     """
@@ -86,21 +86,21 @@ class Plan:
 
     @property
     def exact(self) -> bool:
-        """Whether every frame has the same bits as when the whole clip is on the device."""
+        """Whether every frame is bit-exact with a run that keeps everything on the device."""
         return self.kind in EXACT and not self.half
 
     @property
     def how(self) -> str:
-        """What is done, in words."""
+        """Description of the plan."""
         how = _TITLES[self.kind].format_map(vars(self))
         if self.kind == 'tiles' and self.chunk:
             how += f', in {_TITLES["chunks"].format_map(vars(self))}'
         if self.kind in ('chunks', 'tiles') and self.features != 'device':
             how += f', {_TITLES[self.features]}'
-        return how + ' in half precision' * self.half
+        return f'{how} in half precision' if self.half else how
 
     def describe(self) -> str:
-        """One line: what is done, for which clip, at what expected memory, and whether it is exact."""
+        """Return one line with the plan, the clip, the expected memory, and whether it is exact."""
         bytes_in = (
             {'in memory': self.device + self.host}
             if self.shared
@@ -114,7 +114,7 @@ class Plan:
         return f'plan: {self.how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
 
     def fits(self, budget: Budget) -> bool:
-        """Whether the expected bytes are there, with a margin."""
+        """Return whether the expected bytes are free, with a margin."""
         memory = self.device + _APART + self.host
         if self.shared:
             enough = memory <= _SHARE * budget.host
@@ -124,10 +124,10 @@ class Plan:
 
 
 def budget(device: torch.device, spill_to: Path | None) -> Budget:
-    """What is free now for this process; others of the same run on this machine get the same share of what they have in
-    common.
+    """Return the memory that is free for this process, which divides shared memory with others of the run on this
+    machine.
 
-    A temporary folder that lies in memory has no room: spilling to it would gain nothing.
+    A temporary folder in memory counts as full: spilling to it would save nothing.
     """
     folder = spill_to or Path(tempfile.gettempdir())
     disk = 0 if memory.lies_in_memory(folder) else shutil.disk_usage(folder).free
@@ -139,12 +139,12 @@ def budget(device: torch.device, spill_to: Path | None) -> Budget:
 
 
 def plans(size: Size, costs: Costs, options: PlanOptions, *, shared: bool) -> list[Plan]:
-    """Every plan that may be taken, in the order of preference: from exact and fast to small.
+    """Return all plans that are allowed, in order of preference: from exact and fast to small.
 
-    With ``options.kind`` forced, the plans of this kind and after them those that may take over when memory runs out.
+    If ``options.kind`` is given, the plans of this kind, followed by those that replace them when memory runs out.
 
     Raises:
-        UserError: the network cannot do what is asked for.
+        UserError: the network does not support the options.
     """
     if options.kind in ('host', 'disk') and not costs.streams:
         raise UserError(
@@ -195,7 +195,7 @@ def _candidates(size: Size, costs: Costs, options: PlanOptions, shared: bool) ->
 
 
 def _halves(frames: int, least: int) -> Iterator[int]:
-    """A half of the clip, a quarter, ...: lengths of chunks."""
+    """Yield lengths of chunks: a half of the clip, a quarter, ..."""
     length = math.ceil(frames / 2)
     while least <= length < frames:
         yield length
@@ -214,34 +214,34 @@ def _tile_sides(size: Size, costs: Costs, options: PlanOptions) -> list[int]:
 
 
 def _expect(plan: Plan, costs: Costs, shared: bool) -> Plan:
-    """The plan with its expected bytes."""
+    """Return the plan with its expected bytes."""
     size = plan.size
     down, across = [(0, size.height)], [(0, size.width)]
     if plan.tile:
         down, across = (spans(side, plan.tile, plan.tile_overlap) for side in (size.height, size.width))
     area = size.clips * max(stop - start for start, stop in down) * max(stop - start for start, stop in across)
-    own = min(plan.chunk or size.frames, size.frames)
-    seen = min(own + 2 * plan.chunk_overlap, size.frames)
-    kept = costs.kept * area * seen / (2 if plan.half else 1)
+    delivered = min(plan.chunk or size.frames, size.frames)
+    seen = min(delivered + 2 * plan.chunk_overlap, size.frames)
+    features = costs.kept * area * seen / (2 if plan.half else 1)
     if plan.features == 'host' and costs.items and not shared:
         # Page-locked memory comes in powers of two.
-        kept = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
+        features = float(seen * sum(1 << max(0, math.ceil(item * area) - 1).bit_length() for item in costs.items))
     taken = {'device': costs.fixed + costs.work * area, 'host': 0.0, 'disk': 0.0}
-    taken[plan.features] += kept
+    taken[plan.features] += features
     if plan.tile:
         pixels = size.clips * sum(stop - start for start, stop in down) * sum(stop - start for start, stop in across)
-        taken[plan.outputs] += pixels * costs.scale**2 * 12.0 * own  # three float32 channels
+        taken[plan.outputs] += pixels * costs.scale**2 * 12.0 * delivered  # three float32 channels
     return replace(plan, shared=shared, device=int(taken['device']), host=int(taken['host']), disk=int(taken['disk']))
 
 
 def choose(every: Sequence[Plan], free: Budget, kind: str = 'auto') -> Plan:
-    """The first plan (of the kind asked for) that fits; the last one where none does."""
+    """Return the first plan (of the given kind) that fits; the last one if none does."""
     allowed = [plan for plan in every if kind in ('auto', plan.kind)]
     return next((plan for plan in allowed if plan.fits(free)), allowed[-1])
 
 
 def smaller(every: Sequence[Plan], plan: Plan, *, disk_is_full: bool) -> Plan | None:
-    """The next plan that takes less of what ran out; None where there is none."""
+    """Return the next plan that takes less of what ran out; None if there is none."""
     for other in every[every.index(plan) + 1 :]:
         if disk_is_full:
             less = other.disk < plan.disk
@@ -255,5 +255,5 @@ def smaller(every: Sequence[Plan], plan: Plan, *, disk_is_full: bool) -> Plan | 
 
 
 def spell(count: int) -> str:
-    """Bytes for people: ``1.2 GB``, ``35 MB``."""
+    """Format a number of bytes: ``1.2 GB``, ``35 MB``."""
     return f'{count / 2**30:.1f} GB' if count >= 2**30 else f'{max(1, round(count / 2**20))} MB'

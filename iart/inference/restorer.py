@@ -1,4 +1,4 @@
-"""From a network to something that restores clips frame by frame, however long they are."""
+"""Restoration of clips of any length, frame by frame, by a memory plan."""
 
 import errno
 import gc
@@ -21,18 +21,18 @@ from iart.inference.plan import Plan, Size
 
 
 class Restore(Protocol):
-    """Restores clips frame by frame: a network by a memory plan, or bicubic interpolation."""
+    """A restorer of clips, frame by frame: a network with a memory plan, or bicubic interpolation."""
 
     @property
     def used(self) -> Sequence[Plan]:
-        """Memory plans of the clip restored last (or now), in order; empty for what makes none."""
+        """Memory plans of the last (or current) clip, in order; empty for a restorer without plans."""
         ...
 
     def __call__(self, lq: Clip, /) -> Iterator[Tensor]:
         """Yield t times (n, 3, s·h, s·w), in order, not necessarily clamped.
 
         Args:
-            lq: (n, t, 3, h, w), or t frames (n, 3, h, w) that are read when needed.
+            lq: (n, t, 3, h, w), or t frames (n, 3, h, w) that are read on demand.
         """
         ...
 
@@ -40,45 +40,45 @@ class Restore(Protocol):
 def plan_restorer(
     network: nn.Module, device: torch.device, precision: str = 'fp32', options: PlanOptions | None = None
 ) -> 'PlannedRestorer':
-    """A function that restores clips of any length with ``network``: see :class:`PlannedRestorer`."""
+    """Return a restorer of clips of any length: see :class:`PlannedRestorer`."""
     return PlannedRestorer(network, device, precision=precision, options=options or PlanOptions())
 
 
 class PlannedRestorer:
-    """Restores clips by a memory plan that is made, and logged, before each starts.
+    """A restorer of clips by a memory plan, which is chosen and logged before each clip.
 
-    Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read when needed: any object with
+    Calling it with a clip (``(n, t, 3, h, w)``, or frames ``(n, 3, h, w)`` that are read on demand: any object with
     ``len()`` and ``[index]``; on any device, RGB in [0, 1]) yields t times (n, 3, s·h, s·w) float32, not clamped, on
-    the device or in host memory. Out of memory or disk, it goes on by the next smaller plan; frames delivered are not
-    delivered again. The network is in evaluation mode while it runs and back in its own afterwards.
+    the device or in host memory. If memory or disk runs out, it continues with the next smaller plan; frames are
+    yielded once. The network is in evaluation mode while it runs and in its previous mode afterward.
 
     Args:
-        network: on ``device``; any that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq,
+        network: a network on ``device`` that maps (n, t, 3, h, w) to (n, t, 3, s·h, s·w). Only one with ``frames(lq,
             store)`` can keep features elsewhere.
-        device: where to compute.
+        device: the device to compute on.
         precision: ``fp32``, ``fp16`` or ``bf16`` (autocast).
-        options: wishes for the plan.
+        options: settings of the plan.
 
     Raises:
-        UserError: the network cannot do what the options ask for, or the smallest plan runs out of memory.
+        UserError: the network does not support the options, or the smallest plan runs out of memory.
     """
 
     def __init__(self, network: nn.Module, device: torch.device, *, precision: str, options: PlanOptions) -> None:
         self.network, self.device, self.precision, self.options = network, device, precision, options
         self.used: list[Plan] = []
-        """Plans of the clip restored last (or now), in order: more than one where memory ran out."""
+        """Plans of the last (or current) clip, in order: more than one if memory ran out."""
         self._costs: Costs | None = None
         self._failed: list[Plan] = []
 
     @property
     def costs(self) -> Costs:
-        """What the network costs in memory; measured once."""
+        """Memory that the network takes, measured once."""
         if self._costs is None:
             self._costs = measure(self.network, self.device, self.precision)
         return self._costs
 
     def plan(self, size: Size) -> Plan:
-        """The plan for a clip of this size with the memory that is free now."""
+        """Return the plan for a clip of this size with the memory that is free now."""
         return self._plan(size)[0]
 
     def _plan(self, size: Size) -> tuple[Plan, list[Plan]]:
@@ -93,7 +93,7 @@ class PlannedRestorer:
             room = '' if free.shared else f'{planning.spell(free.device)} on the device, '
             log.once(
                 f'free are {room}{planning.spell(free.host)} of memory and {planning.spell(free.disk)} of disk: '
-                'trying nevertheless'
+                'trying anyway'
             )
         return chosen, every
 
@@ -120,7 +120,7 @@ class PlannedRestorer:
                     while frame is not None:
                         delivered += 1
                         yield frame
-                        frame = None  # not to be held while the next one is made
+                        frame = None  # freed before the next one is computed
                         frame, failure = self._next(attempt)
                 if failure is None:
                     return
@@ -128,7 +128,7 @@ class PlannedRestorer:
                 self.used.append(plan)
 
     def _next(self, attempt: Iterator[Tensor]) -> tuple[Tensor | None, 'Failure | None']:
-        """Take the next frame in float32, or what has run out.
+        """Return the next frame in float32, or the failure.
 
         The error itself is gone on return, and with it the tensors that its traceback holds.
         """
@@ -147,7 +147,7 @@ class PlannedRestorer:
             return None, Failure('disk', _first_line(error))
 
     def _fall_back(self, every: list[Plan], plan: Plan, failure: 'Failure') -> Plan:
-        gc.collect()  # generators and errors may hold each other, and tensors with them
+        gc.collect()  # generators and errors may refer to each other and to tensors
         devices.release_reserve(self.device)
         following = planning.smaller(every, plan, disk_is_full=failure.of == 'disk')
         if following is None:
@@ -157,13 +157,13 @@ class PlannedRestorer:
             )
         self._failed.append(plan)
         log.logger.warning(
-            f'out of {failure.of} ({failure.text}); going on with the next smaller {following.describe()}'
+            f'out of {failure.of} ({failure.text}); continuing with the next smaller {following.describe()}'
         )
         return following
 
 
 class Failure(NamedTuple):
-    """What ran out (``memory`` or ``disk``), and what the error said."""
+    """What ran out (``memory`` or ``disk``), and the text of the error."""
 
     of: str
     text: str
@@ -175,7 +175,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode for the block, and back in its own afterward."""
+    """Put a network in evaluation mode for the block, and in its previous mode afterward."""
     training = network.training
     network.eval()
     try:

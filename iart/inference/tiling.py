@@ -1,4 +1,4 @@
-"""Cutting a clip into chunks of frames and tiles of pixels, and putting tiles together again."""
+"""Division of a clip into chunks of frames and tiles of pixels, and blending of tiles."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from iart.inference.options import GRID
 
 @dataclass(frozen=True)
 class Chunk:
-    """Frames ``seen`` by the network, of which it delivers ``own``."""
+    """Frames ``seen`` by the network, of which ``own`` are output."""
 
     own: range
     seen: range
 
 
 def chunks(frames: int, length: int, overlap: int) -> Iterator[Chunk]:
-    """Cut a clip: each chunk delivers ``length`` frames and sees ``overlap`` more on each side, where there are any."""
+    """Divide a clip: each chunk outputs ``length`` frames and reads up to ``overlap`` more on each side."""
     for start in range(0, frames, length):
         stop = min(start + length, frames)
         yield Chunk(range(start, stop), range(max(0, start - overlap), min(frames, stop + overlap)))
 
 
 def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut one side of an image into pieces of at most ``tile`` pixels, neighbors sharing ``overlap`` pixels or more.
+    """Divide one side of an image into pieces of at most ``tile`` pixels that overlap by ``overlap`` pixels or more.
 
     All begin at multiples of GRID (so do ``tile`` and ``overlap``): the attention windows in a tile are then those of
     the whole frame.
@@ -38,9 +38,9 @@ def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def feathers(pieces: Sequence[tuple[int, int]], scale: int) -> list[Tensor]:
-    """Weights of each piece's output pixels along one side.
+    """Return the weights of each piece's output pixels along one side.
 
-    Over the part that two pieces share, the weight goes linearly from one to the other; weights of all pieces add up to
+    In the overlap of two pieces, the weight changes linearly from one to the other; the weights of all pieces add up to
     1 everywhere.
 
     Returns:
@@ -72,20 +72,20 @@ class Tile:
 
 
 def tiles(height: int, width: int, tile: int, overlap: int, scale: int) -> list[Tile]:
-    """Cut a frame; see :func:`spans` and :func:`feathers`."""
+    """Divide a frame into tiles; see :func:`spans` and :func:`feathers`."""
     down, across = spans(height, tile, overlap), spans(width, tile, overlap)
     rows = list(zip(down, feathers(down, scale), strict=True))
     columns = list(zip(across, feathers(across, scale), strict=True))
     return [Tile(slice(*r), slice(*c), weight_r[:, None] * weight_c) for r, weight_r in rows for c, weight_c in columns]
 
 
-class Part:
-    """Some frames and pixels of a clip, read when needed.
+class TilePart:
+    """Some frames and pixels of a clip, read on demand.
 
     Args:
-        clip: frames (n, 3, h, w).
-        frames: which of them.
-        rows, columns: which pixels.
+        clip: (n, 3, h, w) frames.
+        frames: range of frames.
+        rows, columns: ranges of pixels.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Part:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> Tensor:
-        """(n, 3, rows, columns)"""
+        """Return (n, 3, rows, columns) of a frame."""
         return self._clip[self._frames[index]][..., self._rows, self._columns]
 
     @property
     def flows(self) -> tuple[Tensor, ...] | None:
-        """The same part of the flows that come with the clip, where there are any."""
+        """The same part of the flows that come with the clip; None if there are none."""
         flows = getattr(self._clip, 'flows', None)
         if flows is None:
             return None

@@ -27,7 +27,7 @@ _STRIP = 64  # rows of the SSIM map made at once: the intermediate images then s
 def calculate_psnr(
     img: Image, img2: Image, crop_border: int = 0, input_order: str = 'HWC', test_y_channel: bool = False
 ) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255, error averaged over all pixels and channels.
+    """Compute the peak signal-to-noise ratio in dB, peak 255, error averaged over all pixels and channels.
 
     Args:
         img: image in [0, 255], BGR.
@@ -88,7 +88,7 @@ def calculate_ssim(
 
 
 def _ssim_sum(a: Image, b: Image) -> float:
-    """Sum of the SSIM map of one channel (h, w), in strips of rows whose buffers are used again and again.
+    """Sum the SSIM map of one channel (h, w), in strips of rows whose buffers are reused.
 
     The two variances are only needed as their sum, so four blurred images do instead of five.
     """
@@ -102,7 +102,7 @@ def _ssim_sum(a: Image, b: Image) -> float:
 
 
 def _strip_sum(a: Image, b: Image, buffers: npt.NDArray[np.float64]) -> float:
-    """Sum of the SSIM map of a strip (h, w); ``buffers`` (8, h, w) is overwritten."""
+    """Sum the SSIM map of a strip (h, w); ``buffers`` (8, h, w) is overwritten."""
     sources, blurred = buffers[:4], buffers[4:]
     sources[0], sources[1] = a, b
     np.multiply(sources[0], sources[1], out=sources[2])
@@ -127,14 +127,14 @@ def _strip_sum(a: Image, b: Image, buffers: npt.NDArray[np.float64]) -> float:
 
 
 def _twice_plus(image: npt.NDArray[np.float64], constant: float) -> npt.NDArray[np.float64]:
-    """2x + constant, in place."""
+    """Compute 2x + constant in place."""
     image *= 2
     image += constant
     return image
 
 
 def _prepare(img: Image, img2: Image, crop_border: int, input_order: str) -> tuple[Image, Image]:
-    """Both images as (h, w, c) with the border cut off."""
+    """Return both images as (h, w, c) without the border."""
     if img.shape != img2.shape:
         raise DataError(f'images to compare: got shapes {img.shape} and {img2.shape}, expected the same')
     if input_order not in ('HWC', 'CHW'):

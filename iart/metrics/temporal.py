@@ -48,7 +48,7 @@ class TemporalScores:
 
 
 def spynet_flow(weights: str | Path, device: torch.device | None = None) -> Flow:
-    """SPyNet as a :data:`Flow`.
+    """Return SPyNet as a :data:`Flow`.
 
     Args:
         weights: file of SPyNet alone (``iart weights`` fetches one), or of any network that holds one: the weights that
@@ -104,9 +104,9 @@ def _tensors(
         if a is None and b is None:
             return
         if a is None or b is None or a.shape != b.shape:
-            found = ' and '.join('no frame' if x is None else f'{x.shape[1]}x{x.shape[0]}' for x in (a, b))
+            sizes = ' and '.join('no frame' if x is None else f'{x.shape[1]}x{x.shape[0]}' for x in (a, b))
             raise DataError(
-                f'temporal consistency: got {found}, expected as many restored frames as ground truth, of the same size'
+                f'temporal consistency: got {sizes}, expected as many restored frames as ground truth, of the same size'
             )
         if min(a.shape[:2]) < SMALLEST_SIDE:
             raise DataError(

@@ -3,13 +3,13 @@ losses."""
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from iart.archs.flow import comes_with_clip
 from iart.archs.probe import check_output
+from iart.data.batch import Batch
 from iart.errors import OptionsError
 from iart.registry import MODEL_REGISTRY, SUFFIX, compares_frames
 
@@ -22,7 +22,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
     """Whether the flow network rests at this step (counted from 0).
 
     Args:
-        step: optimiser steps done so far.
+        step: optimizer steps done so far.
         fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
@@ -32,7 +32,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
 class VSRModel(nn.Module):
     """A network, its losses, and a flow network that rests at the start.
 
-    The flow network is frozen by dropping its gradients before the optimiser steps. The graph that data parallel
+    The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
     Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
 
@@ -57,7 +57,7 @@ class VSRModel(nn.Module):
             for parameter in self.flow_parameters():
                 parameter.requires_grad_(False)
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Restore a batch and compare it with its ground truth.
 
         Args:
@@ -81,20 +81,20 @@ class VSRModel(nn.Module):
         output, parts = self._restore(batch)
         return summed(output, parts)
 
-    def _restore(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _restore(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output, (n, t, 3, s·h, s·w), and the losses by name, both with gradient."""
-        key = 'gt_flows' if comes_with_clip(getattr(self.network, FLOW_NETWORK, None)) else 'flows'
-        known = {'flows': batch[key].unbind(1)} if key in batch else {}
+        exact = comes_with_clip(getattr(self.network, FLOW_NETWORK, None))
+        given = batch.get('gt_flows') if exact else batch.get('flows')
+        flows = {} if given is None else {'flows': given.unbind(1)}
         cleaned: Tensor | None = None
         if CLEANING_LOSS in self.losses:
             cleaned = self.network.clean(batch['lq'])  # type: ignore[operator]
             restored = self.network.restore(cleaned)  # type: ignore[operator]
         else:
-            restored = self.network(batch['lq'], **known)
+            restored = self.network(batch['lq'], **flows)
         output = check_output(self.network, restored, batch['gt'].shape)
-        targets = {TEACHER_LOSS: batch.get('teacher')}
         parts = {
-            name: loss_of(loss, output, targets.get(name, batch['gt']))
+            name: loss_of(loss, output, batch['teacher' if name == TEACHER_LOSS else 'gt'])
             for name, loss in self.losses.items()
             if name != CLEANING_LOSS
         }
@@ -115,7 +115,7 @@ class VSRModel(nn.Module):
         return [] if flow is None else list(flow.parameters())
 
     def drop_frozen_gradients(self, step: int) -> None:
-        """Forget the gradients of what rests at this step; without one an optimiser leaves weight and state alone."""
+        """Drop the gradients of parameters frozen at this step; the optimizer then changes neither weight nor state."""
         if flow_is_frozen(step, self.fix_flow):
             for parameter in self.flow_parameters():
                 parameter.grad = None

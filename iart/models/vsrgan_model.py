@@ -1,10 +1,10 @@
 """Adversarial training: the video model with a discriminator that learns beside the network."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
+from iart.data.batch import Batch
 from iart.models.vsr_model import VSRModel, summed
 from iart.registry import MODEL_REGISTRY, SUFFIX
 
@@ -36,7 +36,7 @@ class VSRGANModel(VSRModel):
         super().__init__(network=network, losses=losses, fix_flow=fix_flow)
         self.discriminator, self.gan_loss = discriminator, gan_loss
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Restore a batch, compare it with its ground truth, and let the discriminator judge both.
 
         Args:

@@ -1,4 +1,4 @@
-"""What the option models are made of: the frozen base model, whole numbers, lists and free sections."""
+"""Base of the option models: the frozen base model, whole numbers, lists and free sections."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn
@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 class Section(BaseModel):
-    """A section of the YAML with a fixed set of keys: unknown keys are mistakes, values never change, and a
-    quoted number or a boolean does not pass for a number."""
+    """A section of the YAML with a fixed set of keys: unknown keys are errors, values never change, and a quoted number
+    or a boolean is not a number."""
 
     model_config = ConfigDict(
         frozen=True, extra='forbid', strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -16,7 +16,7 @@ class Section(BaseModel):
 
 
 class FrozenDict(dict[str, Any]):
-    """A dictionary that nobody changes after the options were read. ``dict(section)`` gives a copy to work on."""
+    """A read-only dictionary; ``dict(section)`` returns a copy to change."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError('options are read-only; copy the section with dict(...) to change it')
@@ -29,21 +29,21 @@ class FrozenDict(dict[str, Any]):
 
 
 def freeze(value: Any) -> Any:
-    """The same value with mappings as :class:`FrozenDict` and lists as tuples, all the way down."""
+    """Return a value with all mappings as :class:`FrozenDict` and all lists as tuples, recursively."""
     if isinstance(value, Mapping):
         return FrozenDict({k: freeze(v) for k, v in value.items()})
     return tuple(freeze(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def thaw(value: Any) -> Any:
-    """Inverse of :func:`freeze`: new plain dictionaries and lists, all the way down."""
+    """Return new plain dictionaries and lists, recursively; the inverse of :func:`freeze`."""
     if isinstance(value, Mapping):
         return {k: thaw(v) for k, v in value.items()}
     return [thaw(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _whole(value: Any) -> Any:
-    """``!!float 5e3`` is a whole number to us; 0.5 stays as it is and is refused as not a whole number."""
+    """Convert ``!!float 5e3`` to a whole number; 0.5 is returned unchanged, and rejected later."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,5 +1,5 @@
-"""Every mistake in a YAML at once: fixed sections against their models, component sections against the signature
-of what they name. Nothing is built and no file is opened."""
+"""Checks of a whole YAML, with all mistakes at once: fixed sections against their models, component sections against
+the signature of their type. Nothing is built and no file is opened."""
 
 import re
 from collections.abc import Callable, Mapping, Set
@@ -26,7 +26,7 @@ _PHASE = re.compile(r'train|(val|test)\w*')
 
 
 def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
-    """The options that a merged YAML gives, or None, and every mistake in it."""
+    """Return the options of a merged YAML, or None, and all mistakes in it."""
     raw = _without_empty_sections(raw)
     explained: list[Problem] = []
     options = None
@@ -35,14 +35,12 @@ def check(raw: dict[str, Any]) -> tuple[Options | None, list[Problem]]:
     except ValidationError as error:
         explained = explain(error, raw)
     problems = _components(raw) + _contradictions(raw)
-    places = {problem.key for problem in problems}  # what a signature or registry says about a key says more
+    places = {problem.key for problem in problems}  # messages of signatures and registries are more specific
     return options, [problem for problem in explained if problem.key not in places] + problems
 
 
 def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
-    """An empty section (``val: ~``, or nothing but comments below it) is an absent one; so is a single data set or
-    metric.
-    """
+    """Remove empty sections (``val: ~``, or only comments below it), and empty data sets and metrics."""
     raw = {k: v for k, v in raw.items() if v is not None}
     for place, keys in (('datasets', None), ('val', ('metrics',)), ('logger', ('wandb',))):
         section = raw.get(place)
@@ -55,7 +53,7 @@ def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _components(raw: dict[str, Any]) -> list[Problem]:
-    """Mistakes in the sections whose keys are the arguments of what they name."""
+    """Return mistakes in the sections whose keys are the arguments of their type."""
     train, val = (_mapping(raw.get(key)) for key in ('train', 'val'))
     problems = _network(raw.get('network_g'), 'network_g')
     for key, section in _mapping(raw.get('datasets')).items():
@@ -71,7 +69,7 @@ def _components(raw: dict[str, Any]) -> list[Problem]:
 
 
 def _network(section: Any, key: str) -> list[Problem]:
-    """Mistakes in the section of a network, and of the parts that it names."""
+    """Return mistakes in the section of a network and of its parts."""
     alignment, flow, inner = (_mapping(section).get(name) for name in ('alignment', 'flow', 'network'))
     problems = _misfits(section, key, roles.networks())
     problems += _misfits(alignment, f'{key}.alignment', _registered(ALIGNMENT_REGISTRY), {'channels', 'num_heads'})
@@ -88,7 +86,7 @@ def _registered(registry: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _unbuildable(section: Any, key: str) -> list[Problem]:
-    """A pixel loss whose constructor refuses a value, such as ``reduction: avg``; building one takes no file."""
+    """Return a mistake if the constructor of a pixel loss raises, as for ``reduction: avg``; it needs no file."""
     if not isinstance(section, dict) or key == 'perceptual_opt':
         return []
     arguments = {k: v for k, v in section.items() if k != 'type'}
@@ -104,13 +102,13 @@ def _unbuildable(section: Any, key: str) -> list[Problem]:
 def _misfits(
     section: Any, key: str, known: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()
 ) -> list[Problem]:
-    """Mistakes in a component section.
+    """Return mistakes in a component section.
 
     Args:
-        section: `type` and arguments; anything but a mapping is left to the models.
+        section: `type` and arguments; other values than mappings are checked by the models.
         key: path of the section in the YAML.
-        known: what `type` may name.
-        given: arguments that the program passes itself.
+        known: components by name.
+        given: arguments that the program passes.
     """
     if not isinstance(section, dict):
         return []
@@ -148,8 +146,8 @@ def _dataset(section: Any, key: str) -> list[Problem]:
         place = 'trains; datasets.train is its place' if phase == 'test' else 'scores; val and test are its places'
         allowed = roles.datasets(phase)
         return [*problems, Problem(f'{key}.type', repr(kind), f'one of: {listing(allowed, 60)}', f'{kind} {place}')]
-    known = roles.datasets(phase)
-    problems += _misfits({'type': kind, **arguments}, key, known, {'scale', 'seed'})
+    types = roles.datasets(phase)
+    problems += _misfits({'type': kind, **arguments}, key, types, {'scale', 'seed'})
     degradation = arguments.get('degradation')
     if isinstance(degradation, str | list) and degradation not in FRAME_KINDS and phase == 'train':
         problems += check_chain(degradation, f'{key}.degradation')
@@ -160,7 +158,7 @@ def _metric(section: Any, key: str) -> list[Problem]:
     if not isinstance(section, dict):
         return []
     arguments = {k: v for k, v in section.items() if k != 'better'}
-    problems = _misfits(arguments, key, roles.metrics(), {'img', 'img2'})
+    problems = _misfits(arguments, key, roles.metrics(), {'img', 'img2', 'previous', 'previous2'})
     better = section.get('better', 'higher')
     if better not in ('higher', 'lower'):
         problems.append(Problem(f'{key}.better', repr(better), 'higher or lower'))
@@ -188,19 +186,19 @@ def _names_a_folder(name: str) -> bool:
 
 
 def _contradictions(raw: dict[str, Any]) -> list[Problem]:
-    """Mistakes that a field does not show alone: names that must lead somewhere, and keys that must agree."""
+    """Return mistakes that concern several fields: unknown names, and keys that contradict each other."""
     problems = []
     name, model_type, val = raw.get('name', 'x'), raw.get('model_type', 'VSRModel'), _mapping(raw.get('val'))
     if isinstance(name, str) and not _names_a_folder(name):
         problems.append(Problem('name', repr(name), _FOLDER_NAME))
     models = sorted({'VSRModel', *roles.models()})
     if isinstance(model_type, str) and model_type not in models:
-        wanted = f'one of: {listing(models)}, or a video model of upstream'
-        problems.append(Problem('model_type', repr(model_type), wanted, nearest(model_type, models)))
+        expected = f'one of: {listing(models)}, or a video model of upstream'
+        problems.append(Problem('model_type', repr(model_type), expected, nearest(model_type, models)))
     best, metrics = val.get('best_metric'), _mapping(val.get('metrics'))
     if best is not None and best not in metrics:
-        wanted = f'one of val.metrics: {listing(metrics) or "none"}'
-        problems.append(Problem('val.best_metric', repr(best), wanted, nearest(best, metrics)))
+        expected = f'one of val.metrics: {listing(metrics) or "none"}'
+        problems.append(Problem('val.best_metric', repr(best), expected, nearest(best, metrics)))
     problems += _scale(raw) + _same_names(_mapping(raw.get('datasets')))
     if isinstance(raw.get('train'), dict):
         problems += _training_contradictions(raw['train'], _mapping(raw.get('datasets')).get('train'))
@@ -218,7 +216,7 @@ def _scale(raw: dict[str, Any]) -> list[Problem]:
 
 
 def _same_names(datasets: dict[str, Any]) -> list[Problem]:
-    """Sets to score whose results would overwrite each other: names are those of folders, letter case aside."""
+    """Return mistakes for sets whose results would overwrite each other: names of folders, ignoring case."""
     problems = []
     first: dict[str, str] = {}
     for key, section in datasets.items():
@@ -226,8 +224,8 @@ def _same_names(datasets: dict[str, Any]) -> list[Problem]:
         if key == 'train' or not isinstance(name, str):
             continue
         if (other := first.setdefault(name.casefold(), key)) != key:
-            wanted = f'a name of its own, such as {key}: datasets.{other} has this one, and results are kept by name'
-            problems.append(Problem(f'datasets.{key}.name', repr(name), wanted))
+            expected = f'a name of its own, such as {key}: datasets.{other} has this one, and results are kept by name'
+            problems.append(Problem(f'datasets.{key}.name', repr(name), expected))
     return problems
 
 
@@ -250,8 +248,10 @@ def _training_contradictions(train: dict[str, Any], data: Any) -> list[Problem]:
         problems += _as_many('periods', schedule.periods, schedule.restart_weights)
         total = train.get('total_iter')
         if isinstance(total, int | float) and sum(schedule.periods) < total:
-            wanted = f'periods that cover total_iter ({total})'
-            problems.append(Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', wanted))
+            expected = f'periods that cover total_iter ({total})'
+            problems.append(
+                Problem('train.scheduler.periods', f'{sum(schedule.periods)} iterations together', expected)
+            )
     elif isinstance(schedule, MultiStepLR):
         problems += _as_many('restarts', schedule.restarts, schedule.restart_weights)
     return problems
@@ -262,10 +262,10 @@ def _adversarial_contradictions(raw: dict[str, Any]) -> list[Problem]:
     train = raw['train']
     sections = {'network_d': raw.get('network_d'), **{f'train.{k}': train.get(k) for k in ('gan_opt', 'optim_d')}}
     if raw.get('model_type') == _GAN_MODEL:
-        wanted = f'a section, since model_type is {_GAN_MODEL}'
-        return [Problem(key, 'nothing', wanted) for key, section in sections.items() if section is None]
-    wanted = f'no such section, or model_type: {_GAN_MODEL}'
-    return [Problem(key, 'a section', wanted) for key, section in sections.items() if section is not None]
+        expected = f'a section, since model_type is {_GAN_MODEL}'
+        return [Problem(key, 'nothing', expected) for key, section in sections.items() if section is None]
+    expected = f'no such section, or model_type: {_GAN_MODEL}'
+    return [Problem(key, 'a section', expected) for key, section in sections.items() if section is not None]
 
 
 def _as_many(name: str, values: tuple[int, ...], weights: tuple[float, ...]) -> list[Problem]:

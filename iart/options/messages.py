@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of the YAML: key path, what was found, what is allowed, nearest name."""
+"""Translation of pydantic's errors: key path, what was got, what is expected, nearest name."""
 
 from collections import defaultdict
 from typing import Any, get_args
@@ -13,10 +13,10 @@ from iart.yaml_words import QUOTE, QUOTE_THEM, spell_value
 
 
 def explain(error: ValidationError, raw: dict[str, Any]) -> list[Problem]:
-    """One problem for each key at fault.
+    """Return one problem for each invalid key.
 
     Args:
-        error: what validating ``raw`` as :class:`Options` gave.
+        error: the error of validating ``raw`` as :class:`Options`.
         raw: the YAML.
     """
     by_key: dict[str, list[Problem]] = defaultdict(list)
@@ -27,10 +27,10 @@ def explain(error: ValidationError, raw: dict[str, Any]) -> list[Problem]:
 
 
 def _join(problems: list[Problem]) -> Problem:
-    """Several readings of one value (a number or a word) as one problem."""
+    """Join problems of several interpretations of a value (a number or a word) to one."""
     first = problems[0]
-    wanted = ' or '.join(dict.fromkeys(p.wanted for p in problems))
-    return Problem(first.key, first.found, wanted, next((p.hint for p in problems if p.hint), ''))
+    expected = ' or '.join(dict.fromkeys(p.expected for p in problems))
+    return Problem(first.key, first.got, expected, next((p.hint for p in problems if p.hint), ''))
 
 
 def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
@@ -42,11 +42,11 @@ def _explain_one(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
         return Problem(key, got, f'one of the keys {listing(fields, 60)}', nearest(path[-1], fields))
     if kind in ('union_tag_invalid', 'union_tag_not_found'):
         tag = context.get('tag')
-        known = str(context.get('expected_tags', '')) or ', '.join(
+        tags = str(context.get('expected_tags', '')) or ', '.join(
             repr(tag) for model in models for tag in _own_tags(model)
         )
-        hint = nearest(str(tag), [name.strip("'") for name in known.split(', ')]) if tag else ''
-        return Problem(f'{key}.type', repr(tag) if tag else 'nothing', f'one of: {known}', hint)
+        hint = nearest(str(tag), [name.strip("'") for name in tags.split(', ')]) if tag else ''
+        return Problem(f'{key}.type', repr(tag) if tag else 'nothing', f'one of: {tags}', hint)
     if kind == 'literal_error':
         return Problem(
             key,
@@ -98,7 +98,7 @@ def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], 
 
 
 def _models(annotation: Any) -> list[type[Section]]:
-    """Every section model inside an annotation such as ``dict[str, DatasetOptions]`` or ``A | B | None``."""
+    """Yield the section models inside an annotation such as ``dict[str, DatasetOptions]`` or ``A | B | None``."""
     if arguments := get_args(annotation):  # first: to Python 3.10, dict[str, Any] is a type as well
         return [model for argument in arguments for model in _models(argument)]
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, Section) else []

@@ -17,7 +17,7 @@ def apply(
     """Set the values that the command line gives.
 
     Args:
-        raw: the merged YAML; it is changed in place. Keys that nobody knows are left to the checks that follow.
+        raw: the merged YAML, changed in place. Unknown keys are reported by later checks.
         arguments: one string per value, ``key:sub=value``; the value is read as YAML.
         parse: reads a YAML text (second argument: what to call it in a message) and gives its value and the mistakes in
             it.

@@ -26,6 +26,8 @@ _INTRODUCTION = """# Options
 Made by `python -m iart.options > docs/options.md` from the models in `iart/options/`; do not edit by hand.
 
 An options file is YAML. `iart check options/X.yml` prints it complete with every default, or all its mistakes at once.
+An editor with a YAML language server completes and checks it by [options.schema.json](options.schema.json), which the
+first line names: `# yaml-language-server: $schema=PATH/TO/options.schema.json`.
 
 - `base: other.yml` (path relative to the file) takes everything from one other file, which has no base itself. Mappings
 merge
@@ -36,7 +38,7 @@ YAML.
 - `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing
 in a YAML file
   can create objects or run code.
-- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimiser) take the arguments of
+- Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimizer) take the arguments of
 what `type`
   names, which are described in its docstring; they are checked against its signature.
 - YAML files of IART and of BasicSR's recurrent video recipes load unchanged. Their `model_type` means `VSRModel` (the

@@ -1,4 +1,4 @@
-"""Which of BasicSR's components can take which place in the YAML; those of this project and of users can take any.
+"""The sections of a YAML that each of BasicSR's components fits; those of this project and of users fit all.
 
 BasicSR's registries hold networks for single images, discriminators, losses for them and metrics on tensors as well:
 none of them can do what this runner asks.
@@ -43,9 +43,9 @@ def networks() -> Components:
 
 
 def discriminators() -> Components:
-    """Return the networks that judge frames, by name: two of BasicSR's, and ours with ``is_discriminator``."""
-    found = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
-    return {n: c for n, c in found.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
+    """Return the discriminators by name: two of BasicSR's, and ours with ``is_discriminator``."""
+    networks = {name: find(ARCH_REGISTRY, name) for name in (*_DISCRIMINATORS, *names(ARCH_REGISTRY))}
+    return {n: c for n, c in networks.items() if n in _DISCRIMINATORS or getattr(c, 'is_discriminator', False)}
 
 
 def losses(key: str) -> Components:
@@ -65,8 +65,8 @@ def models() -> Components:
 
 def datasets(phase: str = '') -> Components:
     """Return the data sets for ``train`` or ``test`` (default: all), by name."""
-    found = _usable(DATASET_REGISTRY, '')
-    return {name: kind for name, kind in found.items() if not phase or getattr(kind, 'phase', phase) == phase}
+    types = _usable(DATASET_REGISTRY, '')
+    return {name: kind for name, kind in types.items() if not phase or getattr(kind, 'phase', phase) == phase}
 
 
 def reason(key: str, name: str) -> str:
@@ -79,7 +79,7 @@ def reason(key: str, name: str) -> str:
     if key == 'network_g':
         if name in _ONE_FRAME_NETWORKS:
             return 'it restores one frame of a window; networks that restore every frame of a clip are supported'
-        return 'it is no network for clips' if name in names(ARCH_REGISTRY) else ''
+        return 'it is not a network for clips' if name in names(ARCH_REGISTRY) else ''
     if key == 'metric':
         return 'it takes tensors, not frames' if name in names(METRIC_REGISTRY) else ''
     if name not in names(LOSS_REGISTRY):

@@ -33,8 +33,7 @@ class DatasetOptions(Section):
     """Training only: how often the set is repeated within an epoch."""
     unreadable: Literal['stop', 'skip'] = 'stop'
     """Training only: when a file cannot be read any more, `stop` saves and ends the run, `skip` takes another window of
-    the
-    set in its place, always the same one. Either way the file is named."""
+    the set in its place, always the same one. Either way the file is named."""
     pin_memory: bool = True
     """Training only: read into page-locked memory, which makes the copy to a GPU faster."""
     arguments: Component = Field(default_factory=FrozenDict)

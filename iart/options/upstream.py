@@ -9,7 +9,7 @@ _SAME_MODEL = (*_MIXED_PRECISION, 'VideoRecurrentModel', 'VideoBaseModel')
 
 _NO_GRAPH_HINTS = 'the flow network freezes without changing the graph, so distributed training needs no hint about it'
 _NO_PREFETCHER = 'the loader reads ahead by itself'
-_RETIRED = {
+RETIRED = {
     '': {'use_static_graph': _NO_GRAPH_HINTS},
     'datasets.*': {
         'prefetch_mode': _NO_PREFETCHER,
@@ -25,7 +25,7 @@ _FIXED = {'net_d_iters': 1, 'net_d_init_iters': 0, 'net_d_init_iter': 0, 'net_d_
 _REGULARIZED = ('d_reg_weight', 'net_d_reg_every')
 
 
-def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
+def normalize(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
     """Say an upstream YAML in our words.
 
     Args:
@@ -37,7 +37,7 @@ def normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], lis
     notes: dict[str, str] = {}
     problems: list[Problem] = []
     _rename_model(raw, notes, problems)
-    for place, keys in _RETIRED.items():
+    for place, keys in RETIRED.items():
         for section in _sections(raw, place):
             for key in keys.keys() & section.keys():
                 if section.pop(key) is not None:
@@ -81,5 +81,5 @@ def _sections(raw: dict[str, Any], place: str) -> list[dict[str, Any]]:
     if not place:
         return [raw]
     section = raw.get(place.removesuffix('.*'))
-    found = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
-    return [mapping for mapping in found if isinstance(mapping, dict)]
+    sections = list(section.values()) if place.endswith('.*') and isinstance(section, dict) else [section]
+    return [mapping for mapping in sections if isinstance(mapping, dict)]

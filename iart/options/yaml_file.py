@@ -1,4 +1,4 @@
-"""YAML file → base merge → command-line overrides → upstream's words into ours → checked, frozen options."""
+"""YAML file → base merge → command-line overrides → upstream's keys translated → checked, frozen options."""
 
 import re
 from collections.abc import Hashable, Iterable
@@ -19,8 +19,8 @@ from iart.shipped import find_options
 
 
 class Loader(yaml.SafeLoader):
-    """YAML that makes nothing but plain values. ``2e-4`` is a number here (YAML 1.1 wants ``2.0e-4``),
-    and a key that stands twice in one mapping is a mistake."""
+    """A loader of plain values only. ``2e-4`` is a number (YAML 1.1 requires ``2.0e-4``), and a key that is given twice
+    in one mapping is an error."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class Loader(yaml.SafeLoader):
         self._looked_at: set[int] = set()
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Look at the keys as they were written, before ``<<`` mixes in those of other mappings."""
+        """Check the keys as written, before ``<<`` merges those of other mappings."""
         if id(node) not in self._looked_at:
             self._looked_at.add(id(node))
             self._look_at_keys(node)
@@ -56,7 +56,7 @@ Loader.add_implicit_resolver(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists on one line and ``~`` for none, as people write them."""
+    """A dumper that writes lists on one line, and ``~`` for none."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -73,8 +73,8 @@ def load(path: str | Path, overrides: Iterable[str] = (), *, scoring: bool = Fal
 
     Args:
         path: YAML file, or the name of a shipped one (:func:`iart.shipped.find_options`).
-        overrides: what follows ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
-        scoring: leave out what scoring does not use: the sections ``train`` and ``datasets.train``.
+        overrides: arguments of ``--force_yml``, e.g. ``train:optim_g:lr=1e-4``.
+        scoring: whether to omit the sections that scoring does not use: ``train`` and ``datasets.train``.
 
     Raises:
         OptionsError: every mistake in the file and the overrides, one per line.
@@ -85,12 +85,12 @@ def load(path: str | Path, overrides: Iterable[str] = (), *, scoring: bool = Fal
 
 
 def resolve(raw: dict[str, Any], overrides: Iterable[str] = (), *, source: str = 'options') -> Options:
-    """Make options of a mapping, as :func:`load` does of a file.
+    """Build options from a mapping, as :func:`load` does from a file.
 
     Args:
         raw: keys and plain values.
         overrides: as for :func:`load`.
-        source: what to call the mapping in messages.
+        source: name of the mapping in messages.
 
     Raises:
         OptionsError: every mistake, one per line.
@@ -108,10 +108,10 @@ def _resolve(
             raw['datasets'].pop('train', None)
     raw, unset = expand(raw)
     problems += unset
-    raw, notes, found = upstream.normalise(raw)
-    problems += found
-    options, found = checking.check(raw)
-    problems += found
+    raw, notes, mistakes = upstream.normalize(raw)
+    problems += mistakes
+    options, mistakes = checking.check(raw)
+    problems += mistakes
     if problems or options is None:
         count = '1 mistake' if len(problems) == 1 else f'{len(problems)} mistakes'
         raise OptionsError('\n  '.join([f'{source}: {count}', *map(str, problems)]))
@@ -161,7 +161,7 @@ def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         )
         below.pop('base')
     found = [
-        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.found, p.wanted, p.hint) for p in found
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint) for p in found
     ]
     return merge(merge({}, below), raw), problems + found
 

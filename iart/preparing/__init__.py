@@ -1,1 +1,1 @@
-"""From downloaded archives to data sets that training and scoring can read: ``iart data ...``."""
+"""Preparation and checks of data sets: ``iart data ...``."""

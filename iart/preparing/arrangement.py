@@ -1,4 +1,4 @@
-"""The steps that laying out a data set is made of; each can be repeated and goes on where it was interrupted."""
+"""Steps of the preparation of a data set; each can be repeated and resumes where it was interrupted."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ _DEEPEST = 6
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How to lay out a set.
+    """Settings of the preparation of a data set.
 
     Args:
         kinds: LR frames to make.
-        link: symbolic links instead of copies.
-        lmdb: write LMDBs, too.
-        incomplete: take what is there though something is missing.
-        jobs: files worked on at once.
+        link: whether to create symbolic links instead of copies.
+        lmdb: whether to write LMDBs as well.
+        incomplete: whether to use the available clips if some are missing.
+        jobs: number of threads.
     """
 
     kinds: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class PrepareOptions:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, in natural order; hidden and unfinished ones are left out.
+    """Return the folders in a folder in natural order, without hidden and unfinished ones.
 
     Raises:
         DataError: the folder, or a link in it, cannot be read.
@@ -54,14 +54,14 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def find_folder(root: Path, names: Sequence[str], *, like: str, required: bool = True) -> Path | None:
-    """The folder below ``root``, or ``root`` itself, that ends in one of ``names`` and holds clips; the shallowest one.
+    """Return the shallowest folder in ``root``, or ``root`` itself, that ends in one of ``names`` and contains clips.
 
-    Archives unpack to ``train_sharp``, ``train/train_sharp`` or ``train_sharp/train/train_sharp``: all are found.
+    Archives unpack to ``train_sharp``, ``train/train_sharp`` or ``train_sharp/train/train_sharp``; all are recognized.
 
     Args:
-        names: wanted ends of the path, the preferred first.
+        names: accepted ends of the path, the preferred first.
         like: name of one of the clips, for the message.
-        required: whether it is a mistake when there is none.
+        required: whether to raise if there is none.
 
     Raises:
         DataError: there is none.
@@ -84,15 +84,15 @@ def find_folder(root: Path, names: Sequence[str], *, like: str, required: bool =
 def lay_out_clips(
     clips: Mapping[str, Path], target: Path, wishes: PrepareOptions, *, title: str, trim: int = 1
 ) -> None:
-    """Copy or link each clip's folder to ``target/<name>``, one by one; those that are there already stay.
+    """Copy or link each clip's folder to ``target/<name>``, except those that exist already.
 
     Args:
-        clips: name and present folder of each.
-        trim: cut frames whose size is no multiple of it (which makes copies of them).
+        clips: source folder of each clip, by name.
+        trim: number of which the size of frames must be a multiple; others are cropped (and copied).
     """
-    left = {n: folder for n, folder in clips.items() if not _is_there(target / n, folder)}
-    with log.Bar(title, len(clips), unit='clip', start=len(clips) - len(left)) as bar:
-        for name, folder in left.items():
+    missing = {n: folder for n, folder in clips.items() if not _is_there(target / n, folder)}
+    with log.Bar(title, len(clips), unit='clip', start=len(clips) - len(missing)) as bar:
+        for name, folder in missing.items():
             files = find_frames(folder)
             check_tree(folder, files, holes=True, jobs=wishes.jobs)
             odd = any(n % trim for n in image_size(folder / files[0]))
@@ -126,25 +126,25 @@ def _copy_clip(source: Path, files: Sequence[Path], target: Path, jobs: int, tri
 
 
 def make_lr(gt: Path, target: Path, kind: str, wishes: PrepareOptions) -> Path:
-    """LR frames of a folder of clips, unless they are there already."""
+    """Create the LR frames of a folder of clips, unless they exist already."""
     if target.is_dir():
-        log.logger.info(f'{target}: there already')
+        log.logger.info(f'{target}: exists already')
     else:
         degrade_data(gt, target, kind=kind, jobs=wishes.jobs, holes=True)
     return target
 
 
 def write_lmdb(folder: Path, target: Path, wishes: PrepareOptions, clips: Sequence[str] | None = None) -> Path:
-    """An LMDB of a folder of clips, unless it is there already."""
+    """Create an LMDB of a folder of clips, unless it exists already."""
     if target.is_dir():
-        log.logger.info(f'{target}: there already')
+        log.logger.info(f'{target}: exists already')
     else:
         make_lmdb(folder, target, jobs=wishes.jobs, clips=clips, holes=wishes.incomplete)
     return target
 
 
 def write_meta(gt: Path, target: Path, wishes: PrepareOptions, clips: Sequence[str] | None = None) -> Path:
-    """BasicSR's meta file of a folder of clips: ``000 100 (720,1280,3)``."""
+    """Write BasicSR's meta file of a folder of clips: ``000 100 (720,1280,3)``."""
     store = FolderStore(gt)
     listed = check_clips(store, clips or store.clips(), holes=True, jobs=wishes.jobs)
     lines = []

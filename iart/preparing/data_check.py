@@ -1,4 +1,4 @@
-"""``iart data check``: is everything there that a run will need, and are the LR frames what they are said to be?"""
+"""``iart data check``: whether all data of a run exist, and whether LR frames have the stated degradation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from iart.data.loaders import build_dataset
 from iart.errors import DataError, OptionsError, listing
 from iart.options import Options
-from iart.preparing.frame_checks import Findings, choose, examine
+from iart.preparing.frame_checks import FrameFindings, choose, examine
 from iart.preparing.likeness import psnr
 from iart.protocols import Protocol, candidates, get, match
 
@@ -30,8 +30,8 @@ LQ_FOLDERS = (
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the verdict table."""
+class CheckRow:
+    """One line of the table of results."""
 
     check: str
     verdict: Verdict
@@ -39,30 +39,32 @@ class Row:
 
 
 @dataclass
-class SetReport:
-    """What was found out about one set of clips."""
+class SetFindings:
+    """Results for one set of clips."""
 
     name: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CheckRow] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         return all(row.verdict != 'FAILED' for row in self.rows)
 
-    def add(self, check: str, verdict: Verdict | bool, found: str) -> None:
-        self.rows.append(Row(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), found))
+    def add(self, check: str, verdict: Verdict | bool, text: str) -> None:
+        self.rows.append(
+            CheckRow(check, verdict if isinstance(verdict, str) else ('ok' if verdict else 'FAILED'), text)
+        )
 
 
 @dataclass(frozen=True)
 class Depth:
-    """How closely to look.
+    """Extent of the check.
 
     Args:
-        deep: decode every frame.
-        samples: frames to decode otherwise, about; spread evenly.
-        partial: some of a protocol's clips are enough.
-        jobs: frames looked at at once.
+        deep: whether to decode every frame.
+        samples: approximate number of frames to decode otherwise, evenly distributed.
+        partial: whether some of a protocol's clips are enough.
+        jobs: number of threads.
     """
 
     deep: bool = False
@@ -71,8 +73,8 @@ class Depth:
     jobs: int = 1
 
 
-def check_options(options: Options, depth: Depth) -> list[SetReport]:
-    """Every set of clips that the options name, and the files that a run would load."""
+def check_options(options: Options, depth: Depth) -> list[SetFindings]:
+    """Check every set of clips that the options name, and the files that a run would load."""
     reports = [
         check_set(key, dict(section.section), options.scale, section.protocol, depth, seed=options.manual_seed)
         for key, section in options.datasets.items()
@@ -84,7 +86,7 @@ def check_options(options: Options, depth: Depth) -> list[SetReport]:
     }
     named = {key: file for key, file in files.items() if file}
     if named:
-        report = SetReport('weights')
+        report = SetFindings('weights')
         for key, file in named.items():
             there = Path(file).is_file()
             report.add(key, there, str(file) if there else f'{file}: no such file')
@@ -94,20 +96,20 @@ def check_options(options: Options, depth: Depth) -> list[SetReport]:
 
 def check_folder(
     folder: Path, *, protocol: str | None, depth: Depth, scale: int = 4, gt: Path | None = None, lq: Path | None = None
-) -> list[SetReport]:
-    """A benchmark's folder: GT and LR in it are found by their names, or given.
+) -> list[SetFindings]:
+    """Check a benchmark's folder, in which GT and LR are found by their names, or given.
 
     Raises:
-        DataError: there is no such folder, or GT and LR are not found in it.
+        DataError: there is no such folder, or GT and LR are not in it.
         UserError: there is no such protocol.
     """
-    known = get(protocol) if protocol else None
+    benchmark = get(protocol) if protocol else None
     if not folder.is_dir():
         raise DataError(f'{folder}: no such folder')
-    wanted = [f'{known.degradation}x{scale}', *LQ_FOLDERS] if known else list(LQ_FOLDERS)
+    names = [f'{benchmark.degradation}x{scale}', *LQ_FOLDERS] if benchmark else list(LQ_FOLDERS)
     gt = gt or _find(folder, GT_FOLDERS, '--gt')
-    lq = lq or _find(folder, wanted, '--lq')
-    center = known is not None and known.scored == 'center'
+    lq = lq or _find(folder, names, '--lq')
+    center = benchmark is not None and benchmark.scored == 'center'
     section: dict[str, Any] = {
         'type': 'VideoTestVimeo90KDataset' if center else 'VideoRecurrentTestDataset',
         'dataroot_gt': str(gt),
@@ -116,7 +118,11 @@ def check_folder(
     }
     if center:
         section['num_frame'] = 7
-    return [check_set(str(folder), section, known.scale if known else scale, known.id if known else None, depth)]
+    return [
+        check_set(
+            str(folder), section, benchmark.scale if benchmark else scale, benchmark.id if benchmark else None, depth
+        )
+    ]
 
 
 def _find(folder: Path, names: Mapping[str, Any] | list[str] | tuple[str, ...], option: str) -> Path:
@@ -129,29 +135,29 @@ def _find(folder: Path, names: Mapping[str, Any] | list[str] | tuple[str, ...], 
 
 def check_set(
     name: str, section: dict[str, Any], scale: int, protocol: str | None, depth: Depth, seed: int = 0
-) -> SetReport:
-    """One data set, as its section of the options names it.
+) -> SetFindings:
+    """Check one data set, given by its section of the options.
 
     Args:
         name: title of the report.
         section: ``type`` and arguments.
-        protocol: benchmark that the set must be; None: whatever it is.
+        protocol: benchmark that the set must match; None for any.
     """
-    report = SetReport(name)
+    report = SetFindings(name)
     try:
         dataset = build_dataset(section, key=name, scale=scale, seed=seed)
     except (DataError, OptionsError) as error:
         report.add('clips and frames', False, str(error))
         return report
     _listing_row(report, dataset)
-    known = get(protocol) if protocol else None
-    if known is not None or not hasattr(dataset, 'degraded'):
-        _protocol_row(report, dataset, known, depth.partial)
+    benchmark = get(protocol) if protocol else None
+    if benchmark is not None or not hasattr(dataset, 'degraded'):
+        _protocol_row(report, dataset, benchmark, depth.partial)
     if dataset.gt is None:
-        report.add('degradation', 'note', 'there is no ground truth to compare with')
+        report.add('degradation', 'note', 'no ground truth to compare with')
         return report
     places = choose(dataset.clips, None if depth.deep else depth.samples)
-    expected = known.degradation if known else None
+    expected = benchmark.degradation if benchmark else None
     findings = examine(dataset, places, expected=expected, jobs=depth.jobs, title=f'looking at {name}')
     _pixels_row(report, dataset, findings)
     if getattr(dataset, 'chain', None) is not None:
@@ -165,7 +171,7 @@ def check_set(
     return report
 
 
-def _listing_row(report: SetReport, dataset: Any) -> None:
+def _listing_row(report: SetFindings, dataset: Any) -> None:
     clips = dataset.clips
     counts = [len(c.frames) for c in clips]
     sizes = sorted({c.size for c in clips})
@@ -176,10 +182,10 @@ def _listing_row(report: SetReport, dataset: Any) -> None:
     report.add('clips and frames', 'ok', text + ('' if dataset.gt is None else f', GT {dataset.scale} times that'))
 
 
-def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, partial: bool) -> None:
+def _protocol_row(report: SetFindings, dataset: Any, benchmark: Protocol | None, partial: bool) -> None:
     frames = {c.name: len(c.frames) for c in dataset.clips}
     sizes = {c.name: (c.size[0] * dataset.scale, c.size[1] * dataset.scale) for c in dataset.clips}
-    if known is None:
+    if benchmark is None:
         fitting = candidates(frames, sizes)
         report.add(
             'protocol',
@@ -187,13 +193,13 @@ def _protocol_row(report: SetReport, dataset: Any, known: Protocol | None, parti
             f'none named; fits {listing(m.label for m in fitting)}' if fitting else 'none named, and none fits',
         )
         return
-    found = match(known, frames, sizes)
-    report.figures['protocol'] = {'id': known.id, 'match': found.kind}
-    verdict: Verdict = 'ok' if found.kind == 'exact' else 'note' if found.kind == 'partial' and partial else 'FAILED'
-    report.add(f'protocol {known.id}', verdict, found.label if found.kind == 'exact' else found.explanation)
+    fit = match(benchmark, frames, sizes)
+    report.figures['protocol'] = {'id': benchmark.id, 'match': fit.kind}
+    verdict: Verdict = 'ok' if fit.kind == 'exact' else 'note' if fit.kind == 'partial' and partial else 'FAILED'
+    report.add(f'protocol {benchmark.id}', verdict, fit.label if fit.kind == 'exact' else fit.explanation)
 
 
-def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
+def _pixels_row(report: SetFindings, dataset: Any, findings: FrameFindings) -> None:
     whole = sum(len(c.frames) for c in dataset.clips)
     bad = findings.unreadable
     report.figures |= {'decoded': findings.looked, 'unreadable': len(bad)}
@@ -205,17 +211,17 @@ def _pixels_row(report: SetReport, dataset: Any, findings: Findings) -> None:
         report.add('pixels', 'ok', f'{findings.looked} of {whole} pairs decoded')
 
 
-def _degradation_row(report: SetReport, findings: Findings, expected: str | None) -> None:
-    seen = [(at, like) for at, like in findings.seen.items() if at not in findings.moved]
+def _degradation_row(report: SetFindings, findings: FrameFindings, expected: str | None) -> None:
+    seen = [(place, like) for place, like in findings.seen.items() if place not in findings.moved]
     if not seen:
         if findings.looked > len(findings.unreadable):
-            report.add('degradation', 'note', 'cannot be told: no LR frame stands beside its own GT')
+            report.add('degradation', 'note', 'unknown: no LR frame is paired with its own GT')
         return
     labels = findings.labels()
     usual, count = labels.most_common(1)[0]
     members = [like for _, like in seen if like.label == usual]
     worst = max(members, key=lambda like: like.rms)
-    agreement = 'to the bit' if worst.rms == 0 else f'{psnr(worst.rms):.1f} dB or better'
+    agreement = 'bit-exact' if worst.rms == 0 else f'{psnr(worst.rms):.1f} dB or better'
     shift = worst.shift
     report.figures['degradation'] = {
         'labels': dict(labels),
@@ -223,8 +229,8 @@ def _degradation_row(report: SetReport, findings: Findings, expected: str | None
         'shift': list(shift),
         'expected': expected,
     }
-    known = all(like.how == 'known' for _, like in seen)
-    right = known and len(labels) == 1 and (expected is None or usual == expected)
+    recognized = all(like.how == 'known' for _, like in seen)
+    right = recognized and len(labels) == 1 and (expected is None or usual == expected)
     text = f'looks like {usual} in {count} of {len(seen)} frames ({agreement})'
     if any(shift):
         text += f'; sampling points off by ({shift[0]:+.2f}, {shift[1]:+.2f}) GT pixels (down, right)'
@@ -233,19 +239,19 @@ def _degradation_row(report: SetReport, findings: Findings, expected: str | None
     report.add('degradation', right, text if right or expected is None else f'{text}, expected {expected}')
 
 
-def _place_rows(report: SetReport, dataset: Any, findings: Findings) -> None:
+def _place_rows(report: SetFindings, dataset: Any, findings: FrameFindings) -> None:
     def name(place: tuple[int, int]) -> str:
         clip = dataset.clips[place[0]]
         return f'{clip.name}/{clip.frames[place[1]]}'
 
     looked = len(findings.seen)
-    for check, moved in (('LR beside its own clip', findings.swapped), ('order of frames', findings.reordered)):
+    for check, moved in (('LR paired with its own clip', findings.swapped), ('order of frames', findings.reordered)):
         pairs = [f'LR {name(at)} belongs to GT {name(to)}' for at, to in moved.items()]
         report.figures[check] = len(pairs)
         report.add(
             check,
             not pairs,
-            f'{len(pairs)} of {looked} frames are elsewhere: {listing(pairs, _LISTED)}'
+            f'{len(pairs)} of {looked} frames belong elsewhere: {listing(pairs, _LISTED)}'
             if pairs
             else f'{looked} frames',
         )

@@ -62,7 +62,7 @@ def degrade_data(
     elif not chain.lq_steps:
         raise UserError(f'--kind: got {kind}, which changes the ground truth only, expected steps that degrade it')
     work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
-    _say_what_is_cut(work, scale)
+    _log_cropping(work, scale)
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
     if chain is not None:
         settings |= {'steps': repr((chain.gt_steps, chain.lq_steps)), 'seed': str(seed)}
@@ -107,7 +107,7 @@ def _run_chain(chain: Chain, work: 'Work', folder: Path, *, scale: int, seed: in
 
 
 Work = list[tuple[Callable[[], Frame], tuple[str, tuple[int, int]], Path]]
-"""For each frame: reading it; its name and size; where its LR goes."""
+"""For each frame: a function that reads it, its name and size, and the path of its LR frame."""
 
 
 def _is_video_source(source: Path) -> bool:
@@ -122,7 +122,7 @@ def _store_or_none(source: Path) -> object:
     try:
         return find_store(source)
     except DataError:
-        return None  # what is wrong with it is said where it is read
+        return None  # the error is raised where it is read
 
 
 def _from_tree(source: Path, holes: bool, jobs: int) -> Work:
@@ -152,14 +152,14 @@ def _from_videos(source: Path, holes: bool) -> Work:
     return work
 
 
-def _say_what_is_cut(work: Work, scale: int) -> None:
+def _log_cropping(work: Work, scale: int) -> None:
     for _, (name, (h, w)), _ in work:
         if h < scale or w < scale:
             raise DataError(f'{name}: got {w}x{h}, expected {scale}x{scale} pixels or more')
         if h % scale or w % scale:
             fits = f'{w - w % scale}x{h - h % scale}'
             log.once(
-                f'{name}: {w}x{h} is no multiple of {scale}; LR is made from its upper left {fits}: cut GT alike '
+                f'{name}: {w}x{h} is no multiple of {scale}; LR is made from its upper left {fits}: crop GT likewise '
                 'before pairing them'
             )
             return

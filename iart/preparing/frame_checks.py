@@ -1,6 +1,4 @@
-"""Frames held against each other: what made LR out of GT, and whether LR frames belong to the GT frames they stand
-beside.
-"""
+"""Comparison of LR and GT frames: the degradation between them, and whether they are paired correctly."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,16 +13,16 @@ from iart.ops.degradation import SAME, degrade_uint8, difference, kinds_of
 from iart.preparing.jobs import parallel
 from iart.preparing.likeness import Likeness, known_likeness, likeness
 
-_SEARCHES = 4  # frames of a clip whose true place is looked for before it is called in vain
+_SEARCHES = 4  # frames of a clip whose true pair is searched before giving up
 _FEWEST_PER_CLIP = 3
-_DESCRIBED = 60  # frames that are neither BI nor BD and are looked at more closely: half a second each
+_DESCRIBED = 60  # frames that are neither BI nor BD and are examined more closely: half a second each
 
 Place = tuple[int, int]
 """Index of a clip and of a frame in it."""
 
 
 class ClipPairs(Protocol):
-    """What is needed of a data set of :mod:`iart.data`."""
+    """The required part of a data set of :mod:`iart.data`."""
 
     lq: FrameStore
     gt: FrameStore | None
@@ -33,14 +31,14 @@ class ClipPairs(Protocol):
 
 
 @dataclass
-class Findings:
-    """What was seen in the frames that were looked at.
+class FrameFindings:
+    """Results for the examined frames.
 
     Args:
-        looked: number of pairs decoded.
+        looked: number of decoded pairs.
         unreadable: one message per frame that cannot be decoded.
-        seen: what each pair looks like.
-        moved: LR frames that belong to another GT frame, with that frame's place.
+        seen: likeness of each pair.
+        moved: LR frames that belong to another GT frame, with that frame's clip and number.
     """
 
     looked: int = 0
@@ -50,22 +48,23 @@ class Findings:
 
     @property
     def swapped(self) -> dict[Place, Place]:
-        """Moved to another clip."""
-        return {at: to for at, to in self.moved.items() if at[0] != to[0]}
+        """LR frames that belong to another clip."""
+        return {place: to for place, to in self.moved.items() if place[0] != to[0]}
 
     @property
     def reordered(self) -> dict[Place, Place]:
-        """Moved within their clip."""
-        return {at: to for at, to in self.moved.items() if at[0] == to[0]}
+        """LR frames that belong to another frame of their clip."""
+        return {place: to for place, to in self.moved.items() if place[0] == to[0]}
 
     def labels(self) -> Counter[str]:
-        """How often each label was given, moved frames left out."""
-        return Counter(like.label for at, like in self.seen.items() if at not in self.moved)
+        """Number of frames by label, without moved frames."""
+        return Counter(like.label for place, like in self.seen.items() if place not in self.moved)
 
 
 def choose(clips: Sequence[ClipInfo], most: int | None) -> list[Place]:
-    """Frames to look at: all of them, or about ``most``, spread evenly over clips and within each. Frames without GT
-    are left out.
+    """Choose the frames to examine, all or about ``most``, evenly distributed over clips and within each.
+
+    Frames without GT are omitted.
     """
     paired = [[i for i in range(len(c.frames)) if not c.gt_frames or c.gt_frames[i]] for c in clips]
     if most is None or sum(map(len, paired)) <= most:
@@ -76,39 +75,41 @@ def choose(clips: Sequence[ClipInfo], most: int | None) -> list[Place]:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """``most`` of 0 .. count-1, evenly, with both ends."""
+    """Return ``most`` of 0 .. count-1, evenly distributed, with both ends."""
     if count <= most:
         return list(range(count))
     return sorted({round(k * (count - 1) / max(most - 1, 1)) for k in range(most)})
 
 
-def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, jobs: int, title: str) -> Findings:
-    """Decode the chosen frames and say what they look like; look for the true place of those that do not fit.
+def examine(pairs: ClipPairs, places: Sequence[Place], *, expected: str | None, jobs: int, title: str) -> FrameFindings:
+    """Decode the chosen frames, determine their likeness, and search the true pair of those that do not fit.
 
     Args:
         places: see :func:`choose`.
         expected: the degradation to try first.
-        jobs: frames looked at at once.
+        jobs: number of threads.
     """
     examiner = _Examiner(pairs, expected)
-    findings = Findings()
+    findings = FrameFindings()
     doubtful: list[Place] = []
-    for at, result in zip(places, parallel(examiner.look, places, jobs=jobs, title=title), strict=True):
+    for place, result in zip(places, parallel(examiner.look, places, jobs=jobs, title=title), strict=True):
         findings.looked += 1
         if isinstance(result, str):
             findings.unreadable.append(result)
         elif result is None:
-            doubtful.append(at)
+            doubtful.append(place)
         elif pairs.gt is not None:
-            findings.seen[at] = result
+            findings.seen[place] = result
     closer = [doubtful[k] for k in _spread(len(doubtful), _DESCRIBED)]
-    for at, like in zip(
+    for place, like in zip(
         closer, parallel(examiner.describe, closer, jobs=jobs, title=f'{title}, a closer look'), strict=True
     ):
-        findings.seen[at] = like
-    for at in doubtful:
-        findings.seen.setdefault(at, Likeness('neither BI nor BD, not looked at more closely', 'unknown', float('inf')))
-    findings.moved = examiner.find_places([at for at in doubtful if findings.seen[at].how != 'impostor'])
+        findings.seen[place] = like
+    for place in doubtful:
+        findings.seen.setdefault(
+            place, Likeness('neither BI nor BD, not examined more closely', 'unknown', float('inf'))
+        )
+    findings.moved = examiner.find_places([place for place in doubtful if findings.seen[place].how != 'impostor'])
     return findings
 
 
@@ -118,63 +119,63 @@ class _Examiner:
         self.lq, self.gt, self.clips, self.scale, self.expected = pairs.lq, pairs.gt, pairs.clips, pairs.scale, expected
         self.hint = ''
 
-    def look(self, at: Place) -> Likeness | str | None:
-        """What a pair looks like when that is BI or BD, None when it is neither, or why it cannot be read."""
+    def look(self, place: Place) -> Likeness | str | None:
+        """Return the likeness of a pair if it is BI or BD, None if it is neither, or why it cannot be read."""
         try:
-            return known_likeness(self._gt(at), self._lq(at), self.scale, self.expected)
+            return known_likeness(self._gt(place), self._lq(place), self.scale, self.expected)
         except DataError as error:
             return str(error)
 
-    def describe(self, at: Place) -> Likeness:
-        like = likeness(self._gt(at), self._lq(at), self.scale, self.expected, self.hint)
+    def describe(self, place: Place) -> Likeness:
+        like = likeness(self._gt(place), self._lq(place), self.scale, self.expected, self.hint)
         self.hint = like.label
         return like
 
-    def _lq(self, at: Place) -> Frame:
-        clip = self.clips[at[0]]
-        return self.lq.read(clip.name, clip.frames[at[1]])
+    def _lq(self, place: Place) -> Frame:
+        clip = self.clips[place[0]]
+        return self.lq.read(clip.name, clip.frames[place[1]])
 
-    def _gt(self, at: Place) -> Frame:
-        clip = self.clips[at[0]]
-        name = clip.gt_frames[at[1]] if clip.gt_frames else clip.frames[at[1]]
+    def _gt(self, place: Place) -> Frame:
+        clip = self.clips[place[0]]
+        name = clip.gt_frames[place[1]] if clip.gt_frames else clip.frames[place[1]]
         return self.gt.read(clip.name, name)
 
     def find_places(self, lost: Sequence[Place]) -> dict[Place, Place]:
-        """Where LR frames belong: in their own clip first, then at the same place of all others."""
-        found: dict[Place, Place] = {}
+        """Return the true pairs of LR frames: in their own clip first, then at the same position of all others."""
+        pairs: dict[Place, Place] = {}
         for clip in sorted({c for c, _ in lost}):
             members = [at for at in lost if at[0] == clip]
             tried = [members[k] for k in _spread(len(members), _SEARCHES)]
             here = self._search(tried, self._whole(clip)) or self._search(tried, self._others(tried))
             places = [place for other in sorted({c for c, _ in here.values()}) for place in self._whole(other)]
-            found |= here | self._search([at for at in members if at not in here], places)
-        return found
+            pairs |= here | self._search([at for at in members if at not in here], places)
+        return pairs
 
     def _whole(self, clip: int) -> list[Place]:
         info = self.clips[clip]
         return [(clip, f) for f in range(len(info.frames)) if not info.gt_frames or info.gt_frames[f]]
 
     def _others(self, members: Sequence[Place]) -> list[Place]:
-        """The same frames of the other clips of this size."""
+        """Return the same frames of the other clips of this size."""
         clip = members[0][0]
         frames = {f for _, f in members}
         alike = [c for c, info in enumerate(self.clips) if c != clip and info.size == self.clips[clip].size]
         return [place for c in alike for place in self._whole(c) if place[1] in frames]
 
     def _search(self, lost: Sequence[Place], among: Sequence[Place]) -> dict[Place, Place]:
-        """Of the GT frames ``among``, the one whose LR each lost frame is."""
-        wanted = {at: self._lq(at) for at in lost}
+        """Return the one of the GT frames ``among`` that each lost LR frame belongs to."""
+        frames = {at: self._lq(at) for at in lost}
         best: dict[Place, tuple[float, Place]] = {}
         for place in among:
-            if not wanted:
+            if not frames:
                 break
             try:
                 gt = self._gt(place)
             except DataError:
-                continue  # reported where it is looked at in its own right
+                continue  # reported where this pair is examined
             for kind in kinds_of(self.scale):
                 made = degrade_uint8(gt, kind, self.scale)
-                for at, frame in wanted.items():
+                for at, frame in frames.items():
                     rms = difference(made, frame)
                     if rms <= SAME and at != place and rms < best.get(at, (SAME + 1, place))[0]:
                         best[at] = rms, place

@@ -1,4 +1,4 @@
-"""``iart data info``: what lies in a folder, an LMDB or a video."""
+"""``iart data info``: the contents of a folder, an LMDB or a video."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,10 +11,10 @@ from iart.preparing.jobs import parallel
 
 
 def describe(path: Path, *, jobs: int = 1) -> dict[str, Any]:
-    """Kind, clips, frames, sizes and bytes; sizes of folders of images are those of each clip's first frame.
+    """Return kind, clips, frames, sizes and bytes; for folders of images, sizes are those of each clip's first frame.
 
     Raises:
-        DataError: nothing that holds clips, or an LMDB that is not whole.
+        DataError: there are no clips, or an LMDB is truncated.
     """
     store = find_store(path)
     clips = store.clips()
@@ -37,7 +37,7 @@ def describe(path: Path, *, jobs: int = 1) -> dict[str, Any]:
         'empty_clips': [clip for clip in clips if clip not in set(filled)],
     }
     if isinstance(store, LmdbStore):
-        store.encoded(filled[0], store.frames(filled[0])[0])  # opens the LMDB, which says so when it is cut short
+        store.encoded(filled[0], store.frames(filled[0])[0])  # opens the LMDB, which raises if it is truncated
         facts['bytes'] = (path / 'data.mdb').stat().st_size
     if isinstance(store, VideoStore):
         facts['colors'] = {clip: store.color(clip) for clip in clips}
@@ -45,7 +45,7 @@ def describe(path: Path, *, jobs: int = 1) -> dict[str, Any]:
 
 
 def rows(facts: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The facts as lines of a table."""
+    """Return the facts as lines of a table."""
     low, high = facts['frames_per_clip']
     lines: list[tuple[str, ...]] = [
         ('kind', facts['kind']),

@@ -1,4 +1,4 @@
-"""The same work on many items, several at a time, with a progress bar."""
+"""Parallel work on many items, with a progress bar."""
 
 import os
 from collections import deque
@@ -13,24 +13,24 @@ Result = TypeVar('Result')
 
 
 def default_jobs() -> int:
-    """One per core this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def parallel(
     work: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, title: str, unit: str = 'frame', start: int = 0
 ) -> Iterator[Result]:
-    """Results in the order of the items. The work runs in threads: reading, decoding and filtering frames all let go of
-    Python's lock.
+    """Yield results in the order of the items. The work runs in threads, since reading, decoding and filtering frames
+    release Python's lock.
 
     Args:
         jobs: number of threads.
-        title: of the progress bar.
-        unit: of the progress bar.
-        start: items done by an earlier run.
+        title: title of the progress bar.
+        unit: unit of the progress bar.
+        start: number of items finished by an earlier run.
 
     Raises:
-        Whatever ``work`` raises; what has not begun by then is dropped.
+        Everything that ``work`` raises; items that have not been started are dropped.
     """
     with ThreadPoolExecutor(jobs) as pool, log.Bar(title, start + len(items), unit=unit, start=start) as bar:
         waiting: deque[Future[Result]] = deque()
@@ -51,6 +51,6 @@ def parallel(
 def run_all(
     work: Callable[[Item], object], items: Sequence[Item], *, jobs: int, title: str, unit: str = 'frame', start: int = 0
 ) -> None:
-    """:func:`parallel` for work that leaves its result on the disk."""
+    """Run :func:`parallel` for work without results."""
     for _ in parallel(work, items, jobs=jobs, title=title, unit=unit, start=start):
         pass

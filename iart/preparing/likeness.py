@@ -1,5 +1,5 @@
-"""What an LR frame looks like, given its ground truth: one of the two degradations, a known look-alike, a shift, or
-something else.
+"""Likeness of an LR frame to its ground truth: one of the two degradations, a known look-alike, a shift, or something
+else.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from iart.image import Frame
 from iart.ops.degradation import BD_SCALE, BD_SIGMA, degrade_uint8, difference, kinds_of, recognize, taps
 
-_LIKE = 1.5  # the same for look-alikes, whose exact rounding is anybody's guess
-_BORDER = 4  # LR pixels left out at each side where a shift is estimated
+_LIKE = 1.5  # the same for look-alikes, whose exact rounding is unknown
+_BORDER = 4  # LR pixels omitted at each side when a shift is estimated
 _ALIGNED_DB = 28.0  # agreement after shifting from which on the shift explains the difference
 _NOTICEABLE = 0.25  # GT pixels
 
@@ -23,14 +23,14 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Likeness:
-    """What an LR frame looks like.
+    """The likeness of an LR frame.
 
     Args:
-        label: ``BI``, ``BD``, or words for what it is instead.
+        label: ``BI``, ``BD``, or a description of what it is instead.
         how: ``known`` (BI or BD as the protocols mean it), ``impostor`` (a known look-alike), ``shifted`` or
             ``unknown``.
-        rms: root mean square difference to what the label says, in gray levels.
-        shift: (down, right) in GT pixels by which its sampling points are off.
+        rms: root mean square difference to the labeled degradation, in gray levels.
+        shift: (down, right) error of its sampling points in GT pixels.
     """
 
     label: str
@@ -40,12 +40,12 @@ class Likeness:
 
 
 def psnr(rms: float) -> float:
-    """dB, peak 255."""
+    """Return the PSNR in dB for a peak of 255."""
     return float(20 * np.log10(255 / rms)) if rms > 0 else float('inf')
 
 
 def known_likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None) -> Likeness | None:
-    """Return BI or BD, the ``expected`` one tried first; None when it is neither.
+    """Return whether a frame is BI or BD, trying the ``expected`` one first; None if it is neither.
 
     Args:
         gt: (s*h, s*w, 3) uint8.
@@ -53,30 +53,30 @@ def known_likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None
         scale: s.
         expected: ``BI``, ``BD`` or None.
     """
-    known = recognize(gt, lq, scale, expected)
-    return Likeness(known[0], 'known', known[1]) if known else None
+    recognized = recognize(gt, lq, scale, expected)
+    return Likeness(recognized[0], 'known', recognized[1]) if recognized else None
 
 
 def likeness(gt: Frame, lq: Frame, scale: int, expected: str | None = None, hint: str = '') -> Likeness:
-    """What the frame looks like, see :class:`Likeness`; arguments as for :func:`known_likeness`.
+    """Return the likeness of a frame; arguments as for :func:`known_likeness`.
 
     Args:
         hint: label of a look-alike to try first.
     """
-    known = known_likeness(gt, lq, scale, expected)
-    if known is not None:
-        return known
-    found: list[Likeness] = []
+    exact = known_likeness(gt, lq, scale, expected)
+    if exact is not None:
+        return exact
+    candidates: list[Likeness] = []
     for label, shift, make in sorted(_impostors(scale), key=lambda impostor: impostor[0] != hint):
-        found.append(Likeness(label, 'impostor', difference(make(gt), lq), shift))
-        if label == hint and found[-1].rms <= _LIKE:
+        candidates.append(Likeness(label, 'impostor', difference(make(gt), lq), shift))
+        if label == hint and candidates[-1].rms <= _LIKE:
             break
-    best = min(found, key=lambda like: like.rms)
+    best = min(candidates, key=lambda like: like.rms)
     return best if best.rms <= _LIKE else _shifted(gt, lq, scale)
 
 
 def _shifted(gt: Frame, lq: Frame, scale: int) -> Likeness:
-    """The degradation that agrees best after shifting."""
+    """Return the degradation that agrees best after shifting."""
     best = None
     for kind in kinds_of(scale):
         made = degrade_uint8(gt, kind, scale)
@@ -95,7 +95,7 @@ def _shifted(gt: Frame, lq: Frame, scale: int) -> Likeness:
 
 
 def _impostors(scale: int) -> Iterator[tuple[str, tuple[float, float], Callable[[Frame], Frame]]]:
-    """Known look-alikes: words, shift in GT pixels (down and right are equal), and how to make them."""
+    """Yield known look-alikes: description, shift in GT pixels (down and right are equal), and their function."""
     center = (scale - 1) / 2
     if scale == BD_SCALE:
         for start in range(scale):
@@ -113,7 +113,7 @@ def _impostors(scale: int) -> Iterator[tuple[str, tuple[float, float], Callable[
 
 
 def _blurred(gt: Frame, start: int, size: int) -> Frame:
-    """A Gaussian of BD's width; its even form covers offsets -5..+6, its odd form is centered."""
+    """Apply a Gaussian of BD's width; its even form covers offsets -5..+6, its odd form is centered."""
     if size == 12:
         kernel = np.array(taps('BD', BD_SCALE).weights)
         blurred = cv2.sepFilter2D(gt, -1, kernel, kernel, anchor=(5, 5), borderType=cv2.BORDER_REPLICATE)
@@ -134,14 +134,14 @@ def _luma(image: Frame) -> Plane:
 
 
 def estimate_shift(reference: Plane, moved: Plane, *, rounds: int = 12) -> tuple[tuple[float, float], float]:
-    """The shift d with ``moved(p) = reference(p + d)``, by phase correlation to begin with and least squares after it.
+    """Estimate the shift d with ``moved(p) = reference(p + d)`` by phase correlation, refined by least squares.
 
     Args:
         reference: (h, w).
         moved: (h, w).
 
     Returns:
-        (down, right) in pixels, and the root mean square difference that is left.
+        (down, right) in pixels, and the remaining root mean square difference.
     """
     border = min(_BORDER, (min(reference.shape) - 1) // 4)
     inside = np.s_[border : reference.shape[0] - border, border : reference.shape[1] - border]
@@ -155,7 +155,7 @@ def estimate_shift(reference: Plane, moved: Plane, *, rounds: int = 12) -> tuple
 def _refine(
     reference: Plane, moved: Plane, shift: tuple[float, float], inside: tuple[slice, slice], rounds: int
 ) -> tuple[tuple[float, float], float]:
-    """Gauss-Newton steps on the sum of squares."""
+    """Run Gauss-Newton steps on the sum of squares."""
     y, x = shift
     best = ((y, x), float('inf'))
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What lies in a folder, with everything wrong about it that a listing and file headers tell."""
+"""Listings of folders, with all problems that names and file headers show."""
 
 import os
 from collections.abc import Sequence
@@ -16,52 +16,52 @@ Frame = tuple[str, str]
 
 
 def find_frames(root: Path) -> list[Path]:
-    """Images anywhere below a folder, relative to it, folder by folder in natural order; hidden ones are left out.
+    """Return all images below a folder, relative to it, by folder in natural order, without hidden ones.
 
     Raises:
-        DataError: no folder, nothing in it, a folder that cannot be read, or symbolic links that lead back to a folder
-            above.
+        DataError: there is no such folder or no image, a folder cannot be read, or a symbolic link leads back to a
+            parent.
     """
     if not os.path.isdir(root):
         raise DataError(f'{root}: no such folder, expected a folder of frames')
-    found: list[Path] = []
-    _collect(root, root, (os.path.realpath(root),), found)
-    if not found:
+    files: list[Path] = []
+    _collect(root, root, (os.path.realpath(root),), files)
+    if not files:
         raise DataError(f'{root}: got no images in it or below, expected frames ({listing(IMAGE_SUFFIXES)})')
-    return found
+    return files
 
 
-def _collect(root: Path, folder: Path, above: tuple[str, ...], found: list[Path]) -> None:
+def _collect(root: Path, folder: Path, above: tuple[str, ...], files: list[Path]) -> None:
     try:
         with os.scandir(folder) as entries:
             names = sorted((e.name for e in entries if not e.name.startswith(('.', '__'))), key=natural_key)
         for name in names:
             path = folder / name
             if name.lower().endswith(IMAGE_SUFFIXES):
-                found.append(path.relative_to(root))
+                files.append(path.relative_to(root))
             elif path.is_symlink() and not path.exists():
-                path.stat()  # says what is wrong with the link: it leads nowhere, or to itself
+                path.stat()  # raises if the link leads nowhere, or to itself
             elif path.is_dir():
                 real = os.path.realpath(path)
                 if real in above:
                     raise DataError(f'{path}: a symbolic link that leads back to {real}, expected a folder of frames')
-                _collect(root, path, (*above, real), found)
+                _collect(root, path, (*above, real), files)
     except OSError as error:
         raise DataError(f'{error.filename or folder}: cannot be read ({error.strerror})') from error
 
 
 def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> list[Size]:
-    """Every folder's images are of one kind and size, and are numbered without holes.
+    """Check that the images of every folder have one format and size and are numbered without gaps.
 
     Args:
-        files: as :func:`find_frames` gives them.
-        holes: accept holes in the numbering.
+        files: the files of :func:`find_frames`.
+        holes: whether gaps in the numbering are accepted.
 
     Returns:
         (h, w) of each file.
 
     Raises:
-        DataError: they are not; all problems, up to one per folder, in one message.
+        DataError: a check fails; the message lists all problems, at most one per folder.
     """
     sizes = list(parallel(lambda file: image_size(root / file), files, jobs=jobs, title=f'looking at {root}'))
     problems = []
@@ -76,10 +76,10 @@ def check_tree(root: Path, files: Sequence[Path], *, holes: bool, jobs: int) -> 
 
 
 def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: int) -> list[tuple[Frame, Size]]:
-    """Clip, frame and (h, w) of all frames of a store, held to the same rules as :func:`check_tree`.
+    """Return clip, frame and (h, w) of all frames of a store, after the checks of :func:`check_tree`.
 
     Raises:
-        DataError: they are broken; all problems, up to one per clip, in one message.
+        DataError: a check fails; the message lists all problems, at most one per clip.
     """
     frames = [(clip, frame) for clip in clips for frame in store.frames(clip)]
     if not frames:
@@ -99,7 +99,7 @@ def check_clips(store: FrameStore, clips: Sequence[str], *, holes: bool, jobs: i
 
 
 def _odd_kind(root: Path, files: list[Path]) -> str:
-    """A file whose kind, or whose name apart from the ending, is another's."""
+    """Return a problem with a file of another format, or with the name of another file except for the extension."""
     kinds = [f.suffix.lower() for f in files]
     usual = max(set(kinds), key=lambda k: (kinds.count(k), k))
     for file, kind in zip(files, kinds, strict=True):

@@ -15,9 +15,9 @@ from iart.preparing.jobs import parallel
 from iart.preparing.listings import Frame, check_clips
 
 _FIRST_MAP = 2**26  # bytes; doubled whenever it is full
-_BATCH = 2**26  # bytes between two commits: at most this much is done again by a run that goes on
+_BATCH = 2**26  # bytes between two commits: at most this much is repeated by a resumed run
 _PNG = b'\x89PNG\r\n\x1a\n'
-_USUAL_LEVEL = 6  # what the meta file says of files taken as they are; nothing reads the number
+_USUAL_LEVEL = 6  # in the meta file for files that are copied unchanged; nothing reads the number
 
 
 def make_lmdb(
@@ -81,7 +81,7 @@ def _chosen(store: FrameStore, clips: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _encoded(store: FrameStore, frame: Frame, compression: int | None) -> bytes:
-    """PNG bytes of a frame that was decoded to see that it can be."""
+    """Return the PNG bytes of a frame, after decoding it as a check."""
     name = store.where(*frame)
     if isinstance(store, FolderStore) and name.lower().endswith('.png'):
         data = read_bytes(name)
@@ -96,7 +96,7 @@ def _encoded(store: FrameStore, frame: Frame, compression: int | None) -> bytes:
 
 
 def _missing(folder: Path, frames: list[Frame]) -> list[Frame]:
-    """What an earlier run has not written yet."""
+    """Return the frames that an earlier run has not written."""
     if not (folder / 'data.mdb').is_file():
         return frames
     try:
@@ -114,13 +114,13 @@ def _write(folder: Path, encoded: Iterable[tuple[Frame, bytes]]) -> None:
     try:
         with lmdb.open(str(folder), map_size=_FIRST_MAP) as environment:
             batch: list[tuple[bytes, bytes]] = []
-            held = 0
+            size = 0
             for frame, data in encoded:
                 batch.append((_key(frame), data))
-                held += len(data)
-                if held > _BATCH:
+                size += len(data)
+                if size > _BATCH:
                     _commit(environment, batch)
-                    batch, held = [], 0
+                    batch, size = [], 0
             _commit(environment, batch)
     except lmdb.BadValsizeError as error:
         raise DataError(

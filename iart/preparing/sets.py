@@ -1,4 +1,4 @@
-"""Laying out the public sets the way the options files name them: ``iart data prepare``."""
+"""Preparation of public sets in the layout of the options files: ``iart data prepare``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ REDS4 = ('000', '011', '015', '020')
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of REDS: names of the folders as downloaded and as laid out."""
+    """One side of REDS: names of the folders as downloaded and as prepared."""
 
     train: str
     val: str
@@ -42,21 +42,21 @@ _REDS_LQ = _Side(
 
 
 def prepare(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
-    """Lay out one of the sets; what an earlier run has laid out already is left alone.
+    """Prepare one of the sets, without the parts that an earlier run has finished.
 
     Args:
         name: ``reds``, ``vimeo90k``, ``vid4`` or ``udm10``.
-        root: folder with what was downloaded, in any of the arrangements people have.
-        output: where to lay it out.
+        root: folder of the downloads, in any common layout.
+        output: folder to create.
 
     Returns:
         The folders and files that options files can name.
 
     Raises:
-        DataError: something is missing below ``root``, or cannot be written.
+        DataError: files are missing below ``root``, or cannot be written.
     """
     if not root.is_dir():
-        raise DataError(f'{root}: no such folder, expected the one with what was downloaded and unpacked')
+        raise DataError(f'{root}: no such folder, expected the folder of the unpacked downloads')
     if name == 'reds':
         return _reds(root, output, wishes)
     if name == 'vimeo90k':
@@ -65,7 +65,7 @@ def prepare(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list
 
 
 def _reds(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
-    """Train and validation clips side by side (validation ``000`` becomes ``240``), REDS4 beside them, LR likewise."""
+    """Prepare train and validation clips in one folder (validation ``000`` becomes ``240``) and REDS4 beside it."""
     made: list[Path] = []
     for side in (_REDS_GT, _REDS_LQ):
         train = _reds_clips(root, side.train, side.below, REDS_CLIPS, wishes)
@@ -85,16 +85,16 @@ def _reds(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
 
 
 def _reds_clips(root: Path, name: str, below: str, count: int, wishes: PrepareOptions) -> dict[str, Path]:
-    """Clips of one of the official folders by name, whole."""
-    found = find_folder(
+    """Return the complete clips of an official folder, by name."""
+    folder = find_folder(
         root, (f'{name}/{below}', name) if below else (name,), like='000', required=not wishes.incomplete
     )
-    clips = {p.name: p for p in subfolders(found) if p.name.isdigit()} if found else {}
-    wanted = {f'{n:03d}' for n in range(count)}
-    missing = sorted(wanted - set(clips))
+    clips = {p.name: p for p in subfolders(folder) if p.name.isdigit()} if folder else {}
+    expected = {f'{n:03d}' for n in range(count)}
+    missing = sorted(expected - set(clips))
     if missing and not wishes.incomplete:
         raise DataError(
-            f'{found}: clips are missing: {listing(missing)}, expected 000 to {count - 1:03d} (--incomplete takes '
+            f'{folder}: clips are missing: {listing(missing)}, expected 000 to {count - 1:03d} (--incomplete takes '
             'what is there)'
         )
     short = [
@@ -115,7 +115,7 @@ def _same_clips(gt: Path, lq: Path) -> None:
 
 
 def _vimeo(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
-    """GT stays where it is; LR beside it, meta files from the archive's lists."""
+    """Leave GT in place, and make LR frames beside it and meta files from the archive's lists."""
     gt = find_folder(root, ('sequences', 'GT'), like='00001')
     assert gt is not None
     base = gt.parent
@@ -154,7 +154,7 @@ def _vimeo(root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
 
 
 def _small(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[Path]:
-    """Vid4 and UDM10: GT cut to a multiple of 4 under the protocol's clip names, LR made from it."""
+    """Prepare Vid4 or UDM10: GT cropped to a multiple of 4 under the protocol's clip names, and LR made from it."""
     title, protocol = {'vid4': ('Vid4', get('Vid4-BI')), 'udm10': ('UDM10', get('UDM10-BD'))}[name]
     assert isinstance(protocol.clips, tuple)
     sources = _gt_clips(root, protocol.clips, wishes)
@@ -168,22 +168,22 @@ def _small(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[
 
 
 def _gt_clips(root: Path, clips: Sequence[Clip], wishes: PrepareOptions) -> Mapping[str, Path]:
-    """The folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
-    found: dict[str, Path] = {}
+    """Return the folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
+    folders: dict[str, Path] = {}
     for clip in clips:
         names = [n for n in (clip.name, clip.also) if n]
         places = [pattern.format(n) for n in names for pattern in _GT_PLACES]
         folder = next((root / p for p in places if (root / p).is_dir() and not subfolders(root / p)), None)
         if folder is not None:
-            found[clip.name] = folder
+            folders[clip.name] = folder
         elif not wishes.incomplete:
             raise DataError(
                 f'{root}: got no folder of frames for clip {clip.name}, expected one of {listing(places)} (or '
                 '--incomplete)'
             )
-    if not found:
+    if not folders:
         raise DataError(f'{root}: got none of the clips {listing(c.name for c in clips)}')
-    return found
+    return folders
 
 
 _GT_PLACES = ('GT/{}', 'HR/{}', 'original/{}', 'GT/{}/truth', '{}/truth', '{}/original', '{}/GT', '{}')

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from iart.errors import listing
 from iart.protocols.protocol import Clip, ManyClips, Protocol, Size, load_all
 
-_METRICS = ('calculate_psnr', 'calculate_ssim')
+_METRICS = ('calculate_psnr', 'calculate_ssim', 'calculate_niqe')
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Match:
 
 
 def match(protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size] | None = None) -> Match:
-    """Hold the clips at hand against a protocol.
+    """Compare the clips with a protocol.
 
     Args:
         frames: name of each clip present and its number of frames.
@@ -64,7 +64,7 @@ def candidates(frames: Mapping[str, int], sizes: Mapping[str, Size] | None = Non
 
     A partial fit counts only where clips are known by name: any septuplets could be part of Vimeo-90K-T.
     """
-    matches = [match(p, frames, sizes) for p in load_all().values()]
+    matches = [match(p, frames, sizes) for p in load_all().values() if p.degradation != 'real']
     fitting = [
         m for m in matches if m.kind == 'exact' or (m.kind == 'partial' and not isinstance(m.protocol.clips, ManyClips))
     ]
@@ -72,17 +72,20 @@ def candidates(frames: Mapping[str, int], sizes: Mapping[str, Size] | None = Non
 
 
 def metric_differences(protocol: Protocol, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What keeps PSNR and SSIM sections of the options from being the protocol's (channel, border).
+    """What keeps PSNR, SSIM and NIQE sections of the options from being the protocol's (channel, border).
 
     Args:
-        metrics: name of each metric and its YAML section; metrics other than PSNR and SSIM are not the protocol's
+        metrics: name of each metric and its YAML section; metrics other than PSNR, SSIM and NIQE are not the protocol's
             business.
     """
     wrong = []
     for name, section in metrics.items():
         if section['type'] not in _METRICS:
             continue
-        channel = 'Y' if section.get('test_y_channel') else 'RGB'
+        if section['type'] == 'calculate_niqe':
+            channel = 'Y' if section.get('convert_to', 'y') == 'y' else 'gray'
+        else:
+            channel = 'Y' if section.get('test_y_channel') else 'RGB'
         border = section.get('crop_border', 0)
         if channel != protocol.channel:
             wrong.append(f'{name} is measured on {channel}, {protocol.id} on {protocol.channel}')
@@ -96,13 +99,13 @@ def _named_differences(
 ) -> tuple[list[str], int]:
     """What is wrong, and the number of the protocol's clips that are there."""
     assert isinstance(protocol.clips, tuple)
-    known: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
-    foreign = [name for name in frames if name not in known]
+    clips: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
+    foreign = [name for name in frames if name not in clips]
     wrong = [f'clips that {protocol.benchmark} does not have: {listing(foreign, 8)}'] if foreign else []
-    present = {known[name].name for name in frames if name in known}
+    present = {clips[name].name for name in frames if name in clips}
     if len(present) + len(foreign) < len(frames):
         wrong.append('the same clip under two names')
-    for name, clip in known.items():
+    for name, clip in clips.items():
         if name in frames:
             wrong += _clip_differences(name, frames[name], sizes.get(name), clip)
     return wrong, len(present)
@@ -123,7 +126,7 @@ def _count_differences(
 
 
 def _clip_differences(name: str, count: int, size: Size | None, clip: Clip | ManyClips) -> list[str]:
-    wrong = [f'clip {name} has {count} frames, expected {clip.frames}'] if count != clip.frames else []
-    if size is not None and tuple(size) != clip.size:
+    wrong = [f'clip {name} has {count} frames, expected {clip.frames}'] if clip.frames not in (None, count) else []
+    if size is not None and clip.size is not None and tuple(size) != clip.size:
         wrong.append(f'clip {name} is {size[1]}x{size[0]}, expected {clip.size[1]}x{clip.size[0]}')
     return wrong

@@ -1,4 +1,4 @@
-"""What a protocol file holds, and reading it."""
+"""Contents and reading of protocol files."""
 
 import functools
 from importlib import resources
@@ -32,18 +32,28 @@ class ManyClips(_Strict):
     """A benchmark with too many clips to list: all alike, known by their number."""
 
     count: int = Field(gt=0)
-    frames: int = Field(gt=0)
-    size: Size
+    frames: int | None = Field(default=None, gt=0)
+    """Of each clip; None where they differ."""
+    size: Size | None = None
+    """Ground truth (height, width) in pixels; None where there is none."""
 
 
 class Figures(_Strict):
-    psnr: float
+    psnr: float | None = None
     """dB."""
-    ssim: float | None
+    ssim: float | None = None
+    niqe: float | None = None
+    """Without reference, as the three below; lower is better."""
+    nrqm: float | None = None
+    """Higher is better."""
+    pi: float | None = None
+    """Perceptual index, from NIQE and NRQM; lower is better."""
+    brisque: float | None = None
+    """Lower is better."""
 
 
 class Published(Figures):
-    """What a paper reports on the benchmark."""
+    """A published result on the benchmark."""
 
     method: str
     """Name in tables, e.g. ``IART N16``."""
@@ -66,11 +76,12 @@ class Protocol(_Strict):
     id: str
     benchmark: str
     scale: int
-    degradation: Literal['BI', 'BD']
+    degradation: Literal['BI', 'BD', 'real']
+    """How LR was made; ``real`` for footage without ground truth."""
     channel: Literal['RGB', 'Y']
     crop_border: int
-    scored: Literal['all', 'center']
-    """Which frames of a clip count."""
+    scored: Literal['all', 'center'] | tuple[int, ...]
+    """Which frames of a clip count, from 0."""
     average: Literal['frames_then_clips']
     note: str
     clips: tuple[Clip, ...] | ManyClips
@@ -85,15 +96,21 @@ class Protocol(_Strict):
                 raise ValueError(f'{self.id}: the same name twice in {group}')
         return self
 
+    def counting(self, length: int) -> list[int]:
+        """Return the indices of the frames that count, of a clip of ``length``."""
+        if isinstance(self.scored, tuple):
+            return list(self.scored)
+        return list(range(length)) if self.scored == 'all' else [length // 2]
+
     @property
     def clip_count(self) -> int:
         return self.clips.count if isinstance(self.clips, ManyClips) else len(self.clips)
 
     def results_of(self, method: str | None) -> list[Published]:
-        """Published results of a method: of exactly this name, else of all models of this network ``type``."""
-        wanted = (method or '').casefold()
-        exact = [p for p in self.published if p.method.casefold() == wanted]
-        return exact or [p for p in self.published if p.arch.casefold() == wanted]
+        """Return published results of a method: of exactly this name, else of all models of this network ``type``."""
+        name = (method or '').casefold()
+        exact = [p for p in self.published if p.method.casefold() == name]
+        return exact or [p for p in self.published if p.arch.casefold() == name]
 
 
 def load(path: Path) -> Protocol:
@@ -110,7 +127,7 @@ def load(path: Path) -> Protocol:
 
 @functools.cache
 def load_all() -> dict[str, Protocol]:
-    """Every protocol that comes with the package, by id."""
+    """Return all protocols of the package, by id."""
     folder = Path(str(resources.files('iart.protocols')))
     protocols = [load(path) for path in sorted(folder.glob('*.yml'))]
     return {p.id: p for p in protocols}

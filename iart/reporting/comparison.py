@@ -1,4 +1,4 @@
-"""One comparison picture of one frame: whole frames in a row, and below them the same detail of each, enlarged."""
+"""A comparison picture of one frame: whole frames in a row, and the same enlarged detail of each below."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def comparison(
         columns: caption and frame (h, w, 3) uint8 RGB, left to right; the last is the ground truth or the best there
             is.
         scores: caption of a column and its figures: ``psnr`` in dB, ``ssim``; shown below the caption.
-        crop: the detail; None looks for one (:func:`find_detail`).
+        crop: the detail; None to choose one (:func:`find_detail`).
         title: line above everything.
 
     Returns:
@@ -80,17 +80,17 @@ def comparison(
 
 
 def find_detail(frames: list[Frame]) -> Box:
-    """A part of the frame worth a closer look: rich in edges in the last frame, and where the others differ from it.
+    """Choose a detail of the frame: rich in edges in the last frame, and where the others differ from it.
 
     Args:
-        frames: of equal size, the last one the ground truth.
+        frames: frames of equal size, the last one the ground truth.
     """
     h, w = frames[-1].shape[:2]
     height, width = max(h // _DETAIL_SHARE, min(h, 16)), max(w // _DETAIL_SHARE, min(w, 16))
     luma = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames]
     edges = cv2.magnitude(cv2.Sobel(luma[-1], cv2.CV_32F, 1, 0), cv2.Sobel(luma[-1], cv2.CV_32F, 0, 1))
     interest = edges / (float(edges.mean()) + 1e-6)
-    if len(frames) > 2:  # where methods differ from each other: not where all of them fail alike
+    if len(frames) > 2:  # where methods differ from each other, not where all fail alike
         spread = np.ptp(np.stack(luma[1:]), axis=0)
         interest = np.sqrt(interest * (spread / (float(spread.mean()) + 1e-6)))
     sums = cv2.integral(interest.astype(np.float32))
@@ -100,7 +100,7 @@ def find_detail(frames: list[Frame]) -> Box:
 
 
 def enlarge(image: Frame, size: tuple[int, int]) -> Frame:
-    """(h, w, 3) as (*size, 3), pixels repeated."""
+    """Enlarge (h, w, 3) to (*size, 3) by repeating pixels."""
     if image.shape[:2] == size:
         return image
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_NEAREST), np.uint8)

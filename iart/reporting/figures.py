@@ -20,7 +20,7 @@ _DPI = 200
 def write_figures(
     folder: Path, charts: Sequence[dict[str, Any]], shots: Sequence[Shot], slices: Sequence[SliceView]
 ) -> list[tuple[str, str]]:
-    """Write everything that has a picture.
+    """Write all figures.
 
     Returns:
         (path relative to the report, caption) of each figure.
@@ -56,7 +56,7 @@ def write_figures(
 
 
 def file_name(*parts: str) -> str:
-    """A file name made of names of sets, clips and frames, whatever characters they have."""
+    """Return a file name made of names of sets, clips and frames with any characters."""
     return re.sub(r'[^\w.-]+', '-', '_'.join(parts)) + '.png'
 
 

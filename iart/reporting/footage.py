@@ -16,7 +16,7 @@ BICUBIC = 'Bicubic'
 
 
 class Choice(NamedTuple):
-    """A frame to show, and why this one."""
+    """A frame to show, and the reason for its choice."""
 
     at: int
     reason: str
@@ -24,17 +24,17 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Footage:
-    """One clip in all its versions; frames are uint8 RGB, numbered as they count in the scores.
+    """One clip in all its versions; frames are uint8 RGB, numbered as in the scores.
 
     Args:
         set: name of the test set.
         clip: name of the clip.
-        names: of the frames that count.
-        files: per result (its label) the restored frames, in order.
+        names: names of the scored frames.
+        files: restored frames in order, by the label of the result.
         scale: GT size divided by LR size.
-        lq: the LR frames, all of them in memory; None where they are not to be found any more.
-        truth: the data set and the clip's number in it, to read ground truth from; None without.
-        places: indexes of the counted frames in the clip.
+        lq: the LR frames in memory; None if they do not exist any more.
+        truth: the data set with ground truth and the clip's number in it; None if there is none.
+        places: indices of the scored frames in the clip.
     """
 
     set: str
@@ -53,38 +53,37 @@ class Footage:
         return self.truth[0].read_gt(self.truth[1], self.places[index]) if self.truth else None
 
     def bicubic(self, index: int) -> Frame | None:
-        """The LR frame, enlarged."""
+        """Return the LR frame, enlarged."""
         return None if self.lq is None else enlarged(self.lq[index], self.scale)
 
     def versions(self, index: int, plain: bool = True) -> dict[str, Frame]:
-        """Every version of a frame by its caption: LR bicubic, results, ground truth; those that exist, and are of one
-        size.
+        """Return the versions of a frame of one size by caption: LR bicubic, results, ground truth.
 
         Args:
-            plain: with LR bicubic (left out anyway where a result is just that).
+            plain: whether to include LR bicubic (omitted if a result is bicubic).
         """
-        found: dict[str, Frame | None] = {}
+        frames: dict[str, Frame | None] = {}
         if plain and BICUBIC not in self.files:
-            found['LR bicubic'] = self.bicubic(index)
-        found |= {label: self.restored(label, index) for label in self.files}
-        found['GT'] = self.gt(index)
-        there = {name: frame for name, frame in found.items() if frame is not None}
+            frames['LR bicubic'] = self.bicubic(index)
+        frames |= {label: self.restored(label, index) for label in self.files}
+        frames['GT'] = self.gt(index)
+        there = {name: frame for name, frame in frames.items() if frame is not None}
         shape = there[next(iter(self.files))].shape
         return {name: frame for name, frame in there.items() if frame.shape == shape}
 
 
 def enlarged(lq: Frame, scale: int) -> Frame:
-    """MATLAB's bicubic interpolation of one (h, w, 3) frame."""
+    """Enlarge an (h, w, 3) frame by MATLAB's bicubic interpolation."""
     return to_uint8(upsample_bicubic(to_tensor(lq)[None], scale)[0])
 
 
 def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], list[str]]:
-    """The clips that can be shown: at most ``most`` of each set, of which restored frames were saved.
+    """Return the clips with saved frames, at most ``most`` of each set.
 
     Returns:
-        The clips, and notes about what cannot be shown and why.
+        The clips, and notes on what cannot be shown and why.
     """
-    found, notes = [], []
+    footage, notes = [], []
     for name in dict.fromkeys(entry.name for result in results for entry in result.file.sets):
         shown: dict[str, dict[str, Result]] = {}
         for result in results:
@@ -98,12 +97,12 @@ def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], l
         fullest = max(map(len, shown.values()))  # rather clips that all results have
         chosen = [clip for clip, owners in shown.items() if len(owners) == fullest][:most]
         pieces = [_one_clip(name, clip, shown[clip], notes) for clip in chosen]
-        found += _with_data(name, [piece for piece in pieces if piece is not None], shown, notes)
-    return found, list(dict.fromkeys(notes))
+        footage += _with_data(name, [piece for piece in pieces if piece is not None], shown, notes)
+    return footage, list(dict.fromkeys(notes))
 
 
 def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[str]) -> Footage | None:
-    """The restored frames of the results that scored the same frames as the first."""
+    """Return the restored frames of the results that scored the same frames as the first."""
     names = next(iter(owners.values())).frames[name, clip].names
     files: dict[str, list[Path]] = {}
     for label, result in owners.items():
@@ -125,14 +124,14 @@ def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[st
 def _with_data(
     name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str, Result]], notes: list[str]
 ) -> list[Footage]:
-    """The same with LR frames and ground truth, where the folders that the results name still hold them."""
+    """Add LR frames and ground truth, if the folders that the results name still contain them."""
     if not pieces:
         return []
     owner = next(iter(shown[pieces[0].clip].values()))
     entry = owner.set_named(name)
     assert entry is not None
     if not entry.data:
-        notes.append(f'{name}: this report.json does not say where the frames are; score again to have them shown.')
+        notes.append(f'{name}: this report.json does not name the folders of the frames; score again to show them.')
         return pieces
     clips = [piece.clip for piece in pieces]
     try:
@@ -158,7 +157,7 @@ def _with_data(
 
 
 def located(section: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """A data set's section whose relative paths that lead nowhere from here start in ``folder`` instead."""
+    """Return a data set's section with relative paths that do not exist here resolved in ``folder``."""
 
     def locate(value: Any) -> Any:
         if isinstance(value, str) and not Path(value).exists() and (Path(folder) / value).exists():
@@ -169,12 +168,12 @@ def located(section: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 
 def choose_frames(values: Sequence[Sequence[float]], length: int, count: int) -> list[Choice]:
-    """Frames worth a look.
+    """Choose frames to show.
 
     Args:
-        values: per result a figure of every frame, where more is better; may be empty.
+        values: per result the score of every frame, where more is better; may be empty.
         length: number of frames.
-        count: how many to choose; fewer if there are not so many.
+        count: number of frames to choose, if there are enough.
 
     Returns:
         A typical frame, one where results differ most (or the worst, for one result), then others evenly spread; in

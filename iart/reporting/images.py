@@ -1,4 +1,4 @@
-"""Pictures inside the page: encoded as data URIs, error maps, details, slices through time."""
+"""Images of the page, encoded as data URIs: frames, error maps, details, slices through time."""
 
 import base64
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from iart.reporting.footage import Footage
 
 ERROR_LIMIT = 32  # levels of 255 at which an error map is brightest
 _QUALITY, _QUALITY_OF_LARGE, _LARGE = 90, 84, 600_000  # WebP; pixels from which a frame is large
-_LOSSLESS = 101  # OpenCV's way to ask for it
+_LOSSLESS = 101  # OpenCV's quality for lossless
 _SLICE_WIDTH, _SLICE_HEIGHT, _SLICE_FRAMES = 240, 120, 64
-_SURVEYED = 16  # pairs of frames looked at to choose where to cut a slice
-MOST_ROWS = 4  # a short clip's rows are repeated at most so often
+_SURVEYED = 16  # pairs of frames examined to choose the position of a slice
+MOST_ROWS = 4  # maximum repetition of the rows of a short clip
 
 
 class Image(NamedTuple):
@@ -33,24 +33,24 @@ class Image(NamedTuple):
 
 
 def lossy(frame: Frame, alt: str) -> Image:
-    """A whole frame, small: WebP."""
+    """Encode a whole frame as WebP."""
     quality = _QUALITY if frame.shape[0] * frame.shape[1] < _LARGE else _QUALITY_OF_LARGE
     return _webp(frame, alt, quality)
 
 
 def lossless(frame: Frame, alt: str) -> Image:
-    """A small picture whose pixels matter: lossless WebP."""
+    """Encode a small image as lossless WebP."""
     return _webp(frame, alt, _LOSSLESS)
 
 
 def from_png(path: Path, alt: str) -> Image:
-    """A PNG file as it is.
+    """Embed a PNG file unchanged.
 
     Raises:
         DataError: the file cannot be read.
     """
     data = read_bytes(path)
-    width, height = (int.from_bytes(data[at : at + 4], 'big') for at in (16, 20))
+    width, height = (int.from_bytes(data[offset : offset + 4], 'big') for offset in (16, 20))
     return Image(_uri(data, 'png'), width, height, alt)
 
 
@@ -66,13 +66,13 @@ def _uri(data: bytes, kind: str) -> str:
 
 
 def error_map(frame: Frame, gt: Frame) -> Frame:
-    """Mean absolute difference of the channels: black for none, brightest from ``ERROR_LIMIT`` levels on."""
+    """Return the mean absolute difference of the channels: black for 0, brightest from ``ERROR_LIMIT`` levels."""
     difference = np.abs(frame.astype(np.int16) - gt).mean(2) / ERROR_LIMIT
     return (matplotlib.colormaps['inferno'](np.clip(difference, 0, 1))[..., :3] * 255).round().astype(np.uint8)
 
 
 def shrunk(frame: Frame, width: int) -> Frame:
-    """The frame at most ``width`` pixels wide."""
+    """Reduce a frame to at most ``width`` pixels in width."""
     if frame.shape[1] <= width:
         return frame
     return np.asarray(
@@ -91,7 +91,7 @@ class Slices:
     """The same row of pixels in every frame, one below the other: time runs downwards.
 
     Args:
-        row: of the frame.
+        row: row of the frame.
         left, width: the part of the row.
         frames: number of frames.
         pictures: per version (frames, width, 3).
@@ -107,7 +107,7 @@ class Slices:
     flicker: dict[str, float]
 
     def tall(self, name: str) -> Frame:
-        """A picture with its rows repeated, so that a short clip is not a mere line."""
+        """Return a slice with repeated rows, so that a short clip is more than a line."""
         return self.pictures[name].repeat(max(1, min(MOST_ROWS, _SLICE_HEIGHT // self.frames)), 0)
 
 
@@ -132,7 +132,7 @@ def cut_slices(footage: Footage) -> Slices | None:
 
 
 def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
-    """(h, w): how differently the versions change between neighboring frames, summed over some of them."""
+    """Return (h, w): the difference of the versions' changes between neighboring frames, summed over some frames."""
     pairs = sorted({round(i * (length - 2) / (_SURVEYED - 1)) for i in range(_SURVEYED)})
     total: NDArray[np.float32] | None = None
     for j in pairs:
@@ -145,7 +145,7 @@ def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
 
 
 def flicker(pictures: Mapping[str, Frame]) -> dict[str, float]:
-    """See :class:`Slices`; of the pictures of all versions."""
+    """Return the flicker of all versions: see :class:`Slices`."""
     if 'GT' not in pictures:
         return {}
     changes = {name: np.diff(_luma(picture), axis=0) for name, picture in pictures.items()}

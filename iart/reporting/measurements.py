@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iart.analysis.findings import FILE, Findings, Picture, read_findings
+from iart.analysis.findings import FILE, Findings, FindingsPicture, read_findings
 from iart.reporting.images import Image, from_png
 
 
@@ -20,7 +20,7 @@ class Measurement:
 
     folder: Path
     findings: Findings
-    pictures: tuple[tuple[Picture, Image], ...]
+    pictures: tuple[tuple[FindingsPicture, Image], ...]
 
 
 def split(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -1,6 +1,6 @@
-"""Writing a report: the page, the same as text, tables as CSV and JSON, figures as PNG.
+"""Writing of a report: the page, the same as text, tables as CSV and JSON, figures as PNG.
 
-Folders of ``iart test`` and folders with findings (of ``iart analyze``, of the alignment study) can stand on one page.
+Folders of ``iart test`` and folders with findings (of ``iart analyze``, of the alignment study) can be on one page.
 
 ::
 
@@ -45,8 +45,8 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
         folders: that ``iart test`` wrote, the first of which is what the others are compared with, and that
             ``iart analyze`` or the alignment study wrote.
         output: the page; default ``report.html`` in the only folder, or in ``<first>_vs_<others>`` beside the first.
-        clips: clips of each set whose frames are shown, at most.
-        frames: frames of each of these clips, at most.
+        clips: maximum number of clips of each set whose frames are shown.
+        frames: maximum number of frames of each of these clips.
 
     Returns:
         The page written.
@@ -88,7 +88,7 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
 
 
 def write_measurement_page(folder: Path, page: Path) -> None:
-    """Write a page of the findings of one folder, and nothing beside it.
+    """Write a page of the findings of one folder, without other files.
 
     Raises:
         DataError: a file cannot be read or written.
@@ -103,7 +103,7 @@ def _write_page(page: Path, context: dict[str, Any]) -> None:
 
 
 def _context(page: Path, results: Sequence[Result], measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """What the templates are told beside tables, charts and frames."""
+    """Return the values of the templates besides tables, charts and frames."""
     shown = [*(r.folder for r in results), *(m.folder for m in measurements)]
     return {
         'results': results,
@@ -172,5 +172,5 @@ def _environment() -> jinja2.Environment:
 
 
 def _markdown(text: Any) -> str:
-    """Text that means itself in Markdown, in a table too."""
+    """Escape text for Markdown, also in a table."""
     return re.sub(r'([\\`*_|<>\[\]])', r'\\\1', str(text)).replace('\n', ' ')

@@ -194,8 +194,9 @@ def _read_frames(folder: Path) -> dict[tuple[str, str], Frames]:
 
 
 def _frames(rows: list[dict[str, str]]) -> Frames:
-    metrics = [m for m in rows[0] if m not in _FIXED and all(row[m] for row in rows)]
-    return Frames(tuple(row['frame'] for row in rows), {m: tuple(float(row[m]) for row in rows) for m in metrics})
+    metrics = [m for m in rows[0] if m not in _FIXED and any(row[m] for row in rows)]
+    values = {m: tuple(float(row[m] or 'nan') for row in rows) for m in metrics}  # the first frame has no tOF
+    return Frames(tuple(row['frame'] for row in rows), values)
 
 
 def finite(values: Sequence[float]) -> list[float]:

@@ -59,6 +59,7 @@ class PublishedRow:
     source: str
     psnr: float | None
     ssim: float | None
+    niqe: float | None
     ours: tuple[str, ...]
     """Labels of the results that this is the published figure of."""
 
@@ -162,7 +163,8 @@ def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
     if entry.protocol:
         facts.append(('Degradation', get(entry.protocol).degradation))
     for name, section in settings.metrics.items() if entry.total else ():
-        channel = 'Y channel' if section.get('test_y_channel') else 'RGB'
+        on_y = section.get('test_y_channel') or (section['type'] == 'calculate_niqe' and 'convert_to' not in section)
+        channel = 'Y channel' if on_y else 'RGB'
         border = section.get('crop_border', 0)
         facts.append(
             (
@@ -215,7 +217,9 @@ def _published(given: list[tuple[Result, SetEntry]]) -> tuple[PublishedRow, ...]
             label for label, n in networks if published in get(str(entry.protocol)).results_of(n.method or n.type)
         )
 
-    return tuple(PublishedRow(p.method, p.source, p.psnr, p.ssim, owners(p)) for p in get(entry.protocol).published)
+    return tuple(
+        PublishedRow(p.method, p.source, p.psnr, p.ssim, p.niqe, owners(p)) for p in get(entry.protocol).published
+    )
 
 
 def cost_rows(results: Sequence[Result]) -> list[dict[str, str]]:
@@ -277,8 +281,8 @@ def clips_csv(tables: Sequence[SetTable], results: Sequence[Result]) -> str:
 
 def _mean(entry: SetEntry, clip: str, metric: str) -> float | None:
     """A clip's figure, or the set's where the clip's name is empty."""
-    found = entry.clip(clip)
-    return entry.total.get(metric) if not clip else found.mean(metric) if found else None
+    scores = entry.clip(clip)
+    return entry.total.get(metric) if not clip else scores.mean(metric) if scores else None
 
 
 def _figure(result: Result, key: tuple[str, str], metric: str, index: int | None) -> Any:

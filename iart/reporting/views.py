@@ -1,5 +1,4 @@
-"""What the page shows beside tables: charts, frames to compare, details, slices through time, views of the
-alignment."""
+"""Contents of the page besides tables: charts, frames to compare, details, slices through time, alignment views."""
 
 import json
 import math
@@ -18,12 +17,12 @@ from iart.reporting.tables import digits_of, number
 
 MOST_CHARTS = 12  # clips
 _THUMB_WIDTH = 380
-_LONGEST_ARROW = 12  # pixels of the LR frame, about
+_LONGEST_ARROW = 12  # pixels of the LR frame, approximately
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One picture of a frame in the comparison."""
+class ViewLayer:
+    """One image of a frame in the comparison."""
 
     name: str
     image: Image
@@ -38,17 +37,17 @@ class Shot:
     clip: str
     frame: str
     reason: str
-    layers: tuple[Layer, ...]
+    layers: tuple[ViewLayer, ...]
     left: int
-    """Layers that stand left and right of the divider at first."""
+    """Layers that are initially left and right of the divider."""
     right: int
     box: tuple[int, int, int, int]
-    crops: tuple[Layer, ...]
+    crops: tuple[ViewLayer, ...]
     thumb: Image
     originals: dict[str, Frame]
     """Versions without error maps, for the figures."""
     scores: dict[str, dict[str, float]]
-    """PSNR and SSIM of versions, whatever the options call them, under ``psnr`` and ``ssim``."""
+    """PSNR and SSIM of versions under ``psnr`` and ``ssim``, independent of their names in the options."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class SliceView:
     set: str
     clip: str
     slices: Slices
-    pictures: tuple[Layer, ...]
+    pictures: tuple[ViewLayer, ...]
 
 
 def charts_of(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The figures of every frame of the first clips, ready for the page's script; clips of one frame have no chart."""
+    """Return the scores of all frames of the first clips for the page's script; clips of one frame have no chart."""
     charts: list[dict[str, Any]] = []
     metrics = dict.fromkeys(m for result in results for m in result.file.settings.metrics)
     for key in dict.fromkeys(key for result in results for key in result.frames):
@@ -88,8 +87,10 @@ def _chart(
 ) -> dict[str, Any]:
     summaries = []
     for result, values in series:
-        kept = finite(values) or [math.inf]
-        low, mean, high = (number(v, digits) for v in (min(kept), sum(kept) / len(kept), max(kept)))
+        finite_values = finite(values) or [math.inf]
+        low, mean, high = (
+            number(v, digits) for v in (min(finite_values), sum(finite_values) / len(finite_values), max(finite_values))
+        )
         summaries.append(f'{result.label}: lowest {low}, mean {mean}, highest {high}')
     return {
         'number': 0,
@@ -110,7 +111,7 @@ def _series(label: str, color: int, values: tuple[float, ...], digits: int) -> d
 
 
 def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Shot]:
-    """The chosen frames of a clip."""
+    """Return the chosen frames of a clip."""
     scored = {r.label: r.frames[footage.set, footage.clip] for r in results if r.label in footage.files}
     metric = next((m for frames in scored.values() for m in frames.values), None)
     values = [frames.values[metric] for frames in scored.values() if metric and metric in frames.values]
@@ -121,19 +122,23 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
     versions = footage.versions(choice.at)
     where = f'clip {footage.clip}, frame {footage.names[choice.at]}'
     layers = [
-        Layer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results))
+        ViewLayer(name, lossy(frame, f'{name}: {where}'), _caption(scored, name, choice.at, results))
         for name, frame in versions.items()
     ]
     left, right = _first_pair(list(versions), footage)
     if 'GT' in versions:
         layers += [
-            Layer(f'Error of {name}', lossy(error_map(versions[name], versions['GT']), f'Error map of {name}: {where}'))
+            ViewLayer(
+                f'Error of {name}', lossy(error_map(versions[name], versions['GT']), f'Error map of {name}: {where}')
+            )
             for name in footage.files
             if name in versions
         ]
     box = find_detail(list(versions.values()))
     crops = [
-        Layer(name, lossless(cut(frame, box), f'{name}: detail of {where}'), _caption(scored, name, choice.at, results))
+        ViewLayer(
+            name, lossless(cut(frame, box), f'{name}: detail of {where}'), _caption(scored, name, choice.at, results)
+        )
         for name, frame in versions.items()
     ]
     last = next(reversed(versions.values()))
@@ -155,7 +160,7 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
 
 
 def _first_pair(names: list[str], footage: Footage) -> tuple[int, int]:
-    """What stands left and right at first: the plainest version and the best network."""
+    """Return the initial left and right layer: the plainest version and the best network."""
     plain = next((n for n in ('LR bicubic', BICUBIC) if n in names), names[0])
     best = next((n for n in footage.files if n in names and n != plain), names[-1])
     return names.index(plain), names.index(best)
@@ -194,12 +199,12 @@ def slices_of(footage: Footage) -> SliceView | None:
     for name in slices.pictures:
         alt = f'{name}: row {slices.row} of {slices.frames} frames of clip {footage.clip}, time running downwards'
         note = f'flicker {slices.flicker[name]:.2f}' if name in slices.flicker else ''
-        layers.append(Layer(name, lossless(slices.tall(name), alt), note))
+        layers.append(ViewLayer(name, lossless(slices.tall(name), alt), note))
     return SliceView(footage.set, footage.clip, slices, tuple(layers))
 
 
 def alignments_of(result: Result) -> list[dict[str, Any]]:
-    """The views of the alignment that ``iart test --report`` left in a results folder.
+    """Return the views of the alignment that ``iart test --report`` wrote to a results folder.
 
     Raises:
         DataError: a file of them is missing or damaged.

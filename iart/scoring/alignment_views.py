@@ -114,7 +114,7 @@ def watch(network: nn.Module, lq: Tensor, flows: Flows | None = None) -> list[Ca
 
 
 def bilinear_weights(offset: Tensor, window: int, first: int | None = None) -> Tensor:
-    """(..., 2) sub-pixel offsets → (..., window²) weights that bilinear interpolation gives the taps, which begin at
+    """Return the (..., window²) weights of bilinear interpolation for (..., 2) sub-pixel offsets; taps begin at
     ``first``.
     """
     first = first_tap(window, 'centered') if first is None else first
@@ -146,7 +146,7 @@ def _middle(size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) -> dict[str, Any]:
-    """Pictures and figures of one call; the padding that small frames get is cut off."""
+    """Write the images and figures of one call, without the padding of small frames."""
     align: Any = call.align
     window = int(align.window)
     with torch.inference_mode():
@@ -191,7 +191,7 @@ def _write_order(target: Path, order: int, call: Call, size: tuple[int, int]) ->
 
 
 def color_offsets(flow: Floats, reach: float) -> Frame:
-    """(2, h, w) pixels → (h, w, 3): the hue is the direction, full color is ``reach`` pixels, white is none."""
+    """Color a (2, h, w) flow in pixels as (h, w, 3): hue is direction, full color ``reach`` pixels, white zero."""
     angle = np.degrees(np.arctan2(flow[1], flow[0])) % 360
     length = np.clip(np.hypot(*flow) / max(reach, 1e-6), 0, 1)
     hsv = np.stack([angle, length, np.ones_like(length)], -1).astype(np.float32)
@@ -199,7 +199,7 @@ def color_offsets(flow: Floats, reach: float) -> Frame:
 
 
 def _maps(shares: Floats) -> Frame:
-    """(window², h, w) numbers of 0 to 1 → their maps in a square, two white pixels between them."""
+    """Arrange (window², h, w) values in [0, 1] as maps in a square, two white pixels apart."""
     side = round(len(shares) ** 0.5)
     colors = (matplotlib.colormaps['viridis'](np.clip(shares, 0, 1))[..., :3] * 255).round().astype(np.uint8)
     _, h, w, _ = colors.shape
@@ -211,14 +211,14 @@ def _maps(shares: Floats) -> Frame:
 
 
 def _places(interest: Floats) -> list[tuple[int, int]]:
-    """(y, x) of the highest places, apart from each other and not at the edge."""
+    """Return (y, x) of the highest values, apart from each other and not at the edge."""
     h, w = interest.shape
-    left = interest.copy()
+    remaining = interest.copy()
     edge = min(4, (min(h, w) - 1) // 2)
-    left[:edge], left[h - edge :], left[:, :edge], left[:, w - edge :] = -1, -1, -1, -1
-    found: list[tuple[int, int]] = []
-    while len(found) < _POINTS and left.max() >= 0:
-        y, x = (int(i) for i in np.unravel_index(int(left.argmax()), left.shape))
-        found.append((y, x))
-        left[max(0, y - h // 5) : y + h // 5 + 1, max(0, x - w // 5) : x + w // 5 + 1] = -1
-    return found
+    remaining[:edge], remaining[h - edge :], remaining[:, :edge], remaining[:, w - edge :] = -1, -1, -1, -1
+    places: list[tuple[int, int]] = []
+    while len(places) < _POINTS and remaining.max() >= 0:
+        y, x = (int(i) for i in np.unravel_index(int(remaining.argmax()), remaining.shape))
+        places.append((y, x))
+        remaining[max(0, y - h // 5) : y + h // 5 + 1, max(0, x - w // 5) : x + w // 5 + 1] = -1
+    return places

@@ -21,7 +21,9 @@ from iart.files import to_json, write_text
 from iart.inference.restorer import Restore
 from iart.ops.degradation import recognize
 from iart.protocols import Match, candidates, get, match, metric_differences
-from iart.scoring.evaluator import build_metrics, score_set, try_metrics
+from iart.protocols import Protocol as Benchmark
+from iart.scoring.evaluator import score_set
+from iart.scoring.measuring import build_metrics, try_metrics
 from iart.scoring.report import Material, NetworkFacts, SetReport, as_dict
 from iart.scoring.restored_clip import ClipSet
 from iart.scoring.scores import SetScores
@@ -38,6 +40,9 @@ class SetOptions(Protocol):
     def protocol(self) -> str | None: ...
     @property
     def section(self) -> dict[str, Any]: ...
+
+
+_FIGURES = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim', 'calculate_niqe': 'niqe'}
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,12 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 
 
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
-    """How far a test set and the way it is scored agree with a protocol: the one named, else the one recognized.
+    """Return the agreement of a test set and its settings with a protocol: the given one, else the recognized one.
 
     One frame is degraded again to see whether the LR frames are what the protocol wants.
     """
     if not dataset.has_gt:
-        return None
+        return _agree_without_gt(dataset, get(protocol), settings) if protocol else None
     frames = {clip.name: len(clip.frames) for clip in dataset.clips}
     scale = settings.scale
     sizes = {clip.name: (clip.size[0] * scale, clip.size[1] * scale) for clip in dataset.clips}
@@ -147,23 +152,41 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
     frame = dataset.scored(0)[0]
     recognized = recognize(dataset.read_gt(0, frame), dataset.read_lq_frame(0, frame), scale)
     degradation = recognized[0] if recognized else None
-    found = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
-    wrong = metric_differences(found.protocol, settings.metrics)
-    if found.protocol.degradation != degradation:
-        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {found.protocol.degradation}')
-    if found.protocol.scale != scale:
-        wrong.append(f'scale {scale}, expected {found.protocol.scale}')
+    fit = next((m for m in fitting if m.protocol.degradation == degradation), fitting[0])
+    wrong = metric_differences(fit.protocol, settings.metrics)
+    if fit.protocol.degradation != degradation:
+        wrong.append(f'the LR frames are {degradation or "neither BI nor BD"}, expected {fit.protocol.degradation}')
+    if fit.protocol.scale != scale:
+        wrong.append(f'scale {scale}, expected {fit.protocol.scale}')
+    wrong += _counting_differences(dataset, fit.protocol, settings)
+    return fit.spoiled('; '.join(wrong)) if wrong else fit
+
+
+def _agree_without_gt(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> Match:
+    """The same for a set without ground truth, which can be a benchmark of real footage."""
+    found = match(benchmark, {clip.name: len(clip.frames) for clip in dataset.clips})
+    if found.kind == 'mismatch':
+        return found
+    wrong = metric_differences(benchmark, settings.metrics) + _counting_differences(dataset, benchmark, settings)
+    if benchmark.degradation != 'real':
+        wrong.append(f'there is no ground truth, {benchmark.id} has some')
+    if benchmark.scale != settings.scale:
+        wrong.append(f'scale {settings.scale}, expected {benchmark.scale}')
+    return found.spoiled('; '.join(wrong)) if wrong else found
+
+
+def _counting_differences(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> list[str]:
     length = len(dataset.clips[0].frames)
     counting = [length // 2] if settings.center_frame_only else dataset.scored(0)
-    if counting != (list(range(length)) if found.protocol.scored == 'all' else [length // 2]):
-        wrong.append(f'{len(counting)} of {length} frames count, wanted: {found.protocol.scored}')
-    return found.spoiled('; '.join(wrong)) if wrong else found
+    if counting == benchmark.counting(length):
+        return []
+    return [f'{len(counting)} of {length} frames are scored, expected: {benchmark.scored}']
 
 
 def compare(
     scores: SetScores, agreement: Match | None, settings: Settings, network: NetworkFacts
 ) -> tuple[Comparison, ...]:
-    """Published results beside the totals; none unless data and settings are exactly the protocol's.
+    """Return published results beside the totals; none unless data and settings are exactly the protocol's.
 
     A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass
         gives.
@@ -182,7 +205,7 @@ def compare(
         )
         note = '; '.join(mirror + differently)
         for metric in scores.metrics:
-            figure = {'calculate_psnr': 'psnr', 'calculate_ssim': 'ssim'}.get(settings.metrics[metric]['type'])
+            figure = _FIGURES.get(settings.metrics[metric]['type'])
             if figure is None:
                 continue
             for method, source, figures in (

@@ -75,7 +75,7 @@ class LQFrames(Sequence[Tensor]):
 
     @property
     def flows(self) -> tuple[Tensor, ...] | None:
-        """(1, t − 1, 2, h, w) for each direction, or None; read when a network asks."""
+        """Flows (1, t − 1, 2, h, w) for each direction, read on demand; None if there are none."""
         if self._flows is None and self._read_flows is not None:
             flows = self._read_flows()
             if self._length > self._count:
@@ -137,7 +137,7 @@ class RestoredClip:
 
     @property
     def plans(self) -> Sequence[Plan]:
-        """Memory plans by which the clip was restored, in order: more than one where memory ran out."""
+        """Memory plans of the clip, in order: more than one if memory ran out."""
         return self._restore.used
 
     def ground_truth(self, index: int) -> Frame:
@@ -177,7 +177,7 @@ class RestoredClip:
 
     @contextmanager
     def _waiting(self) -> Iterator[Store | None]:
-        """Hold the store for a mirrored clip's first half; None for other clips."""
+        """Open the store for a mirrored clip's first half; None for other clips."""
         if not self._settings.flip_seq:
             yield None
             return

@@ -87,13 +87,13 @@ def run_test(
     if report and network is not None and distributed.is_main():
         for result in reports:
             write_views(network, result, out / 'alignment', scale=options.scale, device=device)
-    kept = any(result.material.saved for result in reports)
-    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if kept else ''))
+    saved = any(result.material.saved for result in reports)
+    log.logger.info(f'written to {out}: report.json, frames.csv' + (', visualization/' if saved else ''))
     return reports
 
 
 def results_folder(options: Options, baseline: str | None = None) -> Path:
-    """Where :func:`run_test` writes."""
+    """Return the folder that :func:`run_test` writes to."""
     return Path(options.path.results_root) / (f'{options.name}_{baseline}' if baseline else options.name)
 
 
@@ -132,9 +132,9 @@ def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, Da
     ((key, section),) = sets.items()
     arguments = dict(section.arguments)
     arguments |= {name: folder for name, folder in (('dataroot_lq', lq), ('dataroot_gt', gt)) if folder is not None}
-    known = arguments.get('dataroot_gt')
-    if known and gt is None and not Path(known).exists():
-        log.logger.info(f'{known} does not exist and no --gt is given: frames are restored, not scored')
+    ground_truth = arguments.get('dataroot_gt')
+    if ground_truth and gt is None and not Path(ground_truth).exists():
+        log.logger.info(f'{ground_truth} does not exist and no --gt is given: frames are restored, not scored')
         arguments['dataroot_gt'] = None
     loader = {k: v for k, v in section.model_dump().items() if k not in section.arguments}
     return {key: DatasetOptions.model_validate({**loader, **arguments})}

@@ -1,6 +1,7 @@
 """What was measured on a clip and on a test set, and its averages."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -10,7 +11,8 @@ class ClipScores:
 
     Args:
         frames: names of the frames that count.
-        values: per metric the figures of these frames, in order; none without ground truth.
+        values: per metric the figures of these frames, in order; None for a frame without one, such as a clip's first
+            frame with a metric of two neighbors.
         restored: number of frames that the network gave.
         seconds: time spent restoring, without reading, measuring and writing.
         plans: memory plans by which it was restored, in words and in order: more than one where memory ran out.
@@ -19,14 +21,14 @@ class ClipScores:
 
     name: str
     frames: tuple[str, ...]
-    values: dict[str, tuple[float, ...]]
+    values: dict[str, tuple[float | None, ...]]
     restored: int
     seconds: float
     plans: tuple[str, ...] = ()
     exact: bool = True
 
     def mean(self, metric: str) -> float:
-        """Mean over the clip's frames; infinite as soon as one frame is identical to its ground truth."""
+        """Mean over the clip's frames; infinite if one frame is identical to its ground truth."""
         return _mean(self.values[metric])
 
     @property
@@ -57,7 +59,7 @@ class SetScores:
 
     @property
     def memory_mb(self) -> float:
-        """Peak memory of the rank that took most."""
+        """Largest peak memory of all ranks."""
         return max(self.rank_memory_mb, default=0.0)
 
     @property
@@ -81,5 +83,6 @@ class SetScores:
         return sum(clip.restored for clip in self.clips)
 
 
-def _mean(values: list[float] | tuple[float, ...]) -> float:
-    return statistics.fmean(values) if values else float('nan')
+def _mean(values: Sequence[float | None]) -> float:
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers else float('nan')

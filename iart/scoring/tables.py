@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from iart import log
-from iart.scoring.evaluator import SetScores
+from iart.scoring.scores import SetScores
 
 _MANY_CLIPS = 60
-_DIGITS = {'psnr': 4, 'ssim': 6}
+_DIGITS = {'psnr': 4, 'ssim': 6, 'niqe': 4}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Comparison:
     """A published result beside what was measured on exactly the same data in the same way.
 
     Args:
-        figure: ``psnr`` (dB) or ``ssim``.
+        figure: ``psnr`` (dB), ``ssim`` or ``niqe``.
         note: what was done differently all the same, e.g. without the mirror; empty when nothing.
     """
 
@@ -38,7 +38,7 @@ class Comparison:
 
 
 def print_scores(scores: SetScores, label: str) -> None:
-    """One line per clip and the total; the total alone when there are very many clips."""
+    """Print one line per clip and the total; the total only if there are very many clips."""
     shown = scores.clips if len(scores.clips) <= _MANY_CLIPS else ()
     columns = ['clip', 'frames', *scores.metrics, 'fps']
     rows = [
@@ -57,7 +57,7 @@ def print_scores(scores: SetScores, label: str) -> None:
 
 
 def print_comparisons(protocol: str, comparisons: Iterable[Comparison]) -> None:
-    """Published, measured, difference."""
+    """Print published and measured figures and their difference."""
     rows = []
     for c in comparisons:
         digits = _DIGITS[c.figure]
@@ -78,7 +78,7 @@ def print_comparisons(protocol: str, comparisons: Iterable[Comparison]) -> None:
 
 
 def frames_csv(sets: Iterable[SetScores]) -> str:
-    """One line per frame that counts: set, clip, frame and every metric."""
+    """Write one line per scored frame: set, clip, frame and every metric."""
     sets = list(sets)
     metrics = list(dict.fromkeys(metric for scores in sets for metric in scores.metrics))
     text = io.StringIO()

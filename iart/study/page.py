@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from iart.analysis.findings import Findings, Picture, write_findings
+from iart.analysis.findings import Findings, FindingsPicture, write_findings
 from iart.files import write_text
 from iart.reporting.page import write_measurement_page
 from iart.study.charts import write_charts
@@ -22,7 +22,7 @@ def write_results(results: Results) -> Path:
     write_text(folder / 'table.md', results.markdown())
     write_text(folder / 'results.csv', results.csv())
     pictures = [
-        Picture(path.relative_to(folder).as_posix(), caption)
+        FindingsPicture(path.relative_to(folder).as_posix(), caption)
         for path, caption in write_charts(results, folder / 'figures')
     ]
     findings = Findings(

@@ -126,8 +126,8 @@ def read_study(path: Path) -> Study:
     content, problems = parse(text, path)
     if not isinstance(content, dict):
         raise OptionsError(f'{path}: got {type(content).__name__}, expected a mapping of keys to values')
-    fitted, found = fit_to_signature(Study, content, key='study')
-    problems += found
+    fitted, mistakes = fit_to_signature(Study, content, key='study')
+    problems += mistakes
     if problems:
         raise OptionsError('\n  '.join([f'{path}: {len(problems)} mistake(s)', *map(str, problems)]))
     study = Study(**fitted)

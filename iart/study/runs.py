@@ -24,7 +24,8 @@ from iart.files import to_json, write_text
 from iart.inference.costs import measure
 from iart.inference.restorer import Restore, plan_restorer
 from iart.options import Options
-from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.evaluator import score_set
+from iart.scoring.measuring import build_metrics
 from iart.scoring.settings import Settings
 from iart.study.plan import Plan, Run, digest
 from iart.training.trainer import Trainer

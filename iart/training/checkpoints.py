@@ -1,4 +1,4 @@
-"""Training states on disk: one file holds everything a run needs to go on, and it is either whole or recognized as not.
+"""Training states on disk: one file with everything to resume a run, which is complete or recognized as damaged.
 
 A state is what ``torch.save`` writes, followed by a line with the SHA-256 of all that stands before it (torch reads
 such a file as if the line were not there). It is written under a temporary name, flushed, then renamed.
@@ -50,7 +50,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def _why_not_whole(path: Path) -> str:
-    """What a file without a matching checksum is."""
+    """Return a description of a file without a matching checksum."""
     if path.stat().st_size and (kind := foreign_files.describe(path)):
         return kind
     try:
@@ -66,7 +66,7 @@ def _why_not_whole(path: Path) -> str:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file ends in the checksum of what stands before it."""
+    """Return whether the file ends in the checksum of its content."""
     size = path.stat().st_size
     if size <= _SEAL_LENGTH:
         return False
@@ -87,7 +87,7 @@ def newest_state(folder: Path) -> Path | None:
     for path in reversed(paths):
         if is_whole(path):
             return path
-        logger.warning(f'{path} is cut short or damaged; an older training state is looked for')
+        logger.warning(f'{path} is cut short or damaged; searching for an older training state')
     if paths:
         raise WeightsError(
             f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is '
@@ -98,7 +98,7 @@ def newest_state(folder: Path) -> Path | None:
 
 
 def set_aside(folder: Path, step: int) -> None:
-    """Rename states of later steps: the run goes on from ``step`` another way, and must never resume from them."""
+    """Rename states of later steps, since the run continues from ``step`` and must never resume from them."""
     for path in numbered(folder, '*.state'):
         if int(path.stem) > step:
             aside = path.with_name(f'{path.name}.aside_{time.strftime("%Y%m%d_%H%M%S")}')
@@ -107,9 +107,9 @@ def set_aside(folder: Path, step: int) -> None:
 
 
 def numbered(folder: Path, pattern: str) -> list[Path]:
-    """Files with a number in their name, in rising order of it."""
-    found = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+$', path.stem))]
-    return [path for _, path in sorted(found)]
+    """Return files with a number in their name, in ascending order of it."""
+    files = [(int(match.group()), path) for path in folder.glob(pattern) if (match := re.search(r'\d+$', path.stem))]
+    return [path for _, path in sorted(files)]
 
 
 def prune(folder: Path, pattern: str, keep: int | None) -> None:

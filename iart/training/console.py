@@ -1,4 +1,4 @@
-"""What a training run reports: a line at the start, one every ``print_freq`` iterations, and how fast it is."""
+"""Console output of a training run: a line at the start, one every ``print_freq`` iterations, and its speed."""
 
 import time
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Reporter:
     Args:
         options, train: the options of the run, and their ``train`` section.
         device: the device whose memory is reported.
-        progress: how far the run is.
+        progress: progress of the run.
     """
 
     def __init__(self, options: Options, train: TrainOptions, device: torch.device, progress: Progress) -> None:
@@ -48,7 +48,7 @@ class Reporter:
             losses: losses of this rank at the last step.
             rate: learning rate at the last step.
             speed: seconds per step, and seconds of waiting for data per step (:meth:`Meter.rates`).
-            recorder: where the figures go.
+            recorder: recorder of the figures.
         """
         values = {name: value.item() for name, value in distributed.mean(losses).items()}
         step, (per_step, data) = self.progress.step, speed
@@ -80,12 +80,12 @@ class Meter:
         self._began = self._mark = time.monotonic()
 
     def restart(self, step: int) -> None:
-        """Begin again at this step."""
+        """Restart the measurement at this step."""
         self._step, self._waited = step, 0.0
         self._began = self._mark = time.monotonic()
 
     def data_arrived(self) -> None:
-        """Mark the moment at which the batches of a step are there."""
+        """Mark the time at which the batches of a step are available."""
         self._waited += time.monotonic() - self._mark
 
     def step_done(self) -> None:

@@ -34,7 +34,7 @@ class Load:
 
     @property
     def pixels(self) -> int:
-        """LR pixels of one frame of all clips."""
+        """Number of LR pixels of one frame of all clips."""
         return self.clips * self.side**2
 
 
@@ -68,7 +68,7 @@ class DryRun:
 
     Args:
         options: of a training run; the flow network starts without its weight file, a perceptual loss is left out.
-        device: where to compute.
+        device: the device to compute on.
         changes: keys of ``network_g`` that replace the options' own.
         precision: instead of ``train.precision``.
     """
@@ -100,7 +100,7 @@ class DryRun:
         return self.model.network
 
     def batch(self, load: Load) -> dict[str, Tensor]:
-        """Frames of noise, no two alike."""
+        """Return frames of noise that all differ."""
         lq = torch.rand(load.clips, load.frames, 3, load.side, load.side, device=self.device)
         batch = {'lq': lq, 'gt': lq.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)}
         names = ['gt_flows'] if comes_with_clip(getattr(self.network, 'spynet', None)) else []
@@ -110,7 +110,7 @@ class DryRun:
         return batch
 
     def step(self, batch: Mapping[str, Tensor]) -> None:
-        """Forward, loss, backward, optimiser, average."""
+        """Run forward, loss, backward, optimizer and average."""
         self.optimizer.zero_grad(set_to_none=True)
         with devices.autocast(self.device, self.precision):
             out = self.model(batch)
@@ -121,7 +121,7 @@ class DryRun:
             self.ema.update_parameters(self.network)
 
     def seconds(self, load: Load, steps: int = 1) -> float:
-        """Of one step, the fastest of ``steps``."""
+        """Return the time of the fastest of ``steps`` steps, in seconds."""
         batch, taken = self.batch(load), []
         for _ in range(steps):
             devices.synchronize(self.device)
@@ -132,13 +132,13 @@ class DryRun:
         return min(taken)
 
     def on_paper(self) -> tuple[StepMemory, StepWork]:
-        """Memory and FLOPs of a step of any size, from two small ones on tensors without data.
+        """Estimate memory and FLOPs of a step of any size from two small steps on tensors without data.
 
         Raises:
             ValueError, RuntimeError, AssertionError: the network refuses a small clip.
         """
         side = _SIDE if streams(self.network) else _SIDE_OF_OTHERS
-        self.model.eval()  # stochastic depth asks for data; it changes neither memory nor work much
+        self.model.eval()  # stochastic depth needs data; its effect on memory and work is small
         try:
             runs = [
                 self._counted(Load(1, frames, side)) for frames in (3, 5)
@@ -171,7 +171,7 @@ class DryRun:
         return (counted[1] - counted[0]) // 2
 
     def _counted(self, load: Load) -> tuple[int, int]:
-        """Peak bytes, gradients included, and FLOPs."""
+        """Return the peak of bytes, gradients included, and FLOPs."""
         try:
             with (
                 flops.counting() as counting,

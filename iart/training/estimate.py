@@ -1,4 +1,4 @@
-"""``iart estimate``: what a training run will cost, before it is started; needs neither data nor weights."""
+"""``iart estimate``: time and memory of a training run before it starts, without data or weights."""
 
 import inspect
 import time
@@ -46,7 +46,7 @@ class Estimate:
             addition is two.
         load: clips, frames and LR side of a step.
         flops_per_step: forward and backward, with what checkpointing computes twice.
-        seconds: of one iteration.
+        seconds: duration of one iteration.
         timed: the load that was timed; the time of another size follows from its FLOPs.
         clips_per_second: that the loader has to give.
         memory, free: bytes that a step is expected to take on the device, and what is free there.
@@ -151,7 +151,7 @@ def _load(options: Options) -> Load:
 
 
 def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) -> tuple[Load, float]:
-    """The largest load of which a step fits into the time and the memory, and what it took."""
+    """Return the largest load whose step fits into time and memory, and its duration."""
     deadline = time.perf_counter() + seconds
     sizes = [Load(1, min(3, load.frames), min(side, load.side)) for side in (32, 64)]
     # One frame has no neighbor to align, so that it costs a little less than its share.
@@ -215,7 +215,7 @@ def _notes(options: Options, scaled: bool) -> Iterator[str]:
 
 
 def print_estimate(found: Estimate) -> None:
-    """Two tables and the notes."""
+    """Print two tables and the notes."""
     load, timed = found.load, found.timed
     verdict = 'fits' if found.fits else 'DOES NOT FIT: see below'
     rows = [

@@ -43,7 +43,7 @@ class Experiment:
         self.resume_from = distributed.from_main(self.resume_from)
 
     def _on_main(self, work: Callable[[], None]) -> None:
-        """Let one rank decide for all, also about failing."""
+        """Return rank 0's decision, or raise its error, on all ranks."""
         problem = None
         if distributed.is_main():
             try:
@@ -75,7 +75,7 @@ class Experiment:
             log.hold()
 
     def _refuse_beside_archived(self) -> None:
-        """Refuse to begin at iteration 0 where ``--auto_resume`` was meant for a run that was moved aside."""
+        """Raise instead of starting at iteration 0 if ``--auto_resume`` was meant for a run that was moved aside."""
         for archived in sorted(self.folder.parent.glob(f'{self.folder.name}{_ARCHIVED}*'), reverse=True):
             count = len(numbered(archived / 'training_states', '*.state'))
             if count:
@@ -116,7 +116,7 @@ class Experiment:
         write_atomically(self.folder / 'options.yml', lambda p: Path(p).write_text(dump(options), encoding='utf-8'))
 
     def _take_lock(self) -> None:
-        """Hold the folder until this process ends, however it ends."""
+        """Lock the folder until this process ends."""
         if self._lock is not None:
             self._lock.release()
         try:
@@ -134,5 +134,5 @@ class Experiment:
 
 
 def _holds_a_run(folder: Path) -> bool:
-    """Whether there is anything in the folder that a run has made, beside its lock, log and options."""
+    """Return whether the folder contains files of a run other than its lock, log and options."""
     return any(path.is_file() and path.name not in _WORTHLESS for path in folder.rglob('*'))

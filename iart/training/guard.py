@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from iart import distributed, log
-from iart.data.loaders import Batch
+from iart.data.batch import Batch
 from iart.errors import TrainingError
 from iart.training.progress import Progress
 
@@ -17,21 +17,21 @@ class Guard:
 
     Args:
         limit: number of steps kept away in the whole run at which the run ends.
-        progress: counts them, so that a resumed run goes on counting.
+        progress: their counter, which a resumed run continues.
     """
 
     def __init__(self, limit: int, progress: Progress) -> None:
         self.limit, self.progress = limit, progress
 
     def admits(self, loss: Tensor, gradient: Tensor, loss_scale: float, batches: list[Batch]) -> bool:
-        """To be called on every rank between the backward pass and the optimiser.
+        """Check loss and gradients; to be called on every rank between the backward pass and the optimizer.
 
         Args:
-            loss: of this rank's batches, without loss scale.
+            loss: loss of this rank's batches, without loss scale.
             gradient: norm of the gradient, which all ranks share.
             loss_scale: of fp16. Above 1, infinite gradients are its business: the scaler leaves out the step and halves
                 the scale.
-            batches: of this rank, for the message.
+            batches: batches of this rank, for the message.
 
         Raises:
             TrainingError: this is the last step that the limit allows.
@@ -48,7 +48,7 @@ class Guard:
                 'or infinite losses or '
                 'gradients, as many as train.skip_limit allows; nothing of them is in the weights or in any file. '
                 'A lower learning rate '
-                'or train.grad_clip may help; --auto_resume goes on from the last training state'
+                'or train.grad_clip may help; --auto_resume resumes from the last training state'
             )
         return False
 
@@ -56,9 +56,9 @@ class Guard:
         """One line with the clips of the ranks whose loss is at fault; of all where it is only the gradient
         they share."""
         what = 'gradient is not finite' if loss_is_fine else f'loss is {loss.item()}'
-        told = distributed.gather((loss_is_fine, f'the {what}, from {"; ".join(_clips(batches))}'))
-        at_fault = [i for i, (fine, _) in enumerate(told) if not fine] or range(len(told))
-        shown = '; '.join(f'rank {i}: {told[i][1]}' if distributed.active() else told[i][1] for i in at_fault)
+        reports = distributed.gather((loss_is_fine, f'the {what}, from {"; ".join(_clips(batches))}'))
+        at_fault = [i for i, (fine, _) in enumerate(reports) if not fine] or range(len(reports))
+        shown = '; '.join(f'rank {i}: {reports[i][1]}' if distributed.active() else reports[i][1] for i in at_fault)
         count = f'{self.progress.skipped} so far, the run ends at {self.limit}'
         log.logger.warning(f'iteration {self.progress.step + 1:,} skipped ({count}): {shown}')
 

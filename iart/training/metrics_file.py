@@ -1,4 +1,4 @@
-"""metrics.csv: a row ``iter,name,value`` per figure, each of them once, whatever happens to the run."""
+"""metrics.csv: one row ``iter,name,value`` per figure, without duplicates after interruptions."""
 
 import csv
 import io
@@ -29,14 +29,14 @@ class MetricsFile:
 
     def __init__(self, path: Path, *, step: int, validated: bool) -> None:
         self.path = path
-        kept = [
+        lines = [
             row
             for row in read(path)
             if row[0] < step or (row[0] == step and (validated or not row[1].startswith('val/')))
         ]
-        self.last = [row for row in kept if row[0] == step]
+        self.last = [row for row in lines if row[0] == step]
         """The rows of ``step``."""
-        text = _lines([_COLUMNS, *kept])
+        text = _lines([_COLUMNS, *lines])
         write_atomically(path, lambda name: Path(name).write_bytes(text))
         self._file = path.open('ab', buffering=0)
         self._length, self._waiting = len(text), b''
@@ -55,7 +55,7 @@ class MetricsFile:
         self._length, self._waiting = self._length + len(self._waiting), b''
 
     def sync(self) -> None:
-        """Have the rows on the disk, before a training state that counts on them."""
+        """Flush the rows to disk, before a training state that relies on them is written."""
         if self._waiting:
             self.append(())
         os.fsync(self._file.fileno())

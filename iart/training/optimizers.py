@@ -1,4 +1,4 @@
-"""Optimizers: one group for the network, one for its flow network with a rate of its own."""
+"""Optimizers: one group for the network, one for its flow network with its own rate."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from iart.options import TrainOptions
 
 
 def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
-    """Freeze every parameter whose name begins with none of ``parts``; without parts nothing is frozen.
+    """Freeze every parameter whose name begins with none of ``parts``; without parts, none.
 
     Raises:
         OptionsError: a part is not there, or nothing in it can be trained.
@@ -24,10 +24,10 @@ def freeze_all_but(network: nn.Module, parts: Sequence[str]) -> None:
     parameters = dict(network.named_parameters())
     for part in parts:
         if not any(name == part or name.startswith(f'{part}.') for name in parameters):
-            known = [name for name, _ in network.named_children()]
-            hint = nearest(part, known)
+            children = [name for name, _ in network.named_children()]
+            hint = nearest(part, children)
             raise OptionsError(
-                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(known)}'
+                f'train.train_only: got {part!r}, expected parts of {type(network).__name__}: {listing(children)}'
                 + (f' ({hint})' if hint else '')
             )
     if parts:
@@ -66,7 +66,7 @@ def build_discriminator_optimizer(model: VSRModel, train: TrainOptions) -> torch
 
 
 def discriminator_parameters(model: VSRModel) -> list[nn.Parameter]:
-    """Return what the discriminator learns; empty without one."""
+    """Return the parameters of the discriminator; empty without one."""
     discriminator = getattr(model, 'discriminator', None)
     return [] if discriminator is None else list(discriminator.parameters())
 

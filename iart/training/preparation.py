@@ -58,7 +58,7 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
 
 
 def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
-    """Return the discriminator and its loss, where the options ask for them."""
+    """Return the discriminator and its loss, if the options have them."""
     path, train = options.path, options.train
     if options.network_d is None or train is None or train.gan_opt is None:
         return {}
@@ -84,7 +84,7 @@ def _build_loss(section: Mapping[str, Any], key: str) -> nn.Module:
 
 
 def _losses(train: TrainOptions) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return the key and section of each loss that the options ask for."""
+    """Return the key and section of each loss of the options."""
     sections = {
         'l_pix': ('pixel_opt', train.pixel_opt),
         'l_percep': ('perceptual_opt', train.perceptual_opt),
@@ -95,7 +95,7 @@ def _losses(train: TrainOptions) -> dict[str, tuple[str, Mapping[str, Any]]]:
 
 
 def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], int], device: torch.device) -> None:
-    """Show the network one clip of noise of the training set's size, and every loss what it gives.
+    """Run the network on a clip of noise of the training set's size, and every loss on its output.
 
     Args:
         model: on ``device``.
@@ -155,7 +155,7 @@ class GradientCheck:
         self._done = False
 
     def after_backward(self) -> None:
-        """Look at the gradients of the first backward pass; later calls do nothing.
+        """Check the gradients of the first backward pass; later calls do nothing.
 
         Raises:
             OptionsError: several processes train, and would wait for gradients that never come.

@@ -1,4 +1,4 @@
-"""How far a run has come, and what it went through on the way: part of every training state."""
+"""Progress of a run, with counters of skipped steps and replaced windows: part of every training state."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -14,10 +14,10 @@ class Progress:
 
     Args:
         step: iterations done, skipped ones among them.
-        clips: clips that all ranks together have taken from the sampler; says where in the epoch the run is.
+        clips: clips that all ranks together have taken from the sampler, which is the position in the epoch.
         validated: whether the weights of this step were scored.
         best: what chose the best weights so far.
-        skipped: iterations without an optimiser step, because their loss or gradients were not finite.
+        skipped: iterations without an optimizer step, because their loss or gradients were not finite.
         unreadable: windows that another one stood in for, because a file could not be read.
     """
 
@@ -29,7 +29,7 @@ class Progress:
     unreadable: int = 0
 
     def advance(self, clips: int) -> None:
-        """One more iteration, over this many clips."""
+        """Count one iteration of this many clips."""
         self.step, self.clips, self.validated = self.step + 1, self.clips + clips, False
 
     def state(self) -> dict[str, Any]:
@@ -37,5 +37,5 @@ class Progress:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> 'Progress':
-        """Back from a training state that holds what :meth:`state` gave among other things."""
+        """Restore the progress from a training state with the values of :meth:`state`."""
         return cls(**{field.name: state[field.name] for field in fields(cls) if field.name in state})

@@ -1,4 +1,4 @@
-"""What a training run measures, on its way to metrics.csv, TensorBoard and, if asked for, Weights & Biases."""
+"""Recorder of a training run's figures: metrics.csv, TensorBoard and, optionally, Weights & Biases."""
 
 import os
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Recorder:
             self._board.image(step, name, frame)
 
     def sync(self) -> None:
-        """Have the figures so far on the disk, before a training state that counts on them."""
+        """Flush all figures to disk, before a training state that relies on them is written."""
         if self._file is not None:
             self._file.sync()
 

@@ -20,11 +20,11 @@ class ReplacedWindows:
         self._named: set[str] = set()
 
     def add(self, reasons: list[list[str]]) -> None:
-        """Note why windows of this rank were replaced, a list of reasons for each of them."""
+        """Record why windows of this rank were replaced, as a list of reasons for each."""
         self._reasons += [text for window in reasons for text in window]
 
     def count(self) -> None:
-        """Add up what the ranks noted since the last call; to be called on every rank."""
+        """Sum up the records of all ranks since the last call; to be called on every rank."""
         if not self.expected:
             return
         reasons = [text for rank in distributed.gather(self._reasons) for text in rank]

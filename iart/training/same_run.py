@@ -1,4 +1,4 @@
-"""Whether a training state belongs to the run that wants to go on from it."""
+"""Check of whether a training state belongs to the run that resumes from it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from iart.errors import OptionsError
 from iart.log import logger
 from iart.options import Options, dump
 
-# What the stored weights mean, and which clips come in which order. The longest entry that fits a key decides.
+# The meaning of stored weights, and the order of clips. The longest entry that matches a key decides.
 _HARMFUL = (
     'model_type',
     'scale',
@@ -54,11 +54,11 @@ def run_facts(options: Options, dataset: Any, processes: int) -> dict[str, Any]:
 
 
 def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced: bool = False) -> None:
-    """Name everything that changed since the state was written.
+    """Report everything that changed since the state was written.
 
     Args:
         state: a training state, with ``facts`` of :func:`run_facts` in it.
-        facts: of the run that wants to go on.
+        facts: facts of the run that resumes.
         forced: accept harmful changes, too, as far as the stored weights fit.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writing weights and training states while a run goes on, also when the disk is full."""
+"""Writing of weights and training states during a run, also when the disk is full."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -8,7 +8,7 @@ from iart.options import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueC
 
 
 def lr_at(step: int, base: float, schedule: Scheduler, warmup_iter: int = -1) -> float:
-    """Learning rate of the optimiser step that follows ``step`` finished ones.
+    """Return the learning rate of the optimizer step that follows ``step`` finished ones.
 
     Args:
         step: finished steps, from 0.

@@ -32,28 +32,28 @@ class TrainingState:
         return [self.optimizer] if self.optimizer_d is None else [self.optimizer, self.optimizer_d]
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
-        """``params`` and, with an average, ``params_ema``: what a weight file holds."""
+        """Return the content of a weight file: ``params`` and, with an average, ``params_ema``."""
         weights = {'params': self.network.state_dict()}
         if self.ema is not None:
             weights['params_ema'] = self.ema.module.state_dict()
         return weights
 
     def take(self) -> dict[str, Any]:
-        """Everything as plain containers and tensors; to be called on every rank, since each has its own generators.
+        """Return the state as plain containers and tensors; to be called on every rank, for its own generators.
 
         Raises:
-            TrainingError: weights or optimiser hold a NaN or an infinity; the same on every rank.
+            TrainingError: weights or optimizer hold a NaN or an infinity; the same on every rank.
         """
         tensors = [*self.network.parameters(), *(self.ema.parameters() if self.ema is not None else ())]
         if self.discriminator is not None:
             tensors += self.discriminator.parameters()
-        states = [own for optimizer in self.optimizers for own in optimizer.state.values()]
-        memory = [v for own in states for v in own.values() if isinstance(v, Tensor)]
+        states = [values for optimizer in self.optimizers for values in optimizer.state.values()]
+        memory = [v for values in states for v in values.values() if isinstance(v, Tensor)]
         if not all_finite([*tensors, *memory]):
             raise TrainingError(
-                'the weights or the optimiser hold a NaN or an infinite number and were not saved; earlier '
+                'the weights or the optimizer hold a NaN or an infinite number and were not saved; earlier '
                 'training states are as they '
-                'were. A lower learning rate or train.grad_clip may help; --auto_resume goes on from the last one'
+                'were. A lower learning rate or train.grad_clip may help; --auto_resume resumes from the last one'
             )
         return {
             **self.weights(),
@@ -69,7 +69,7 @@ class TrainingState:
         return {'discriminator': self.discriminator.state_dict(), 'optimizer_d': self.optimizer_d.state_dict()}
 
     def update(self) -> None:
-        """Let the optimiser step, unless the scaler finds its gradients infinite, and the average follow."""
+        """Step the optimizer, unless the scaler detects infinite gradients, and update the average."""
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
@@ -81,13 +81,13 @@ class TrainingState:
         self.scaler.update(self.scaler.get_scale())
 
     def put_back(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`take` was called. What the options say about the optimiser (rate, betas, ...) stays as
+        """Go on where :meth:`take` was called. What the options say about the optimizer (rate, betas, ...) stays as
         they say.
 
         With another number of processes the random generators cannot be put back and stay as they are.
 
         Raises:
-            WeightsError: the state is of another network or optimiser.
+            WeightsError: the state is of another network or optimizer.
         """
         try:
             self.network.load_state_dict(state['params'])
@@ -99,7 +99,7 @@ class TrainingState:
                 _put_back(self.optimizer_d, state['optimizer_d'])
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(
-                f'training state: it is of another network or optimiser and cannot be continued: {error}\n'
+                f'training state: it is of another network or optimizer and cannot be continued: {error}\n'
                 '  path.pretrain_network_g with strict_load_g: false starts a new run from the weights that fit'
             ) from error
         if state['scaler']:  # empty where the run so far needed none
@@ -111,8 +111,8 @@ class TrainingState:
 def _put_back(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Load an optimizer's state; what the options say about it (rate, betas, ...) stays as they say."""
     # The options' values before loading: they decide on which device the optimizer keeps its step counts.
-    own = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
-    groups = [{**group, **options} for group, options in zip(saved['param_groups'], own, strict=True)]
+    settings = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
+    groups = [{**group, **options} for group, options in zip(saved['param_groups'], settings, strict=True)]
     optimizer.load_state_dict({**saved, 'param_groups': groups})
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,14 @@ from torch.nn.parallel import DistributedDataParallel
 from iart import device as devices
 from iart import distributed, log
 from iart.archs.builder import compile_network
-from iart.data.loaders import Batch, ClipLoader, build_dataset, build_train_loader
+from iart.data.batch import Batch
+from iart.data.loaders import ClipLoader, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
 from iart.options import Options
 from iart.training.checkpoints import load_state
 from iart.training.console import Meter, Reporter
 from iart.training.experiment import Experiment
-from iart.training.flow_filling import fill_flow_cache
+from iart.training.flow_computation import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.memory_fallback import within_memory
 from iart.training.optimizers import build_discriminator_optimizer, build_optimizer
@@ -40,8 +41,8 @@ class Trainer:
     Args:
         options: with a ``train`` section and ``datasets.train``.
         device: where to compute.
-        auto_resume: go on from the newest whole training state of the experiment, if there is one.
-        force_resume: go on although network, data or the number of processes changed since, as far as that can be.
+        auto_resume: whether to resume from the newest complete training state of the experiment, if there is one.
+        force_resume: whether to resume although network, data or the number of processes have changed, if possible.
 
     Raises:
         OptionsError: sections that training needs are missing, or the training state is of another run.
@@ -101,7 +102,7 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Iterations done."""
+        """Number of finished iterations."""
         return self.progress.step
 
     def fit(self) -> None:
@@ -136,7 +137,7 @@ class Trainer:
         log.logger.info(f'finished after {total:,} iterations; everything is in {self.experiment.folder}')
 
     def train_step(self, micro_batches: list[Batch]) -> None:
-        """One optimizer step over one or more batches whose gradients are averaged."""
+        """Run one optimizer step over one or more batches whose gradients are averaged."""
         self._set_rates()
         losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
         self.gradient_check.after_backward()
@@ -154,7 +155,7 @@ class Trainer:
         self.progress.advance(sum(len(batch['clip']) for batch in micro_batches) * distributed.world_size())
 
     def _gradients(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
-        """Forward and backward passes; return losses by name, averaged over the batches."""
+        """Run forward and backward passes; return losses by name, averaged over the batches."""
         for optimizer in self.state.optimizers:
             optimizer.zero_grad(set_to_none=True)
         share, losses = 1 / len(micro_batches), dict[str, Tensor]()
@@ -196,7 +197,7 @@ class Trainer:
         return self.state.ema.module if self.state.ema is not None and self.options.val.use_ema else self.model.network
 
     def save(self, *, last: bool = False) -> None:
-        """Write weights for use and one state for going on; only where it is the last one must that succeed."""
+        """Write weights and a training state; a failure is an error only at the end of the run."""
         state = self._snapshot()
         if distributed.is_main():
             done = self.saver.weights(self.step, self.state.weights()) and self.saver.state(self.step, state)
@@ -210,13 +211,13 @@ class Trainer:
                 )
 
     def _snapshot(self) -> dict[str, Any]:
-        """Everything that the run needs to go on from here; to be called on every rank."""
+        """Return everything to resume the run from here; to be called on every rank."""
         self.replaced.count()
         self.recorder.sync()
         return {**self.progress.state(), **self.state.take(), 'facts': self.facts}
 
     def _former_state(self, forced: bool) -> dict[str, Any] | None:
-        """The training state, if this run goes on from one; it belongs to this run."""
+        """Return the training state that this run resumes from, if any, after checking that it belongs to it."""
         if self.experiment.resume_from is None:
             return None
         state = load_state(self.experiment.resume_from)
@@ -260,7 +261,7 @@ class Trainer:
         )
 
     def _synchronizing(self, last: bool) -> AbstractContextManager[None]:
-        """Ranks exchange gradients once a step, with the last batch."""
+        """Exchange gradients between ranks once per step, with the last batch."""
         if last or not isinstance(self.runner, DistributedDataParallel):
             return nullcontext()
         return self.runner.no_sync()
@@ -281,18 +282,18 @@ class Trainer:
         )
 
     def _batches(self) -> Generator[Batch]:
-        """Endless batches on the device, from the place in the epoch that the run has come to."""
+        """Yield endless batches on the device, from the run's position in the epoch."""
         pin = self.loader.pin_memory
         for batch in self.loader:
             self.replaced.add(batch.pop('unreadable', []))
-            yield {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            moved = {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            yield cast(Batch, moved)
 
     def _set_rates(self) -> None:
         for group in (group for optimizer in self.state.optimizers for group in optimizer.param_groups):
             group['lr'] = lr_at(self.step, group['base_lr'], self.settings.scheduler, self.settings.warmup_iter)
 
     def _due(self, every: int | None) -> bool:
-        """Whether something that happens every so many iterations, and after the last one, happens after this one."""
-        return self.step > 0 and (
-            self.step == self.settings.total_iter or (every is not None and self.step % every == 0)
-        )
+        """Return whether something done at intervals, and after the last iteration, is due after this one."""
+        last = self.step == self.settings.total_iter
+        return self.step > 0 and (last or (every is not None and self.step % every == 0))

@@ -15,7 +15,8 @@ from iart.image import to_uint8
 from iart.inference.plan import Plan
 from iart.inference.restorer import PlannedRestorer, plan_restorer
 from iart.options import Options
-from iart.scoring.evaluator import build_metrics, score_set, try_metrics
+from iart.scoring.evaluator import score_set
+from iart.scoring.measuring import build_metrics, try_metrics
 from iart.scoring.settings import Saving, Settings
 from iart.training.progress import Best
 from iart.training.recorder import Recorder
@@ -104,7 +105,7 @@ class _Sampler:
 
     @property
     def used(self) -> Sequence[Plan]:
-        """Memory plans of the clip restored last."""
+        """Memory plans of the last clip."""
         return self.restore.used
 
     def __call__(self, lq: Clip) -> Iterator[Tensor]:

@@ -1,3 +1,1 @@
-"""Videos and folders of frames, enlarged by a network: decoded and encoded as a stream, in segments that survive an
-interruption.
-"""
+"""Upscaling of videos and folders of frames as a stream, in segments that survive interruptions."""

@@ -26,9 +26,9 @@ def upscale(
     segment: int = SEGMENT,
     plan: PlanOptions | None = None,
 ) -> Iterator[Frame]:
-    """Enlarge frames as they come, in constant memory.
+    """Upscale frames as they come, in constant memory.
 
-    The network is loaded at once; frames are read and restored when the iterator is asked for them. It reads ahead of
+    The network is loaded immediately; frames are read and restored as the iterator is consumed. It reads ahead of
     its results by a segment; with a causal network (all passes forward) by three frames, or by none without
     ``scene_cuts``.
 
@@ -36,18 +36,18 @@ def upscale(
         frames: (h, w, 3) uint8 RGB, all of one size; any iterable.
         weights: a name of the manifest (the default is part of the package, others are fetched if they are not here), a
             weight file, or a network (n, t, 3, h, w) → (n, t, 3, s·h, s·w).
-        key: which weights of a ``.pth``: ``params`` or ``params_ema``.
+        key: entry of a ``.pth`` that holds the weights: ``params`` or ``params_ema``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         scene_cuts: whether propagation restarts at cuts.
-        segment: number of frames restored at a time; it sees ``plan.chunk_overlap`` more on each side.
-        plan: settings of the memory plan; None: the defaults.
+        segment: number of frames restored at a time, with ``plan.chunk_overlap`` more on each side as context.
+        plan: settings of the memory plan; None for the defaults.
 
     Returns:
         An iterator of (s·h, s·w, 3) uint8 RGB, one for each frame.
 
     Raises:
-        UserError: weights or device are at fault. DataError, while it runs: a frame differs from the others in shape.
+        UserError: weights or device cannot be used. DataError, while it runs: a frame differs from the others in shape.
     """
     place = devices.choose(device)
     network = weights.to(place) if isinstance(weights, nn.Module) else load(weights, place, key).network

@@ -1,4 +1,4 @@
-"""Reading a folder of frames: the same as a video without sound."""
+"""Folders of frames as inputs: like a video without sound."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _MANY = 2000  # frames whose headers take long enough to show progress
 
 
 def is_image(path: Path) -> bool:
-    """Return whether a path names an image file, going by its ending."""
+    """Return whether a path has the extension of an image file."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 
@@ -29,19 +29,19 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Image files of one folder, in the order in which they are shown."""
+class FrameFolder:
+    """Image files of one folder, in presentation order."""
 
     folder: Path
     files: Sequence[Path]
 
 
-def examine(source: Frames, settings: Settings) -> Clip:
-    """Return the facts of a folder, from the headers of all frames that are wanted.
+def examine(source: FrameFolder, settings: Settings) -> Clip:
+    """Return the facts of a folder, from the headers of all selected frames.
 
     Raises:
-        DataError: no frames, or none between start and end; one has another size than the first, or cannot be read as
-            RGB without loss.
+        DataError: there are no frames, or none between start and end; one differs in size from the first, or cannot be
+            read as RGB without loss.
     """
     count, rate = len(source.files), settings.fps or FPS
     if not count:
@@ -78,8 +78,8 @@ def examine(source: Frames, settings: Settings) -> Clip:
     )
 
 
-def _headers(source: Frames, begin: int, stop: int) -> list[ImageHeader]:
-    """Return the headers of the frames that are wanted; all problems are found here, before the work begins."""
+def _headers(source: FrameFolder, begin: int, stop: int) -> list[ImageHeader]:
+    """Return the headers of the selected frames; raises for all problems before the work begins."""
     files = source.files[begin:stop]
     tracked = log.track(files, f'checking the frames of {source.folder}', len(files)) if len(files) > _MANY else files
     headers: list[ImageHeader] = []
@@ -89,13 +89,13 @@ def _headers(source: Frames, begin: int, stop: int) -> list[ImageHeader]:
             (h, w), (first_h, first_w) = header.size, headers[0].size
             raise DataError(f'{file}: got {w}×{h} pixels, expected {first_w}×{first_h} as in {files[0].name}')
         if header.alpha or header.is_float:
-            read_deep(file)  # refuses what is lost without alpha or in integers
+            read_deep(file)  # raises if alpha or floating-point values would be lost
         headers.append(header)
     return headers
 
 
 def _losses(files: Sequence[Path], headers: Sequence[ImageHeader]) -> Iterator[str]:
-    """Say what of the image files does not reach the output."""
+    """Yield notes on what of the image files is lost in the output."""
     if missing := missing_numbers([file.stem for file in files]):
         yield f'the numbering has gaps, missing: {listing(missing, 5)}; the frames are shown without a pause'
     paged = [file.name for file, header in zip(files, headers, strict=True) if header.pages > 1]
@@ -104,11 +104,11 @@ def _losses(files: Sequence[Path], headers: Sequence[ImageHeader]) -> Iterator[s
         yield f'only the first picture is read of {listing(paged, 3)}{remedy}'
 
 
-def read(source: Frames, clip: Clip) -> Iterator[Shown]:
-    """Yield the frames that are wanted.
+def read(source: FrameFolder, clip: Clip) -> Iterator[Shown]:
+    """Yield the selected frames.
 
     Raises:
-        DataError: one cannot be read, or has changed since its header was read.
+        DataError: a frame cannot be read, or has changed since its header was read.
     """
     for number, file in enumerate(source.files[clip.first : clip.last + 1]):
         pixels = read_deep(file)

@@ -1,4 +1,4 @@
-"""One input after the other: what ``iart upscale`` does, in one process or in several."""
+"""The run of ``iart upscale``: one input after the other, in one process or in several."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
+from iart.upscaling.footage import describe_footage
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
 from iart.upscaling.settings import Settings
@@ -28,22 +29,22 @@ from iart.video.facts import HDR, Clip
 from iart.video.pictures import Shown
 from iart.video.rehearsal import Rehearsal, rehearse
 
-_FORMAT = 1  # of what is kept beside an unfinished output
+_FORMAT = 1  # of the files in an unfinished output's folder
 _PLAN = 'plan.json'
 
 
 def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Settings, scale: int | None = None) -> None:
-    """Upscale every input; everything that can be checked is checked before the first.
+    """Upscale every input, after all checks that are possible beforehand.
 
     Args:
         jobs: inputs and outputs.
         loaded: the network.
-        device: where it is.
-        settings: what the user wants.
-        scale: what the user takes the network's scale to be.
+        device: its device.
+        settings: the user's settings.
+        scale: the network's scale as the user expects it; None for any.
 
     Raises:
-        UserError: an input, the output or an option is at fault. Finished segments and outputs stay.
+        UserError: an input, the output or an option cannot be used. Finished segments and outputs are kept.
     """
     devices.set_tf32(settings.tf32)
     upscaler = Upscaler(
@@ -57,9 +58,9 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     if len(jobs) > 1 and not settings.overwrite:
         existing = team.on_main(lambda: [job.output.exists() for job in jobs])
         for job in (job for job, exists in zip(jobs, existing, strict=True) if exists):
-            log.logger.info(f'{job.output}: exists already and stays as it is')
+            log.logger.info(f'{job.output}: exists already; skipped')
         jobs = [job for job, exists in zip(jobs, existing, strict=True) if not exists]
-    # With fewer inputs than processes all of them work on each input, else each has inputs of its own.
+    # With fewer inputs than processes all of them work on each input; otherwise inputs are divided among processes.
     together = len(jobs) < distributed.world_size() and distributed.active()
     failed: dict[str, DataError] = {}
     prepared: list[tuple[Job, Clip, Rehearsal | None]] = []
@@ -70,12 +71,13 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
     log.logger.info(f'{loaded.title}, {settings.precision}')
     for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
+        describe_footage(job.source, clip, settings, loaded.network)
         task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
         with _noted(job, failed, alone=len(jobs) == 1):
             _run_together(task, upscaler) if together else _run(task, upscaler)
     reports = team.gathered({file: str(error) for file, error in failed.items()}, together=together)
     for text in (text for report in reports[1:] for text in report.values()):
-        log.logger.error(text)  # rank 0 is the only one that is heard
+        log.logger.error(text)  # only rank 0 logs
     failures = [file for report in reports for file in report]
     if failures:
         raise DataError(
@@ -86,7 +88,7 @@ def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Setting
 
 @contextlib.contextmanager
 def _noted(job: Job, failed: dict[str, DataError], *, alone: bool) -> Iterator[None]:
-    """Log what is wrong with one of several inputs, so that the others are upscaled all the same."""
+    """Log the error of one of several inputs, so that the others are still upscaled."""
     try:
         yield
     except DataError as error:
@@ -98,7 +100,7 @@ def _noted(job: Job, failed: dict[str, DataError], *, alone: bool) -> Iterator[N
 
 @dataclass(frozen=True)
 class _Task:
-    """One input and what is known of it."""
+    """One input and its facts."""
 
     job: Job
     clip: Clip
@@ -133,7 +135,7 @@ def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal 
 
 
 def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> None:
-    """Log what is done, and what an input has that its output does not have."""
+    """Log the work, and what of the input the output does not keep."""
     encoding = None if rehearsal is None else rehearsal.recipe.encoding
     extent = 'full' if clip.coding.full else 'limited'
     colors = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
@@ -148,9 +150,8 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
         log.logger.warning(f'{clip.file}: {note}')
     if clip.tags.transfer in HDR:
         log.logger.info(
-            f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): passed through as it is coded, with its tags; nothing '
-            'is tone-mapped, '
-            'and the network was trained on other pictures'
+            f'{clip.file}: HDR ({HDR[clip.tags.transfer]}): processed as coded, with its tags, not tone-mapped; '
+            'the network was not trained on such pictures'
         )
     if clip.bits > 8 and encoding is not None and encoding.coding.bits < clip.bits:
         log.logger.info(
@@ -171,7 +172,7 @@ def _run(task: _Task, upscaler: Upscaler) -> None:
 
 
 def _run_together(task: _Task, upscaler: Upscaler) -> None:
-    """Upscale one input in all processes: each does the segments whose turn is its own."""
+    """Upscale one input in all processes, among which its segments are divided."""
     team.check_same(task.identity)
 
     def fill() -> tuple[int, int]:
@@ -204,14 +205,14 @@ def _fill(
     """Restore the segments that are missing.
 
     Args:
-        task: what is upscaled.
-        output: takes the segments.
-        upscaler: restores them.
-        finished: number of frames of the segments that exist, by their number.
-        is_mine: whether this process restores the n-th of the missing segments.
+        task: the input and its facts.
+        output: the output to write segments to.
+        upscaler: the network.
+        finished: frames of the segments that exist, by segment number.
+        is_mine: returns whether this process restores the n-th of the missing segments.
 
     Returns:
-        Number of segments, and number of frames.
+        Number of segments and number of frames.
     """
     clip, settings = task.clip, task.settings
     frames = sources.read(task.job.source, clip, settings)
@@ -239,7 +240,7 @@ def _fill(
 
 
 def _finish(task: _Task, unfinished: PartialFolder, output: Output, segments: int, frames: int) -> None:
-    """Let the output appear."""
+    """Create the output from its segments."""
     if not frames:
         raise DataError(f'{task.clip.file}: no frame could be decoded; copy or download it again')
     output.finish(segments)
@@ -252,7 +253,7 @@ def _rgb(shown: Shown) -> Tensor:
 
 
 def _plan(unfinished: PartialFolder, upscaler: Upscaler, task: _Task) -> PlanOptions:
-    """Return one memory plan for the whole output, kept with it: bits must not depend on the memory that was free."""
+    """Return one memory plan for the whole output, stored with it, so that bits do not depend on free memory."""
     stored, settings, clip = unfinished.noted(_PLAN), task.settings, task.clip
     if stored is not None and not (stored['kind'] in EXACT and settings.plan.kind in EXACT):
         return replace(settings.plan, **stored)
@@ -265,7 +266,7 @@ def _plan(unfinished: PartialFolder, upscaler: Upscaler, task: _Task) -> PlanOpt
 def _identity(
     job: Job, clip: Clip, rehearsal: Rehearsal | None, loaded: Loaded, device: torch.device, settings: Settings
 ) -> dict[str, Any]:
-    """Everything that the bytes of the output depend on."""
+    """Return everything that the bytes of the output depend on."""
     import av
 
     return {
@@ -287,7 +288,7 @@ def _identity(
 
 
 def _cutting(plan: PlanOptions) -> list[Any]:
-    """What of a plan changes bits: where features are kept does not."""
+    """Return the values of a plan that change bits; the place of features does not."""
     return [
         'whole' if plan.kind in (*EXACT, 'auto') else plan.kind,
         plan.chunk,

@@ -1,4 +1,4 @@
-"""Where restored frames go: a video, or a folder of PNG files. Both take a segment as a whole or not at all."""
+"""Outputs for restored frames: a video, or a folder of PNG files. Both write a segment completely or not at all."""
 
 import io
 import os
@@ -27,28 +27,28 @@ from iart.video.read_back import differences, read_back
 from iart.video.rehearsal import Rehearsal
 
 Restored = Iterable[tuple[Shown, Tensor]]
-"""LR frames, and what they have become: (3, h, w) in [0, 1], on the CPU."""
+"""LR frames with their restored frames, (3, h, w) in [0, 1], on the CPU."""
 
 
 class Output(Protocol):
-    """Takes the segments of a clip."""
+    """An output for the segments of a clip."""
 
     def finished(self) -> dict[int, int]:
         """Return the number of frames of every finished segment, by its number."""
         ...
 
     def put(self, number: int, first: int, restored: Restored) -> None:
-        """Take a segment.
+        """Write a segment.
 
         Args:
-            number: of the segment.
+            number: number of the segment.
             first: number of its first frame within the clip.
             restored: its frames.
         """
         ...
 
     def finish(self, segments: int) -> None:
-        """Let the output appear, once all segments are finished."""
+        """Create the output, once all segments are finished."""
         ...
 
 
@@ -68,7 +68,7 @@ class VideoOutput:
 
     Args:
         partial: the folder of finished segments.
-        rehearsal: what the video will be.
+        rehearsal: the expected video.
     """
 
     def __init__(self, partial: PartialFolder, rehearsal: Rehearsal) -> None:
@@ -108,10 +108,10 @@ class VideoOutput:
         os.replace(whole, output)
 
     def _check(self, whole: Path, order: Order, taken: Taken) -> None:
-        """Read the video back, and compare it with what was promised.
+        """Read the video back and compare it with the expected facts.
 
         Raises:
-            DataError: it is not as promised; it is removed, and the segments stay.
+            DataError: it differs; it is removed, and the segments are kept.
         """
         import av
 
@@ -143,8 +143,8 @@ class FolderOutput:
 
     Args:
         partial: the folder of finished frames.
-        names: of the frames, without ending; None: their numbers, ``00000000``.
-        deep: 16 bits.
+        names: names of the frames without extension; None for their numbers, ``00000000``.
+        deep: whether to write 16 bits.
     """
 
     def __init__(self, partial: PartialFolder, names: list[str] | None, *, deep: bool) -> None:
@@ -190,7 +190,7 @@ def _write_deep(path: Path, rgb: Tensor) -> None:
 
 
 def check_free(output: Path, *, overwrite: bool) -> None:
-    """Check that an output does not exist, or may be replaced.
+    """Check that an output does not exist or may be replaced.
 
     Raises:
         DataError: it exists, and may not be replaced.
@@ -198,10 +198,10 @@ def check_free(output: Path, *, overwrite: bool) -> None:
     if output.is_dir():
         others = [p.name for p in output.iterdir() if p.suffix.lower() != '.png' or p.is_dir()]
         if others:
-            raise DataError(f'{output}: holds other things than PNG files, such as {others[0]}; choose another folder')
+            raise DataError(f'{output}: contains other files than PNG, such as {others[0]}; choose another folder')
         if any(output.iterdir()) and not overwrite:
             raise DataError(
-                f'{output}: holds frames already; choose another folder, or give --overwrite to replace them'
+                f'{output}: contains frames already; choose another folder, or give --overwrite to replace them'
             )
     elif output.exists() and not overwrite:
-        raise DataError(f'{output}: is there already; choose another name, or give --overwrite to replace it')
+        raise DataError(f'{output}: exists already; choose another name, or give --overwrite to replace it')

@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, seen on low-resolution frames.
+"""Detection of scene cuts on low-resolution frames.
 
 The rule. Frames are averaged down to at most 32×18 pixels; d(t) is the mean absolute difference of the frames t−1 and t
 there, over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at least :data:`LEAST` and at least
@@ -25,18 +25,18 @@ T = TypeVar('T')
 
 
 def thumbnail(rgb: Tensor) -> Tensor:
-    """(3, h, w) in [0, 1] → (3, at most 18, at most 32) in levels of 0..255, by averages of blocks."""
+    """Reduce (3, h, w) in [0, 1] to (3, at most 18, at most 32) in levels of 0..255, by averages of blocks."""
     h, w = rgb.shape[-2:]
     return F.adaptive_avg_pool2d(rgb, (min(h, _ROWS), min(w, _COLUMNS))) * 255
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """Mean absolute difference of two thumbnails, in gray levels."""
+    """Return the mean absolute difference of two thumbnails, in gray levels."""
     return float((one - other).abs().mean())
 
 
 def is_cut(change: float, around: Iterable[float]) -> bool:
-    """Whether a frame begins a shot.
+    """Return whether a frame begins a shot.
 
     Args:
         change: d of the frame.
@@ -46,11 +46,11 @@ def is_cut(change: float, around: Iterable[float]) -> bool:
 
 
 def mark_shots(frames: Iterable[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, bool]]:
-    """Say of each frame whether it begins a shot; the first one does. Looks NEIGHBORS frames ahead.
+    """Yield each frame with whether it begins a shot, as the first one does. Reads NEIGHBORS frames ahead.
 
     Args:
         frames: in order.
-        rgb: gives a frame as (3, h, w) in [0, 1].
+        rgb: converts a frame to (3, h, w) in [0, 1].
     """
     before: deque[float] = deque(maxlen=NEIGHBORS)
     first = True
@@ -62,7 +62,7 @@ def mark_shots(frames: Iterable[T], rgb: Callable[[T], Tensor]) -> Iterator[tupl
 
 
 def _changes(frames: Iterable[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, float]]:
-    """Each frame with its d; 0 for the first."""
+    """Yield each frame with its d; 0 for the first."""
     last: Tensor | None = None
     for frame in frames:
         small = thumbnail(rgb(frame))
@@ -71,7 +71,7 @@ def _changes(frames: Iterable[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[
 
 
 def _windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Each item with up to ``size − 1`` that follow it."""
+    """Yield each item with up to ``size − 1`` that follow it."""
     waiting: deque[T] = deque()
     for item in items:
         waiting.append(item)

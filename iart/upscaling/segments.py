@@ -1,8 +1,8 @@
-"""Cutting an endless clip into segments: what is restored at once, encoded at once, and kept when a run is interrupted.
+"""Division of a clip of any length into segments, which are restored, encoded and kept as a whole.
 
-A segment ends where a shot ends, or after a fixed number of frames. In the second case it sees some frames of its
-neighbors in the same shot, as the chunks of a memory plan do, so that propagation does not begin from nothing. The
-borders depend on the frames and the two lengths alone, not on where a run was interrupted.
+A segment ends where a shot ends, or after a fixed number of frames. In the second case it reads some frames of its
+neighbors in the same shot, like the chunks of a memory plan, as context for propagation. The borders depend only on the
+frames and the two lengths, not on interruptions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +18,8 @@ class Segment(Generic[T]):
 
     Args:
         number: 0, 1, ...
-        frames: all that the network sees; they belong to one shot.
-        own: which of them the segment delivers.
+        frames: all frames that the network reads; they belong to one shot.
+        own: slice of the frames that the segment outputs.
     """
 
     number: int
@@ -28,29 +28,29 @@ class Segment(Generic[T]):
 
 
 def segments(frames: Iterable[tuple[T, bool]], length: int, overlap: int) -> Iterator[Segment[T]]:
-    """Cut a clip.
+    """Divide a clip into segments.
 
     Args:
-        frames: each with whether it begins a shot.
-        length: frames that a segment delivers. The last of a shot may deliver up to ``overlap − 1`` more: these have
-            been read already, and a short rest would be seen twice for little.
-        overlap: frames of the same shot that a segment sees on each side beyond its own.
+        frames: frames, each with whether it begins a shot.
+        length: number of output frames of a segment. The last one of a shot may have up to ``overlap − 1`` more, which
+            have been read already; a short segment of their own would cost more.
+        overlap: number of frames of the same shot that a segment reads on each side beyond its own.
 
     Yields:
-        Segments as soon as their frames are there; at most ``length + 2 · overlap`` frames are held.
+        Segments as soon as their frames are available; at most ``length + 2 · overlap`` frames are in memory.
     """
-    number, held, start = 0, list[T](), 0  # `held[start:]` is still to be delivered
+    number, frames_held, start = 0, list[T](), 0  # `held[start:]` is still to be delivered
     for frame, begins in frames:
-        if begins and held[start:]:
-            yield Segment(number, held, range(start, len(held)))
+        if begins and frames_held[start:]:
+            yield Segment(number, frames_held, range(start, len(frames_held)))
             number += 1
         if begins:
-            held, start = [], 0
-        held.append(frame)
-        if len(held) - start == length + overlap:
-            yield Segment(number, held, range(start, start + length))
+            frames_held, start = [], 0
+        frames_held.append(frame)
+        if len(frames_held) - start == length + overlap:
+            yield Segment(number, frames_held, range(start, start + length))
             number += 1
-            kept = max(0, start + length - overlap)
-            held, start = held[kept:], start + length - kept
-    if held[start:]:
-        yield Segment(number, held, range(start, len(held)))
+            first = max(0, start + length - overlap)
+            frames_held, start = frames_held[first:], start + length - first
+    if frames_held[start:]:
+        yield Segment(number, frames_held, range(start, len(frames_held)))

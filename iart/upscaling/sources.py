@@ -1,4 +1,4 @@
-"""What the arguments of ``iart upscale`` mean: which inputs there are, and which output each gets."""
+"""Inputs of ``iart upscale`` from its arguments, paired with their outputs."""
 
 import glob
 import hashlib
@@ -13,13 +13,13 @@ from iart.errors import DataError, UserError, listing
 from iart.image import IMAGE_SUFFIXES, natural_key
 from iart.upscaling import folder_source as folders
 from iart.upscaling import video_source as videos
-from iart.upscaling.folder_source import Frames, is_image
+from iart.upscaling.folder_source import FrameFolder, is_image
 from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
 from iart.video.container import check_seekable, is_video
 from iart.video.facts import Clip
 from iart.video.pictures import Shown
 
-Source = Path | Frames
+Source = Path | FrameFolder
 """A video file, or the frames of a folder."""
 
 
@@ -34,11 +34,11 @@ class Job:
 
 @dataclass
 class _Inputs:
-    """What some arguments name.
+    """The inputs that arguments name.
 
     Args:
         sources: videos and folders of frames, in order.
-        several: more than one may be meant, even if there is one: the output is a folder with an output for each.
+        several: whether several inputs are possible, even if there is one: the output is then a folder of outputs.
         skipped: files that are neither videos nor frames.
     """
 
@@ -57,7 +57,7 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
             videos, however many there are) a folder, in which each gets an output of its own name.
 
     Raises:
-        UserError: an input is not there, or the output does not fit.
+        UserError: an input does not exist, or the output does not fit.
     """
     named = _named(inputs)
     sources = named.sources
@@ -81,18 +81,18 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
 
 def path_of(source: Source) -> Path:
     """Return the video, or the folder of the frames."""
-    return source.folder if isinstance(source, Frames) else source
+    return source.folder if isinstance(source, FrameFolder) else source
 
 
 def _within(output: Path, source: Source) -> Job:
-    if isinstance(source, Frames):
+    if isinstance(source, FrameFolder):
         return Job(source, output / source.folder.resolve().name, False)
     suffix = source.suffix.lower()
     return Job(source, output / (source.name if suffix in VIDEO_OUTPUTS else f'{source.stem}.mp4'), True)
 
 
 def _named(inputs: Sequence[str]) -> _Inputs:
-    """Return what the arguments name; image files are gathered by their folders."""
+    """Return the inputs that arguments name; image files are grouped by folder."""
     named = _Inputs()
     images: dict[Path, list[Path]] = {}
     for text in inputs:
@@ -101,7 +101,7 @@ def _named(inputs: Sequence[str]) -> _Inputs:
             if is_image(path) and path.is_file():
                 if path.parent not in images:
                     images[path.parent] = []
-                    named.sources.append(Frames(path.parent, images[path.parent]))
+                    named.sources.append(FrameFolder(path.parent, images[path.parent]))
                 images[path.parent].append(path)
             elif is_pattern and path.is_file() and not is_video(path):
                 named.skipped.append(path)
@@ -121,17 +121,15 @@ def _named(inputs: Sequence[str]) -> _Inputs:
 def _expand(text: str) -> list[Path]:
     names = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=natural_key)
     if not names:
-        raise DataError(
-            f'{text}: nothing has such a name, expected a video file, a folder of frames, or a pattern of them'
-        )
+        raise DataError(f'{text}: no file matches, expected a video file, a folder of frames, or a pattern of them')
     return [Path(name) for name in names]
 
 
 def _add(named: _Inputs, path: Path) -> None:
-    """Add the videos or frames that a path holds.
+    """Add the videos or frames of a path.
 
     Raises:
-        DataError: it is not there, is a pipe, holds none, or holds both.
+        DataError: it does not exist, is a pipe, or contains neither videos nor frames, or both.
     """
     check_seekable(path)
     if path.is_file():
@@ -151,12 +149,12 @@ def _add(named: _Inputs, path: Path) -> None:
     if movies:
         named.sources += movies
     elif frames:
-        named.sources.append(Frames(path, frames))
+        named.sources.append(FrameFolder(path, frames))
     named.several |= bool(movies)
     named.skipped += [p for p in files if p not in (set(movies) if movies else set(frames))]
     if movies or frames:
         return
-    clips = [Frames(p, content) for p in inside if p.is_dir() and (content := folders.frames_in(p))]
+    clips = [FrameFolder(p, content) for p in inside if p.is_dir() and (content := folders.frames_in(p))]
     if not clips:
         there = listing([p.name for p in inside], 5) or 'nothing'
         raise DataError(
@@ -168,7 +166,7 @@ def _add(named: _Inputs, path: Path) -> None:
 
 
 _FEW_IMAGES = 4
-"""As many images as this are covers beside videos, not frames."""
+"""Up to this number, images beside videos are covers, not frames."""
 
 
 def examine(source: Source, settings: Settings, *, upright: bool = False) -> Clip:
@@ -176,41 +174,41 @@ def examine(source: Source, settings: Settings, *, upright: bool = False) -> Cli
 
     Args:
         source: the input.
-        settings: which part of it is wanted, and how.
-        upright: turn frames as the file says: the output cannot say it.
+        settings: the user's settings.
+        upright: whether to rotate frames as the file states, if the output cannot state it.
 
     Raises:
         DataError: it cannot be upscaled.
     """
-    if isinstance(source, Frames):
+    if isinstance(source, FrameFolder):
         return folders.examine(source, settings)
     return videos.examine(source, settings, upright=upright)
 
 
 def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
-    """Yield the frames of an input that are wanted, in order."""
-    return folders.read(source, clip) if isinstance(source, Frames) else videos.read(clip, settings)
+    """Yield the selected frames of an input, in order."""
+    return folders.read(source, clip) if isinstance(source, FrameFolder) else videos.read(clip, settings)
 
 
 def names(source: Source, clip: Clip) -> list[str] | None:
-    """Return the names of the frames without ending, where they have some.
+    """Return the names of the frames without extension; None for a video.
 
     Raises:
-        DataError: two frames differ only in their ending.
+        DataError: two frames differ only in extension.
     """
-    if not isinstance(source, Frames):
+    if not isinstance(source, FrameFolder):
         return None
     stems = [file.stem for file in source.files[clip.first : clip.last + 1]]
     if len(set(stems)) < len(stems):
         raise DataError(
-            f'{source.folder}: two frames differ only in their ending, expected one of them, or a video to write to'
+            f'{source.folder}: got two frames that differ only in extension, expected one of them, or a video as output'
         )
     return stems
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """Return what tells an input from another one, or from a changed one, without reading all of it."""
-    files = source.files if isinstance(source, Frames) else [source]
+    """Return what identifies an input and its version, without reading all of it."""
+    files = source.files if isinstance(source, FrameFolder) else [source]
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()

@@ -1,8 +1,8 @@
-"""Several processes that upscale together: what each of them does, and when they wait for each other.
+"""Division of work among several processes that upscale together, and their synchronization.
 
-Every process reads the input, because only that shows where segments begin; restoring and encoding, which take the
-time, are shared out. Finished segments are files in one folder, so processes on several machines need a file system
-that all of them see.
+Every process reads the input, since the borders of segments are known only after reading; restoring and encoding, which
+take the time, are divided. Finished segments are files in one folder, so processes on several machines need a shared
+file system.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +13,16 @@ from iart import distributed
 from iart.errors import EXIT_USER_ERROR, DataError, UserError
 
 DAYS = 30.0
-"""For how long one process waits for the others: the last segment may take much longer than the first ones."""
+"""How long a process waits for the others: the last segment may take much longer than the first ones."""
 
 T = TypeVar('T')
 
 
 def on_main(function: Callable[[], T]) -> T:
-    """Return rank 0's result on every rank; nobody else calls the function.
+    """Return rank 0's result on every rank; only rank 0 calls the function.
 
     Raises:
-        UserError: the function's, on every rank.
+        UserError: raised by the function, on every rank.
     """
     if not distributed.active():
         return function()
@@ -39,14 +39,14 @@ def on_main(function: Callable[[], T]) -> T:
 
 
 def agreed(function: Callable[[], T], *, together: bool = True) -> T:
-    """Return each rank's own result, once it is known that all have one.
+    """Return each rank's result, once all ranks have one.
 
     Args:
-        function: what every rank does.
-        together: False: what this rank does alone; nobody waits for the others.
+        function: the function that every rank calls.
+        together: whether ranks wait for each other; false for work of this rank alone.
 
     Raises:
-        UserError: this rank's own, else the first of any rank, on every rank.
+        UserError: this rank's error, else the first of any rank, on every rank.
     """
     if not (together and distributed.active()):
         return function()
@@ -63,7 +63,7 @@ def agreed(function: Callable[[], T], *, together: bool = True) -> T:
 
 
 def gathered(item: T, *, together: bool) -> list[T]:
-    """Return what all ranks have, by rank; only one of it where all have done the same together."""
+    """Return the items of all ranks, by rank; a single one if all ranks have worked together."""
     if not distributed.active():
         return [item]
     items = _exchange(lambda: distributed.gather(item))
@@ -74,7 +74,7 @@ def check_same(value: dict[str, Any]) -> None:
     """Check that all ranks have the same value.
 
     Raises:
-        DataError: names what differs, on every rank.
+        DataError: the values differ; names the difference, on every rank.
     """
     values = _exchange(lambda: distributed.gather(value))
     for rank, other in enumerate(values):
@@ -86,18 +86,18 @@ def check_same(value: dict[str, Any]) -> None:
 
 
 def is_mine(turn: int) -> bool:
-    """Return whether this rank does the n-th of the things that are to be done."""
+    """Return whether the n-th item is this rank's."""
     return turn % distributed.world_size() == distributed.rank()
 
 
 def mine(items: Sequence[T]) -> Sequence[T]:
-    """Return those of several things that this rank does."""
+    """Return the items that are this rank's."""
     return items[distributed.rank() :: distributed.world_size()]
 
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Let rank 0 alone report an error of the block; the other ranks end with the same exit code, without a message."""
+    """Report an error of the block on rank 0 only; the other ranks exit with the same code, without a message."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""From segments of LR frames to restored frames."""
+"""Restoration of segments of LR frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,14 +23,14 @@ T = TypeVar('T')
 
 
 class Upscaler:
-    """A network and how it is run.
+    """A network with the settings of its runs.
 
     Args:
         network: the network, on ``device``.
         device: the device to compute on.
         precision: ``fp32``, ``fp16`` or ``bf16``.
-        plan: wishes for the memory plan.
-        compare: bicubic on the left of each frame.
+        plan: settings of the memory plan.
+        compare: whether to add bicubic on the left of each frame.
     """
 
     def __init__(
@@ -48,15 +48,14 @@ class Upscaler:
 
     @property
     def scale(self) -> int:
-        """Output pixels per input pixel, along a side."""
+        """Output pixels per input pixel along a side."""
         return self._restorer.costs.scale
 
     def decide(self, frames: int, height: int, width: int) -> PlanOptions:
-        """Plan once for the largest segment, so that all segments are restored by one plan whatever memory is free when
-        their turn comes.
+        """Plan once for the largest segment, so that all segments use one plan, independent of the memory free later.
 
         Returns:
-            PlanOptions that leave no choice that could change a bit.
+            PlanOptions that determine all bits of the output.
         """
         height, width = max(height, self._smallest), max(width, self._smallest)
         plan = self._restorer.plan(Size(frames, height, width))
@@ -64,27 +63,26 @@ class Upscaler:
         options = self._restorer.options
         if plan.kind in EXACT:
             return replace(options, kind=plan.kind)
-        # A tile plan without chunks and one whose only chunk is the whole clip give the same; only the second can be
-        # asked for.
+        # A tile plan without chunks equals one whose only chunk is the whole clip; only the second can be requested.
         return replace(
             options, kind=plan.kind, chunk=plan.chunk or frames, tile=plan.tile or None, tile_overlap=plan.tile_overlap
         )
 
     def follow(self, options: PlanOptions) -> None:
-        """Use what :meth:`decide` has returned, now or in an earlier run."""
+        """Use the result of :meth:`decide`, from this or an earlier run."""
         self._restorer.options = options
 
     def restore(self, segment: Segment[T], rgb: Callable[[T], Tensor]) -> Iterator[tuple[T, Tensor]]:
         """Yield the segment's own frames, each with its restored frame.
 
         Returns:
-            The latter are (3, s·h, s·w), or twice as wide to compare, in [0, 1], on the CPU.
+            Restored frames are (3, s·h, s·w), or twice as wide with ``compare``, in [0, 1], on the CPU.
         """
         clip = _Clip(segment.frames, rgb, self._smallest)
         height, width = rgb(segment.frames[0]).shape[-2:]
         scale = self.scale
         restored = self._restorer(clip)  # type: ignore[arg-type]  # it has what the restorer uses of a sequence
-        with log.quiet():  # it would tell its plan for every length of segment
+        with log.quiet():  # it would log its plan for every length of segment
             first = next(restored)
         for index, frame in enumerate(chain([first], restored)):
             if index in segment.own:

@@ -1,4 +1,4 @@
-"""Reading a video: what it is, checked before hours of work, and its frames one after the other."""
+"""Videos as inputs: their facts, checked before hours of work, and their frames one after the other."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,21 +172,20 @@ def _first_frame(file: Path, index: VideoIndex, first: int) -> Any:
             return frame
     finally:
         reader.close()
-    raise DataError(f'{file}: none of the frames asked for can be decoded; copy or download it again')
+    raise DataError(f'{file}: none of the selected frames can be decoded; copy or download it again')
 
 
 def _interlaced(file: Path) -> DataError:
     return DataError(
-        f'{file}: is interlaced, expected whole frames: deinterlace it first, for example  ffmpeg -i {file.name} '
-        '-vf bwdif=mode=send_field '
-        '-c:v ffv1 -c:a copy OUT.mkv ; or give --progressive if it is only tagged so'
+        f'{file}: is interlaced, expected progressive frames: deinterlace it first, for example  ffmpeg -i {file.name} '
+        '-vf bwdif=mode=send_field -c:v ffv1 -c:a copy OUT.mkv ; or give --progressive if only its tag is wrong'
     )
 
 
 def _losses(
     container: Any, stream: Any, frame: Any, chosen: _Chosen, index: VideoIndex, *, upright: bool
 ) -> Iterator[str]:
-    """Say what is unusual about the pictures, and what of them folders of frames lose (of videos, writing says it)."""
+    """Yield notes on unusual pictures, and on what folders of frames lose (the rehearsal reports losses of videos)."""
     if has_alpha(frame.format.name):
         yield f'its transparency ({frame.format.name}) is left out'
     if stream.metadata.get('alpha_mode') == '1':  # of VP8 and VP9: in a second picture, which FFmpeg does not decode
@@ -195,22 +194,22 @@ def _losses(
     if cut > 0 and not index.counted and 'mp4' in container.format.name.split(','):
         yield f'its edit list cuts {cut} of its {stream.frames} frames away, and so does the output'
     if index.counted:
-        yield 'its frames have no times of their own, or share them: they are shown one after the other at one rate'
+        yield 'its frames have no times or equal times: they are shown one after the other at a constant rate'
     tail = float(container.duration or 0) / _SECOND - chosen.ends
     if tail > _CUT_SHORT and container.streams.audio and chosen.stop is None:
         yield f'its pictures end {tail:.1f} s before its sound'
     others = [s for s in container.streams.video if s.index != stream.index and not pyav.is_attached_picture(s)]
     if upright and others:
-        yield f'it holds {len(others) + 1} video streams; only the first (stream {stream.index}) is upscaled'
+        yield f'it contains {len(others) + 1} video streams; only the first (stream {stream.index}) is upscaled'
 
 
 def _unused_rate(settings: Settings, index: VideoIndex) -> Iterator[str]:
     if settings.fps is not None and not index.counted:
-        yield '--fps is for frames without times; this video keeps the times of its own'
+        yield '--fps is for frames without times; this video keeps its times'
 
 
 def _turned(matrix: tuple[int, ...] | None, aspect: Fraction | None) -> tuple[Any, list[str]]:
-    """Return how frames are turned for an output of images, and what such an output cannot say."""
+    """Return the rotation of frames for an output of images, and notes on what images cannot state."""
     orientation, notes = orientation_of(matrix), []
     if orientation is None:
         notes.append('it is shown rotated by another angle than quarter turns; its frames are written as coded')
@@ -226,7 +225,7 @@ def _turned(matrix: tuple[int, ...] | None, aspect: Fraction | None) -> tuple[An
 
 
 def _promised(container: Any, stream: Any) -> float:
-    """Return how long the pictures last by the container's header, in seconds; 0: it does not say."""
+    """Return the duration of the pictures by the container's header, in seconds; 0 if not stated."""
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * pyav.unit(stream) - _start(container))
     tag = stream.metadata.get('DURATION', '')  # Matroska's
@@ -237,10 +236,10 @@ def _promised(container: Any, stream: Any) -> float:
 
 
 def read(clip: Clip, settings: Settings) -> Iterator[Shown]:
-    """Yield the frames that are wanted, as they are decoded; what cannot be decoded is counted and logged.
+    """Yield the selected frames as they are decoded; frames that cannot be decoded are counted and logged.
 
     Raises:
-        DataError: a frame is interlaced or not as the first one.
+        DataError: a frame is interlaced, or differs in format from the first one.
     """
     offset = clip.counted_from or 0
     given, last = 0, None

@@ -159,16 +159,16 @@ def y4m_header(stream: BinaryIO) -> Y4M:
             'yuv4mpegpipe -  , or raw rgb24 frames with  --raw WIDTHxHEIGHT'
         )
     words = line.decode('ascii', 'replace').split()[1:]
-    found = {word[0]: word[1:] for word in words if word[0] in 'WHCI'}
-    space = found.get('C', '420jpeg')
+    parameters = {word[0]: word[1:] for word in words if word[0] in 'WHCI'}
+    space = parameters.get('C', '420jpeg')
     if space not in _FORMATS:
         raise DataError(f'standard input: got color space C{space}, expected one of {listing(_FORMATS, 30)}')
-    if found.get('I', 'p') not in ('p', '?'):
+    if parameters.get('I', 'p') not in ('p', '?'):
         raise DataError(
-            f'standard input: is interlaced (I{found["I"]}), expected whole frames: deinterlace first, for example '
-            "with FFmpeg's  -vf bwdif"
+            f'standard input: is interlaced (I{parameters["I"]}), expected whole frames: deinterlace first, for '
+            "example with FFmpeg's  -vf bwdif"
         )
-    sides = [found.get(side, '') for side in 'HW']
+    sides = [parameters.get(side, '') for side in 'HW']
     if not all(side.isdigit() and 0 < int(side) < 1 << 16 for side in sides):
         raise DataError(f'standard input: got a y4m header without a size ({line[:60]!r}), expected W and H')
     rest = tuple(word for word in words if word[0] in 'FIA')

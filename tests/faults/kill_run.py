@@ -1,6 +1,6 @@
 """Kill a run with kill -9 at random moments until it is finished, and compare it with the run that was left alone.
 
-python tests/faults/kill_run.py [--kills 30] [--processes 1] [--workers 0] [--seed 0]
+python tests/faults/kill_run.py [--kills 30] [--processes 1] [--workers 0] [--seed 0] [--kind plain]
 
 Exit code 0: everything is the same to the bit; 1: something is not, and is named.
 """
@@ -14,17 +14,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from running import Phase, free_port, kill, make_data, outcome, start, wait
+from running import KINDS, Phase, free_port, kill, make_data, outcome, start, wait
 
 _SLOW = 0.3  # seconds that a checkpoint file takes to be written
 _PATIENCE = 5.0  # seconds that the other rank has to notice
 _LONGEST = 600.0  # seconds; no attempt comes near it
 
 
-def kill_run(root: Path, *, kills: int, processes: int = 1, workers: int = 0, seed: int = 0) -> dict[str, Any]:
+def kill_run(
+    root: Path, *, kills: int, processes: int = 1, workers: int = 0, seed: int = 0, kind: str = 'plain'
+) -> dict[str, Any]:
     """Both runs, and what became of them."""
     total = 4 * kills + 6
     changes = {
+        **KINDS[kind],
         'train__total_iter': total,
         'train__scheduler__periods': [total],
         'datasets__train__num_worker_per_gpu': workers,
@@ -114,14 +117,22 @@ def main() -> int:
     )
     parser.add_argument('--workers', type=int, default=0, help='processes that read frames')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument(
+        '--kind', choices=tuple(KINDS), default='plain', help='of training: with cleaning, with a discriminator'
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = kill_run(
-            Path(folder), kills=given.kills, processes=given.processes, workers=given.workers, seed=given.seed
+        result = kill_run(
+            Path(folder),
+            kills=given.kills,
+            processes=given.processes,
+            workers=given.workers,
+            seed=given.seed,
+            kind=given.kind,
         )
-    for name, value in found.items():
+    for name, value in result.items():
         print(f'{name}: {value if value != [] else "nothing"}')
-    return int(bool(found['differs']))
+    return int(bool(result['differs']))
 
 
 if __name__ == '__main__':

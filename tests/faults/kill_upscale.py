@@ -10,7 +10,6 @@ one of them at a random moment, and ends the others, as torchrun does. Exit code
 
 import argparse
 import hashlib
-import os
 import random
 import sys
 import tempfile
@@ -22,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 import torch
 from helpers.upscale_clips import Enlarge, texture, write
-from running import free_port, kill, wait
+from running import fork, free_port, join_ranks, kill, wait
 
 from iart import cli
 from iart.upscaling import networks
@@ -52,29 +51,16 @@ def start(
     inputs: list[Path], output: Path, *, rank: int = 0, ranks: int = 1, port: int = 0, seconds: float = 0.0
 ) -> int:
     """Fork a process that upscales and exits like ``iart upscale``; returns its process id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        torch.set_num_threads(1)
-        sys.stdout = sys.stderr = (output.parent / f'{output.name}.{rank}.txt').open('a', buffering=1)
+
+    def run() -> None:
+        launcher = join_ranks(rank, ranks, port)
         network = Slow(seconds)
         networks.load = lambda weights, device, key: networks.Loaded(network, 'Slow', '')
         networks.find = lambda weights: Path(weights)
         arguments = ['upscale', *map(str, inputs), str(output), '--segment', '4', '--chunk-overlap', '2']
-        arguments += ['--device', 'cpu', '--plan', 'device']
-        if ranks > 1:
-            arguments += ['--launcher', 'pytorch']
-            os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
-            os.environ |= {'LOCAL_WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-        cli.main(arguments)
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+        cli.main([*arguments, '--device', 'cpu', '--plan', 'device', '--launcher', launcher])
+
+    return fork(run, output.parent / f'{output.name}.{rank}.txt')
 
 
 def upscale_together(inputs: list[Path], output: Path, ranks: int, seconds: float = 0.0) -> list[int | None]:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import NETWORK, TinyFlow, write_clips, write_options
 
 import iart.archs.flow
 from iart import cli, weights
@@ -41,6 +42,26 @@ RUN: dict[str, Any] = {
     'val__val_freq': 6,
     'logger__save_checkpoint_freq': 3,
     'logger__use_tb_logger': True,
+}
+
+
+# The two stages of training on real footage: a chain that degrades, cleaning, then a discriminator.
+_CLEANING: dict[str, Any] = {
+    'network_g': {'type': 'RealVSR', 'network': NETWORK, 'num_cleaning_feat': 4, 'num_cleaning_block': 1},
+    'datasets__train__dataroot_lq': None,
+    'datasets__train__degradation': 'RealBasicVSR',
+    'train__cleaning_opt': {'type': 'L1Loss'},
+}
+KINDS: dict[str, dict[str, Any]] = {
+    'plain': {},
+    'cleaning': _CLEANING,
+    'adversarial': {
+        **_CLEANING,
+        'model_type': 'VSRGANModel',
+        'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 4},
+        'train__gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.05},
+        'train__optim_d': {'type': 'Adam', 'lr': 1e-3},
+    },
 }
 
 
@@ -75,22 +96,37 @@ def start(
     (root / f'rank{rank}').mkdir(exist_ok=True)
     options = write_options(root / f'rank{rank}', **{**RUN, **_roots(root), **changes})
     phase.enter('starting')
+
+    def run() -> None:
+        _patch(phase, slow)
+        launcher = join_ranks(rank, ranks, port)
+        cli.main(['train', '-opt', str(options), '--auto_resume', '--device', 'cpu', '--launcher', launcher])
+
+    return fork(run, root / f'output{rank}.txt')
+
+
+def join_ranks(rank: int, ranks: int, port: int) -> str:
+    """Set what torchrun puts into the environment, if there are several processes; return the ``--launcher``."""
+    torch.set_num_threads(1)
+    if ranks == 1:
+        return 'none'
+    os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
+    os.environ |= {'LOCAL_WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
+    return 'pytorch'
+
+
+def fork(run: Callable[[], object], output: Path) -> int:
+    """Fork a child that calls ``run``, appends its output to a file and exits like ``iart``; return its process id."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        torch.set_num_threads(1)
-        output = os.open(root / f'output{rank}.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        _patch(phase, slow)
-        launcher = 'none'
-        if ranks > 1:
-            launcher = 'pytorch'
-            os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
-            os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-        cli.main(['train', '-opt', str(options), '--auto_resume', '--device', 'cpu', '--launcher', launcher])
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(file, 'a', buffering=1)  # a test's own streams go elsewhere
+        run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -124,8 +160,8 @@ def _patch(phase: Phase, slow: float) -> None:
             fill(name)
             content = Path(name).read_bytes()
             with open(name, 'wb') as file:
-                for at in range(0, len(content), len(content) // _PIECES + 1):
-                    file.write(content[at : at + len(content) // _PIECES + 1])
+                for position in range(0, len(content), len(content) // _PIECES + 1):
+                    file.write(content[position : position + len(content) // _PIECES + 1])
                     file.flush()
                     time.sleep(slow / _PIECES)
 
@@ -188,23 +224,23 @@ def outcome(root: Path, total: int) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """SHA-256 over tensors and plain containers, in a fixed order."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
 
     def add(item: Any) -> None:
         if isinstance(item, torch.Tensor):
-            found.update(f'{item.dtype}{tuple(item.shape)}'.encode() + item.contiguous().numpy().tobytes())
+            result.update(f'{item.dtype}{tuple(item.shape)}'.encode() + item.contiguous().numpy().tobytes())
         elif isinstance(item, dict):
             for key in sorted(item, key=str):
-                found.update(str(key).encode())
+                result.update(str(key).encode())
                 add(item[key])
         elif isinstance(item, list | tuple):
             for part in item:
                 add(part)
         else:
-            found.update(repr(item).encode())
+            result.update(repr(item).encode())
 
     add(value)
-    return found.hexdigest()
+    return result.hexdigest()
 
 
 def points(folder: Path) -> list[tuple[str, int, float]]:

@@ -9,38 +9,14 @@ import time
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import write_clips
+from helpers.tiny_runs import build, log_of, train
 
 from iart.data.guarded import Guarded
 from iart.errors import DataError
-from iart.options import load
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def build(root, *, auto_resume=False, **changes):
-    return Trainer(load(write_options(root, datasets__val=None, **changes)), device=CPU, auto_resume=auto_resume)
-
-
-def train(root, **arguments):
-    trainer = build(root, **arguments)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
-
-
-def log_of(trainer):
-    return (trainer.experiment.folder / 'train.log').read_text()
 
 
 def damage(root):
@@ -98,9 +74,9 @@ def test_a_set_without_readable_windows_ends_the_run():
         def __getitem__(self, at):
             raise DataError(f'window {at[1]}: gone')
 
-    found = Guarded(Gone(), 'skip', seed=1)[0, 3]
-    assert isinstance(found, DataError)
-    assert 'window 3: gone; nor could 10 other windows be read' in str(found)
+    result = Guarded(Gone(), 'skip', seed=1)[0, 3]
+    assert isinstance(result, DataError)
+    assert 'window 3: gone; nor could 10 other windows be read' in str(result)
 
 
 def test_a_worker_that_dies_ends_the_run_with_everything_saved(root, monkeypatch):
@@ -123,13 +99,13 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
     """Ctrl-C and batch systems signal every process of a run, those that read frames among them."""
     step = Trainer.train_step
 
-    def signalled(self, batches):
+    def signaled(self, batches):
         if self.step == 1:
             everybody = [os.getpid(), *(worker.pid for worker in multiprocessing.active_children())]
             subprocess.run(['kill', f'-{name}', *map(str, everybody)], check=True)
         step(self, batches)
 
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     trainer = train(
         root, datasets__train__num_worker_per_gpu=2, train__total_iter=50, logger__save_checkpoint_freq=1000
     )
@@ -138,13 +114,13 @@ def test_a_signal_to_the_whole_group_stops_in_order(root, monkeypatch, name):
 
 
 def test_a_second_signal_stops_at_once(root, monkeypatch):
-    def signalled(self, batches):
+    def signaled(self, batches):
         signal.raise_signal(signal.SIGINT)
         time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr('iart.training.stop_request._ONE_REQUEST', 0.01)
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     with pytest.raises(KeyboardInterrupt):
         train(root)
 
@@ -153,10 +129,10 @@ def test_a_signal_that_comes_twice_at_once_is_one(root, monkeypatch):
     """As Ctrl-C under torchrun, which passes on what the terminal has sent already."""
     step = Trainer.train_step
 
-    def signalled(self, batches):
+    def signaled(self, batches):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         step(self, batches)
 
-    monkeypatch.setattr(Trainer, 'train_step', signalled)
+    monkeypatch.setattr(Trainer, 'train_step', signaled)
     assert train(root, train__total_iter=50, logger__save_checkpoint_freq=1000).step == 1

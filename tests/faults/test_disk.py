@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import write_options
+from helpers.tiny_runs import train
 
 from iart import weights
 from iart.errors import UserError, WeightsError
@@ -20,22 +21,6 @@ from iart.training.experiment import Experiment
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def train(root: Path, *, auto_resume: bool = False, **changes) -> Trainer:
-    trainer = Trainer(load(write_options(root, datasets__val=None, **changes)), device=CPU, auto_resume=auto_resume)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
 
 
 @pytest.fixture
@@ -61,7 +46,7 @@ def test_a_full_disk_costs_one_save_and_nothing_else(root, small_files, monkeypa
     told = [
         line
         for line in (trainer.experiment.folder / 'train.log').read_text().splitlines()
-        if 'could not be written' in line
+        if 'cannot be written' in line
     ]
     assert len(told) == 1
     assert 'net_g_4.pth' in told[0]

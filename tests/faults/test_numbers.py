@@ -4,24 +4,16 @@ import math
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny_runs import build, log_of, train
 
 from iart.archs.flow import neighbor_flows
 from iart.errors import TrainingError
 from iart.models.vsr_model import VSRModel
-from iart.options import load
 from iart.training.checkpoints import load_state
 from iart.training.guard import all_finite, finite_by_device
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
@@ -42,23 +34,6 @@ def spoil(monkeypatch):
         monkeypatch.setattr(VSRModel, 'forward', spoiled)
 
     return install
-
-
-def build(root, **changes):
-    return Trainer(load(write_options(root, datasets__val=None, **changes)), device=CPU)
-
-
-def train(root, **changes):
-    trainer = build(root, **changes)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
-
-
-def log_of(trainer):
-    return (trainer.experiment.folder / 'train.log').read_text()
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'fp16', 'bf16'])
@@ -213,5 +188,5 @@ def test_flow_grids_and_codes_stay_float32(root, monkeypatch, precision):
         warp.flow_warp(half, torch.zeros(3, 2, 16, 16, dtype=half.dtype))
     trainer.experiment._lock.release()
     assert half.dtype != torch.float32, 'autocast is at work'
-    wanted = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
-    assert seen == {name: {torch.float32} for name in wanted}
+    expected = {'pair_flows', 'grid_sample', 'sampling_taps', 'offset_code', 'tap_code'}
+    assert seen == {name: {torch.float32} for name in expected}

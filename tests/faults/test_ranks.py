@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny import TinyFlow, write_clips, write_options
-from running import free_port
+from running import free_port, join_ranks
 
 from iart import cli, distributed, log
 from iart.data.loaders import build_dataset
-from iart.scoring.evaluator import build_metrics, score_set
+from iart.scoring.evaluator import score_set
+from iart.scoring.measuring import build_metrics
 from iart.scoring.settings import Settings
 from iart.training.trainer import Trainer
 
@@ -25,15 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FORK = multiprocessing.get_context('fork')
 
 
-def join(rank: int, ranks: int, port: int) -> None:
-    """What torchrun puts in the environment."""
-    torch.set_num_threads(1)
-    os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks)}
-    os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-
-
 def train_rank(rank: int, port: int, root: str, fault: str) -> None:
-    join(rank, 2, port)
+    join_ranks(rank, 2, port)
     sys.stdout = sys.stderr = log.console.file = open(f'{root}/output{rank}.txt', 'w', buffering=1)  # noqa: SIM115  (until the end)
     import iart.archs.flow
 
@@ -110,7 +104,7 @@ def test_a_file_that_one_rank_cannot_read_ends_both_with_everything_saved(tmp_pa
 
 
 def score_rank(rank: int, ranks: int, port: int, root: str, results: 'multiprocessing.Queue') -> None:
-    join(rank, ranks, port)
+    join_ranks(rank, ranks, port)
     distributed.launch('pytorch', timeout_minutes=1)
     results.put((rank, [score(Path(root), clips) for clips in (1, 2, 3)]))
     distributed.leave()
@@ -139,10 +133,10 @@ def test_validation_shared_out_gives_the_figures_of_one_process(tmp_path: Path) 
     ranks = [FORK.Process(target=score_rank, args=(rank, 2, port, str(tmp_path), results)) for rank in range(2)]
     for process in ranks:
         process.start()
-    found = dict(results.get(timeout=60) for _ in ranks)
+    result = dict(results.get(timeout=60) for _ in ranks)
     for process in ranks:
         process.join(60)
-    assert found == {0: alone, 1: alone}
+    assert result == {0: alone, 1: alone}
 
 
 # A network without a flow network is not to be had, so SPyNet itself runs here; few iterations of it do.
@@ -151,7 +145,7 @@ def agents(root: Path, nodes: int, processes: int, **variables: str) -> list[sub
     port = str(free_port())
     environment = {**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **variables}
     command = ['bash', str(ROOT / 'dist_train.sh'), str(processes), str(root / 'options.yml'), '--device', 'cpu']
-    found = []
+    result = []
     for node in range(nodes):
         meeting = (
             {'NNODES': str(nodes), 'NODE_RANK': str(node), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
@@ -162,8 +156,8 @@ def agents(root: Path, nodes: int, processes: int, **variables: str) -> list[sub
             started = subprocess.Popen(
                 command, env=environment | meeting, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
-        found.append(started)
-    return found
+        result.append(started)
+    return result
 
 
 @pytest.fixture
@@ -212,9 +206,9 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
 
 def ranks_of(agent: int) -> list[int]:
     """Process ids of the training processes, by rank."""
-    found = {}
+    result = {}
     for pid in Path(f'/proc/{agent}/task/{agent}/children').read_text().split():
         variables = dict(v.split('=', 1) for v in Path(f'/proc/{pid}/environ').read_text().split('\0') if '=' in v)
         if 'RANK' in variables:
-            found[int(variables['RANK'])] = int(pid)
-    return [found[rank] for rank in sorted(found)]
+            result[int(variables['RANK'])] = int(pid)
+    return [result[rank] for rank in sorted(result)]

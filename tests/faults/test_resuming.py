@@ -5,32 +5,15 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import write_clips
+from helpers.tiny_runs import train
 
 from iart import device as devices
 from iart.errors import OptionsError, UserError
-from iart.options import load
 from iart.training.same_run import is_harmful
 from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def train(root, *, auto_resume=False, force_resume=False, **changes):
-    options = load(write_options(root, **{'datasets__val': None, **changes}))
-    trainer = Trainer(options, device=CPU, auto_resume=auto_resume, force_resume=force_resume)
-    try:
-        trainer.fit()
-    finally:
-        trainer.experiment._lock.release()
-    return trainer
 
 
 def log_of(root):
@@ -110,9 +93,9 @@ def test_the_number_format_may_change(root, precision):
 
 def test_forced_or_not_other_shapes_are_a_message(root):
     train(root, train__total_iter=2)
-    with pytest.raises(UserError, match='of another network or optimiser and cannot be continued'):
+    with pytest.raises(UserError, match='of another network or optimizer and cannot be continued'):
         train(root, auto_resume=True, force_resume=True, network_g__embed_dim=16)
-    with pytest.raises(UserError, match='of another network or optimiser'):
+    with pytest.raises(UserError, match='of another network or optimizer'):
         train(root, auto_resume=True, train__fix_flow=-1)
 
 

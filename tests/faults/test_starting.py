@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers import tiny_runs
+from helpers.tiny import write_options
+from helpers.tiny_runs import train
 from rich.console import Console
 
 from iart import distributed, log
@@ -19,15 +21,16 @@ from iart.archs.builder import build_network
 from iart.archs.probe import show_clip
 from iart.data import loaders, shared_memory
 from iart.errors import OptionsError, UserError
-from iart.inference.restorer import plan_restorer
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import load
 from iart.options.recipe import MultiStepLR
-from iart.registry import LOSS_REGISTRY, build
+from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, build
+from iart.scoring.run_test import run_test
+from iart.training import trainer as trainer_module
 from iart.training.optimizers import build_optimizer
+from iart.training.preparation import GradientCheck
 from iart.training.schedules import lr_at
-from iart.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 WORKING = {
@@ -42,30 +45,11 @@ ONE_FRAME = {
 }
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
-    write_clips(tmp_path)
-    return tmp_path
-
-
-def start(root, *, auto_resume=False, fit=False, **changes):
-    trainer = Trainer(
-        load(write_options(root, **{'datasets__val': None, **changes})), device=CPU, auto_resume=auto_resume
-    )
-    if fit:
-        trainer.fit()
+def start(root, **arguments):
+    """Build the trainer and let go of the run's folder."""
+    trainer = tiny_runs.build(root, **arguments)
     trainer.experiment._lock.release()
     return trainer
-
-
-@pytest.mark.parametrize('name', WORKING)
-def test_networks_of_basicsr_that_work(name):
-    network = build_network({'type': name, **WORKING[name]})
-    output = show_clip(network, (64, 64), 5, scale=4, device=CPU)
-    assert output.shape == (1, 5, 3, 256, 256)
-    restored = list(plan_restorer(network, CPU)(torch.rand(1, 5, 3, 64, 64)))
-    assert [tuple(frame.shape) for frame in restored] == [(1, 3, 256, 256)] * 5
 
 
 @pytest.mark.parametrize('name', ONE_FRAME)
@@ -124,7 +108,7 @@ def test_a_metric_that_fails_is_named_at_the_start(root):
 
 
 def test_a_start_that_fails_leaves_the_former_run_in_its_place(root):
-    start(root, fit=True, train__total_iter=2)
+    train(root, train__total_iter=2)
     folder = root / 'experiments' / 'tiny'
     with pytest.raises(UserError):
         start(root, train__pixel_opt={'type': 'L1Loss', 'reduction': 'none'})
@@ -133,7 +117,7 @@ def test_a_start_that_fails_leaves_the_former_run_in_its_place(root):
 
 
 def test_auto_resume_beside_an_archived_run_stops_and_its_advice_works(root):
-    start(root, fit=True, train__total_iter=2)
+    train(root, train__total_iter=2)
     start(root)  # moves the run aside, and has no state of its own
     with pytest.raises(UserError, match='mv ') as caught:
         start(root, auto_resume=True)
@@ -194,7 +178,7 @@ def test_too_little_shared_memory_is_a_message(root, monkeypatch):
 def test_readers_that_do_not_deliver_end_the_run(root, monkeypatch):
     monkeypatch.setattr(loaders, '_PATIENCE', 0.01)
     with pytest.raises(UserError, match=r'within 0 s.*--shm-size'):
-        start(root, fit=True, datasets__train__num_worker_per_gpu=1)
+        train(root, datasets__train__num_worker_per_gpu=1)
 
 
 READERS = """
@@ -312,20 +296,66 @@ def test_a_best_score_whose_weights_cannot_be_written_counts_on_no_rank(root, mo
     val |= {'dataroot_gt': str(root / 'GT'), 'dataroot_lq': str(root / 'LR')}
     asked = []
     monkeypatch.setattr(distributed, 'from_main', lambda item: asked.append(item) or item)
-    trainer = start(root, fit=True, datasets__val=val, train__total_iter=1)
+    trainer = train(root, datasets__val=val, train__total_iter=1)
     assert asked[-1] is False, 'rank 0 told the others'
     assert trainer.progress.best is None
 
 
-def test_an_error_storm_stays_bounded(root, caplog, monkeypatch):
-    from iart.training.progress import Progress
-    from iart.training.replaced import ReplacedWindows
+class Idle(torch.nn.Module):
+    """A model of which a part gets no gradient."""
 
-    monkeypatch.setattr(log.logger, 'propagate', True)
-    caplog.set_level('INFO', 'iart')
-    windows = ReplacedWindows(progress := Progress(), expected=True)
-    for number in range(1000):
-        windows.add([[f'file {number}']])
-        windows.count()
-    assert progress.unreadable == 1000
-    assert len({record.getMessage() for record in caplog.records}) == 101
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize(('ranks', 'obeyed', 'refused'), [(2, False, True), (2, True, False), (1, False, False)])
+def test_parameters_without_gradient_are_named(monkeypatch, ranks, obeyed, refused):
+    monkeypatch.setattr(distributed, 'world_size', lambda: ranks)
+    lines = []
+    monkeypatch.setattr(log, 'once', lines.append)
+    check = GradientCheck(model := Idle(), obeyed=obeyed)
+    model(torch.ones(1, 2)).sum().backward()
+    if refused:
+        with pytest.raises(OptionsError, match=r'find_unused_parameters: got false.*idle\.weight, idle\.bias'):
+            check.after_backward()
+    else:
+        check.after_backward()
+        check.after_backward()
+        assert lines == ['2 tensors of parameters get no gradient: idle.weight, idle.bias']
+
+
+def test_find_unused_parameters_is_obeyed(root, monkeypatch):
+    given = {}
+    monkeypatch.setattr(trainer_module, 'DistributedDataParallel', lambda model, **how: given.update(how) or model)
+    trainer = start(root, train__deterministic=False)
+    monkeypatch.setattr(distributed, 'active', lambda: True)
+    for value in (False, True):
+        trainer.options = SimpleNamespace(find_unused_parameters=value)
+        trainer._wrap()
+        assert given['find_unused_parameters'] is value
+
+
+class Middle(torch.nn.Module):
+    """A user's network that gives one frame of a window."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, lq):
+        return lq[:, lq.shape[1] // 2].repeat_interleave(4, -1).repeat_interleave(4, -2) * self.weight
+
+
+def test_scoring_shows_a_clip_before_it_plans(root, monkeypatch):
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, 'Middle_iart', Middle)
+    torch.save({'params': Middle().state_dict()}, root / 'middle.pth')
+    monkeypatch.setattr('iart.inference.restorer.measure', lambda *_: pytest.fail('planned'))
+    options = load(write_options(root, network_g={'type': 'Middle'}))
+    with pytest.raises(OptionsError, match=r'network_g: Middle gives \(1, 3, 64, 80\), expected \(1, 4, 3, 64, 80\)'):
+        run_test(options, device=CPU, weights=str(root / 'middle.pth'))
+    with pytest.raises(OptionsError, match=r'network_g: Middle gives .* take a recurrent network'):
+        start(root, network_g={'type': 'Middle'})

@@ -17,8 +17,8 @@ def texture(clip: int, frame: int, size=SIZE):
     blobs = np.random.default_rng(clip).uniform(0, 255, (h // 8 + 20, w // 8 + 20, 3)).astype(np.float32)
     large = cv2.resize(blobs, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng([clip, frame]).normal(0, 3, (h, w, 3))
-    at = 3 * frame
-    return np.clip(large[at : at + h, 2 * at : 2 * at + w] + grain, 0, 255).astype(np.uint8)
+    position = 3 * frame
+    return np.clip(large[position : position + h, 2 * position : 2 * position + w] + grain, 0, 255).astype(np.uint8)
 
 
 def write_gt(root: Path, clips: dict, size=SIZE, names='{:08d}', first=0) -> Path:

@@ -24,14 +24,14 @@ def null_cuda(tmp_path_factory):
     with FileLock(f'{record}.lock'):
         if not record.exists():
             try:
-                found = {'variables': null_device.build(shared / 'null_cuda')}
+                result = {'variables': null_device.build(shared / 'null_cuda')}
             except null_device.UnavailableError as error:
-                found = {'reason': str(error)}
-            record.write_text(json.dumps(found))
-    found = json.loads(record.read_text())
-    if 'reason' in found:
-        pytest.skip(found['reason'])
-    return found['variables']
+                result = {'reason': str(error)}
+            record.write_text(json.dumps(result))
+    result = json.loads(record.read_text())
+    if 'reason' in result:
+        pytest.skip(result['reason'])
+    return result['variables']
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ def on_null_device(null_cuda, tmp_path):
         command = [sys.executable, str(HERE / 'scenarios.py'), scenario, json.dumps(arguments)]
         processes = []
         for rank in range(ranks or 1):
-            own = {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1'}
+            this = {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1'}
             processes.append(
                 subprocess.Popen(
                     command,
-                    env=environment | (own if ranks else {}),
+                    env=environment | (this if ranks else {}),
                     cwd=folder,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

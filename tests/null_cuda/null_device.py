@@ -106,10 +106,10 @@ def counts() -> Counts:
     with tempfile.NamedTemporaryFile('r', suffix='.txt') as file:
         ctypes.CDLL(None).null_cuda_write(file.name.encode())
         rows = [line.rstrip('\n').split(' ', 2) for line in Path(file.name).read_text(encoding='utf-8').splitlines()]
-    found: dict[str, Counter[str]] = {'kernel': Counter(), 'call': Counter()}
+    result: dict[str, Counter[str]] = {'kernel': Counter(), 'call': Counter()}
     for count, kind, name in rows:
-        found[kind][name] += int(count)
-    return Counts(found['kernel'], found['call'])
+        result[kind][name] += int(count)
+    return Counts(result['kernel'], result['call'])
 
 
 if __name__ == '__main__':

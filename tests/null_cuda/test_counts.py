@@ -11,29 +11,29 @@ SLACK = 1.1
 
 
 def test_a_frame_in_half_precision(on_null_device):
-    found = on_null_device('frame', 'fp16')
-    assert found['launches'] <= 3000 * SLACK
-    assert found['peak_mb'] <= 900 * SLACK
-    assert found['fused'] > 0
-    assert found['math'] == 0, 'no attention in plain products'
+    result = on_null_device('frame', 'fp16')
+    assert result['launches'] <= 3000 * SLACK
+    assert result['peak_mb'] <= 900 * SLACK
+    assert result['fused'] > 0
+    assert result['math'] == 0, 'no attention in plain products'
 
 
 @pytest.mark.parametrize(('policy', 'launches', 'gigabytes'), [('blocks', 70_000, 2.4), ('none', 60_430, 20.6)])
 def test_a_training_step_in_half_precision(on_null_device, policy, launches, gigabytes):
-    found = on_null_device('step', 'fp16', policy)
-    assert found['launches'] <= launches * SLACK
-    assert found['peak_mb'] <= gigabytes * 1000 * SLACK
-    assert found['waits'] <= 30, found['where']
-    assert found['fused backward'] > 0
-    assert found['math'] == 0, 'no attention in plain products'
+    result = on_null_device('step', 'fp16', policy)
+    assert result['launches'] <= launches * SLACK
+    assert result['peak_mb'] <= gigabytes * 1000 * SLACK
+    assert result['waits'] <= 30, result['where']
+    assert result['fused backward'] > 0
+    assert result['math'] == 0, 'no attention in plain products'
 
 
 @pytest.mark.parametrize('capability', ['7.5', '8.0', '8.6', '8.9', '9.0', '10.0', '12.0'])
 def test_every_card_takes_the_memory_efficient_kernel(on_null_device, capability):
     precisions = ['fp32', 'fp16', 'bf16'] if float(capability) >= 8 else ['fp32', 'fp16']
-    found = on_null_device('attention', precisions, capability=capability)
-    assert len(found) == 2 * len(precisions)
-    for mode, kernels in found.items():
+    result = on_null_device('attention', precisions, capability=capability)
+    assert len(result) == 2 * len(precisions)
+    for mode, kernels in result.items():
         assert kernels['fused'] > 0, mode
         assert kernels['plain'] == 0, mode
         assert kernels['fused backward'] > 0 or 'training' not in mode, mode

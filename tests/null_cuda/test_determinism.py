@@ -9,13 +9,13 @@ BASICVSR = {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}
 @pytest.mark.parametrize('section', [SMALL, BASICVSR], ids=['IART', 'BasicVSR'])
 def test_a_step_takes_deterministic_kernels(on_null_device, section):
     """cuDNN's sampler adds gradients atomically without torch saying so, attention's backward pass sums split keys."""
-    found = on_null_device('deterministic', section)
-    assert found['warned'] == []
-    assert found['samplers'] == 0
-    assert found['fused backward'] == 0
+    result = on_null_device('deterministic', section)
+    assert result['warned'] == []
+    assert result['samplers'] == 0
+    assert result['fused backward'] == 0
 
 
 def test_without_it_the_fast_kernels_are_taken(on_null_device):
-    found = on_null_device('deterministic', SMALL, False)
-    assert found['samplers'] > 0
-    assert found['fused backward'] > 0
+    result = on_null_device('deterministic', SMALL, False)
+    assert result['samplers'] > 0
+    assert result['fused backward'] > 0

@@ -1,0 +1,55 @@
+"""The command ``iart export``."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from iart.commands.arguments import add_command
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``export`` to the subparsers of ``iart``."""
+    parser = add_command(commands, 'export', _export, 'write a network as graphs for other runtimes')
+    parser.add_argument('weights', metavar='NAME|FILE', help='weight file, or a name that iart weights --list shows')
+    parser.add_argument('output', type=Path, metavar='OUT', help='folder to create')
+    parser.add_argument(
+        '--format', choices=('onnx', 'pt2'), default='onnx', help='ONNX (default; needs iart[export]), or torch.export'
+    )
+    parser.add_argument(
+        '--size',
+        default='320x180',
+        metavar='WxH',
+        help='size of the LR frames (default 320x180); a graph takes this size only',
+    )
+    parser.add_argument(
+        '--window', type=int, metavar='T', help='one graph of T frames without state, (N, 3·T, h, w), in place of steps'
+    )
+    parser.add_argument('--middle', action='store_true', help='the graph of a window gives its middle frame only')
+    parser.add_argument('--five', action='store_true', help='the graph of a window takes (N, T, 3, h, w)')
+    parser.add_argument('--half', action='store_true', help='float16 but for frames, flow and the network of flow')
+    parser.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from iart import log
+    from iart.errors import SettingError, UserError
+
+    log.setup()
+    from iart.exporting.export import ExportOptions, export
+    from iart.upscaling.networks import find
+
+    width, _, height = arguments.size.partition('x')
+    if not (width.isdigit() and height.isdigit()):
+        raise UserError(f'--size: got {arguments.size!r}, expected WIDTHxHEIGHT, such as 320x180')
+    try:
+        options = ExportOptions(
+            arguments.format,
+            (int(height), int(width)),
+            arguments.window,
+            arguments.middle,
+            arguments.five,
+            arguments.half,
+        )
+    except SettingError as error:
+        raise UserError(f'--{error.name}: {error.text}') from error
+    export(find(arguments.weights), arguments.output, options, arguments.key)

@@ -1,0 +1,1 @@
+"""Networks as graphs for other runtimes: ONNX, and ``torch.export``."""

@@ -1,0 +1,171 @@
+"""``iart export``: from a weight file to a folder of graphs."""
+
+import copy
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from iart.archs.builder import build_network
+from iart.archs.recognize import require_section
+from iart.errors import SettingError, UserError
+from iart.exporting.graphs import SMALLEST_SIDE, ClipGraphs, Graph, WindowGraph
+from iart.exporting.onnx_graphs import MOST, OPSET, Checked, check_onnx, require_onnx, write_onnx
+from iart.exporting.programs import check_program, write_program
+from iart.exporting.samples import Size, sample
+from iart.log import logger, table
+from iart.version import __version__
+from iart.weights import load_weights
+
+MANIFEST = 'graphs.json'
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export.
+
+    Args:
+        format: ``onnx`` or ``pt2``.
+        size: (h, w) of the LR frames; a graph takes this size only.
+        window: number of frames of a graph without state; None: graphs of steps.
+        middle: the window's graph gives its middle frame only.
+        five: the window's graph takes (N, T, 3, h, w) instead of (N, T·3, h, w).
+        half: weights and features in float16; flows, frames and the network of flow stay in float32.
+
+    Raises:
+        SettingError: values that do not go together.
+    """
+
+    format: Literal['onnx', 'pt2'] = 'onnx'
+    size: Size = (180, 320)
+    window: int | None = None
+    middle: bool = False
+    five: bool = False
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.size) < SMALLEST_SIDE:
+            height, width = self.size
+            raise SettingError('size', f'got {width}x{height}, expected {SMALLEST_SIDE} pixels a side or more')
+        if self.window is not None and self.window < 1:
+            raise SettingError('window', f'got {self.window}, expected 1 frame or more')
+        if self.window is None and (self.middle or self.five):
+            raise SettingError('middle' if self.middle else 'five', 'got it without --window, expected both')
+
+
+def export(file: Path, out: Path, options: ExportOptions, key: str = 'params') -> list[Checked]:
+    """Export a network to a folder, which appears when every graph in it has been run and found right.
+
+    Args:
+        file: the weights.
+        out: the folder to create.
+        options: what to export.
+        key: entry of a ``.pth`` that holds the weights.
+
+    Returns:
+        What running each graph gave.
+
+    Raises:
+        UserError: the folder exists, packages are missing, a graph cannot be exported or differs from torch.
+    """
+    if out.exists():
+        raise UserError(f'{out}: exists already, expected the name of a folder to create')
+    if options.format == 'onnx':
+        require_onnx()
+    section = exportable_section(file, key)
+    network = build_network(section)
+    load_weights(network, file, key)
+    partial = out.with_name(f'{out.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        rows = write_graphs(network, partial, options)
+        written = {**_facts(network, section, options), 'checked': [vars(row) for row in rows]}
+        (partial / MANIFEST).write_text(json.dumps(written, indent=1) + '\n', encoding='utf-8')
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _say(rows)
+    logger.info(f'wrote {out}: {len({row.graph for row in rows})} graphs of {section["type"]}, {MANIFEST}')
+    return rows
+
+
+def exportable_section(file: Path, key: str) -> dict[str, Any]:
+    """Return the ``network_g`` section of a weight file; BasicSR's BasicVSR as the IABasicVSR that it equals."""
+    section = require_section(file, key)
+    if section['type'] == 'BasicVSR':
+        warp = {'num_extract_block': 0, 'alignment': {'type': 'FlowWarpAlignment'}}
+        section = {**section, 'type': 'IABasicVSR', **warp}
+    return section
+
+
+def write_graphs(network: nn.Module, folder: Path, options: ExportOptions) -> list[Checked]:
+    """Write every graph into a folder and run it; see :func:`export`."""
+    reference = ClipGraphs(network.eval())
+    graphs = reference
+    precision, dtype = ('fp16', torch.float16) if options.half else ('fp32', torch.float32)
+    if options.half:
+        graphs = ClipGraphs(copy.deepcopy(network).half())
+        graphs.flow = reference.flow
+    parts, references = _parts(graphs, options), _parts(reference, options)
+    rows = []
+    for name, graph in parts.items():
+        logger.info(f'{name}: exporting')
+        inputs = sample(graph.eval(), options.size, graphs.channels, dtype, seed=0)
+        path = folder / f'{name}.{options.format}'
+        if options.format == 'onnx':
+            write_onnx(path, graph, inputs)
+            rows += check_onnx(path, graph, references[name], options.size, graphs.channels, precision)
+        else:
+            write_program(path, graph, inputs)
+            rows += check_program(path, graph, references[name], options.size, graphs.channels, precision)
+    return rows
+
+
+def _parts(graphs: ClipGraphs, options: ExportOptions) -> dict[str, Graph]:
+    if options.window is None:
+        return graphs.parts()
+    return {'window': WindowGraph(graphs, options.window, middle=options.middle, five=options.five)}
+
+
+def _facts(network: nn.Module, section: dict[str, Any], options: ExportOptions) -> dict[str, Any]:
+    graphs = ClipGraphs(network)
+    return {
+        'iart': __version__,
+        'format': options.format,
+        'opset': OPSET if options.format == 'onnx' else None,
+        'precision': 'fp16' if options.half else 'fp32',
+        'size': options.size,
+        'scale': graphs.scale,
+        'channels': graphs.channels,
+        'passes': graphs.passes,
+        'window': options.window,
+        'most': MOST['fp16' if options.half else 'fp32'],
+        'graphs': {
+            name: {'inputs': graph.inputs, 'output': graph.output} for name, graph in _parts(graphs, options).items()
+        },
+        'network_g': section,
+    }
+
+
+def _say(rows: list[Checked]) -> None:
+    table(
+        'Exported graphs beside torch',
+        ['graph', 'size', 'runtime', 'largest difference', 'time', 'torch'],
+        (
+            (
+                r.graph,
+                f'{r.size[1]}×{r.size[0]}',
+                r.runtime,
+                f'{r.difference:.1e}',
+                f'{r.seconds:.3f} s',
+                f'{r.torch_seconds:.3f} s',
+            )
+            for r in rows
+        ),
+    )

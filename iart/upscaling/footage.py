@@ -1,0 +1,107 @@
+"""What an input looks like, and which weights suit it."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from iart import distributed, log
+from iart.errors import DataError
+from iart.ops.footage import Footage, Luma, measure_footage
+from iart.pretrained import load_manifest, place
+from iart.shipped import weights_root
+from iart.upscaling import sources
+from iart.upscaling.settings import Settings
+from iart.upscaling.sources import Source
+from iart.video.facts import Clip
+
+_FRAMES, _STEP = 3, 5
+_MOST_PIXELS = 1024  # a side, from the middle of the frame
+_BLOCKS, _NOISE, _SOFT = 1.1, 2.5, 0.6
+_LUMA = (0.299, 0.587, 0.114)
+_REAL_NETWORK = 'RealVSR'
+
+Kind = Literal['clean', 'real']
+
+
+def describe_footage(source: Source, clip: Clip, settings: Settings, network: nn.Module) -> None:
+    """Log what a few frames of an input look like, and weights that suit it better than the ones in use.
+
+    Args:
+        source: the input.
+        clip: its facts.
+        settings: which part of it is wanted.
+        network: what will restore it.
+    """
+    if not distributed.is_main():
+        return
+    try:
+        footage = measure_footage(list(_sample(source, clip, settings)))
+    except (DataError, ValueError):
+        return  # too small to measure; what cannot be read is reported when it is restored
+    for line in lines(footage, (clip.height, clip.width), type(network).__name__):
+        log.logger.info(f'{clip.file}: {line}')
+
+
+def _sample(source: Source, clip: Clip, settings: Settings) -> Iterator[Luma]:
+    for shown in islice(sources.read(source, clip, settings), 0, _FRAMES * _STEP, _STEP):
+        yield _luma(shown.picture.rgb())
+
+
+def _luma(rgb: Tensor) -> Luma:
+    """(1, 3, h, w) or (3, h, w) RGB in [0, 1] → the middle of its luma in gray levels."""
+    frame = rgb.reshape(3, *rgb.shape[-2:]).float().cpu().numpy()
+    h, w = (min(side, _MOST_PIXELS) for side in frame.shape[1:])
+    top, left = ((side - kept) // 2 for side, kept in zip(frame.shape[1:], (h, w), strict=True))
+    middle = frame[:, top : top + h, left : left + w]
+    return np.asarray(np.tensordot(np.array(_LUMA, np.float32), middle, 1) * 255, np.float32)
+
+
+def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
+    """Return what to log.
+
+    Args:
+        footage: what was measured.
+        size: (h, w) of the frames.
+        network: name of the network's class.
+    """
+    vertical, horizontal = footage.detail
+    faults = [
+        word
+        for word, present in (
+            ('compressed in blocks', footage.blockiness > _BLOCKS),
+            ('noisy', footage.noise > _NOISE),
+            ('soft: it was enlarged or blurred before', max(footage.detail) < _SOFT),
+        )
+        if present
+    ]
+    figures = (
+        f'detail of about {round(size[1] * horizontal)}×{round(size[0] * vertical)} pixels, blockiness '
+        f'{footage.blockiness:.2f}, noise {footage.noise:.1f} gray levels'
+    )
+    described = [f'{figures}: {", ".join(faults) or "clean"}']
+    kind: Kind = 'real' if footage.blockiness > _BLOCKS or footage.noise > _NOISE else 'clean'
+    if kind == 'real' and network != _REAL_NETWORK:
+        names = named_weights('real')
+        suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
+        described.append(
+            'these weights were trained on clean frames and sharpen such artifacts; weights for real footage '
+            f'({_REAL_NETWORK}): {suits}'
+        )
+    elif kind == 'clean' and network == _REAL_NETWORK:
+        described.append(f'weights for clean footage keep more of its detail: --weights {named_weights("clean")[0]}')
+    if max(footage.detail) < _SOFT:
+        described.append('scaled down to the size of its detail first, it would be what networks are trained on')
+    return described
+
+
+def named_weights(kind: Kind) -> list[str]:
+    """Return the names of weights trained on footage of this kind that are at hand or can be fetched."""
+    root = weights_root()
+    return [
+        name
+        for name, entry in load_manifest().weights.items()
+        if entry.footage == kind and (entry.package is not None or place(entry, root).is_file())
+    ]

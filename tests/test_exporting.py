@@ -1,0 +1,107 @@
+"""Graphs of a network: their parts make the whole, and what ONNX Runtime makes of them is what torch does."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny
+from helpers.rebuilt import fill
+
+from iart.archs.builder import build_network
+from iart.cli import main
+from iart.errors import SettingError, UserError
+from iart.exporting import onnx_graphs
+from iart.exporting.export import ExportOptions, export
+from iart.exporting.graphs import ClipGraphs, WindowGraph
+from iart.weights import write_weights
+
+IART = {**tiny.NETWORK, 'propagation': {'passes': ['backward_1', 'forward_1']}}
+BASICVSR = {'type': 'IABasicVSR', 'num_feat': 8, 'num_block': 1, 'num_extract_block': 1, 'num_heads': 2}
+SECTIONS = {
+    'IART': IART,
+    'first order, causal': {
+        **IART,
+        'propagation': {'order': 1, 'passes': ['forward_1', 'forward_2']},
+        'window_size': [2, 4, 4],
+    },
+    'IABasicVSR': BASICVSR,
+    'BasicVSR': {**BASICVSR, 'num_extract_block': 0, 'alignment': {'type': 'FlowWarpAlignment'}, 'scale': 2},
+}
+
+
+def weights_of(section, folder):
+    network = fill(build_network(section), 'export').eval()
+    write_weights(folder / 'w.safetensors', network, section)
+    return network, folder / 'w.safetensors'
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('section', SECTIONS.values(), ids=SECTIONS)
+def test_the_graphs_make_up_the_network(section):
+    network = fill(build_network(section), 'export').eval()
+    clip, graphs = torch.rand(1, 4, 3, 20, 24), ClipGraphs(network)
+    expected = network(clip)
+    torch.testing.assert_close(torch.stack(graphs.restore(clip.unbind(1)), 1), expected, atol=2e-5, rtol=0)
+    flat = WindowGraph(graphs, 4)(clip.flatten(1, 2))
+    torch.testing.assert_close(flat, expected.flatten(1, 2), atol=2e-5, rtol=0)
+    middle = WindowGraph(graphs, 4, middle=True, five=True)(clip)
+    torch.testing.assert_close(middle, expected[:, 2], atol=2e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_onnx_runtime_alone_restores_a_clip_as_torch_does(tmp_path):
+    for package in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(package, reason=f'{package} is not installed (extra [export])')
+    from run_onnx import Graphs
+
+    network, file = weights_of(IART, tmp_path)
+    rows = export(file, tmp_path / 'graphs', ExportOptions(size=(16, 20)))
+    assert {row.graph for row in rows} == {'flow', 'step_backward_1', 'step_forward_1', 'reconstruct'}
+    assert max(row.difference for row in rows) <= 1e-4
+    clip = torch.rand(1, 12, 3, 16, 20)
+    restored = Graphs(tmp_path / 'graphs').restore([frame.numpy() for frame in clip.unbind(1)])
+    got = torch.from_numpy(np.stack(restored, 1))
+    torch.testing.assert_close(got, network(clip), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra [export])')
+    pytest.importorskip('onnxscript', reason='onnxscript is not installed (extra [export])')
+    _, file = weights_of(BASICVSR, tmp_path)
+    monkeypatch.setitem(onnx_graphs.MOST, 'fp32', -1.0)
+    with pytest.raises(UserError, match=r'flow at 20×16 differs by .* from torch in ONNX Runtime'):
+        export(file, tmp_path / 'graphs', ExportOptions(size=(16, 20)))
+    assert [path.name for path in tmp_path.iterdir()] == ['w.safetensors']
+
+
+def test_programs_of_torch_export(tmp_path):
+    _, file = weights_of({**BASICVSR, 'flow': {'type': 'zero'}}, tmp_path)
+    rows = export(file, tmp_path / 'programs', ExportOptions(format='pt2', size=(16, 20)))
+    assert max(row.difference for row in rows) <= 1e-6
+    facts = json.loads((tmp_path / 'programs' / 'graphs.json').read_text())
+    assert facts['passes'] == ['backward', 'forward']
+    assert facts['graphs']['step_forward']['inputs'] == ['frame', 'source1', 'flow', 'has1']
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'size': (8, 320)}, 'size: got 320x8, expected 16 pixels a side or more'),
+        ({'middle': True}, 'middle: got it without --window'),
+        ({'window': 0}, 'window: got 0'),
+    ],
+)
+def test_values_that_do_not_go_together_are_named(values, message):
+    with pytest.raises(SettingError, match=message):
+        ExportOptions(**values)
+
+
+def test_a_missing_package_and_a_wrong_size_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(UserError, match=r'onnx, onnxscript, onnxruntime is not installed, expected  pip install'):
+        onnx_graphs.require_onnx()
+    with pytest.raises(SystemExit):
+        main(['export', str(tmp_path / 'w.pth'), str(tmp_path / 'out'), '--size', '320'])
+    assert "--size: got '320', expected WIDTHxHEIGHT" in capsys.readouterr().err
