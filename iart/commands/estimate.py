@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
     add_options_file(parser, text='options of a training run; its data and weights need not exist')
     add_force_yml(parser)
     add_device(parser)
-    parser.add_argument('--seconds', type=float, default=60.0, help='approximate time spent on timing (default 60)')
+    parser.add_argument('--seconds', type=float, default=15.0, help='approximate time spent on timing (default 15)')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
 

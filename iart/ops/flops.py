@@ -1,6 +1,7 @@
 """FLOPs and bytes of a network, counted in seconds on tensors that have a shape but no data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,20 +59,21 @@ def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
         torch.no_grad(),
         devices.autocast(_CPU, precision),
         ModuleTracker() as modules,
-        _Counting(modules) as counting,
+        Counting(modules) as counted,
     ):
         run()
-    return counting.counts
+    return counted.counts
 
 
-def count_with_gradients(run: Callable[[], object]) -> Work:
-    """Count all work of ``run()``, backward passes included; new tensors get no data and nothing is computed.
+@contextmanager
+def counting() -> Iterator['Counting']:
+    """Count the work of what runs in this context, backward passes included; new tensors get no data and nothing is
+    computed.
 
     Not by modules: torch's tracker keeps alive what a backward pass frees, which would falsify memory measured with it.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), _Counting() as counting:
-        run()
-    return total(counting.counts)
+    with FakeTensorMode(allow_non_fake_inputs=True), Counting() as counts:
+        yield counts
 
 
 def total(counts: Counts) -> Work:
@@ -88,11 +90,27 @@ def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
     return int(sdpa_flop_count(query.shape, key.shape, value.shape))
 
 
-class _Counting(TorchDispatchMode):
+class Counting(TorchDispatchMode):
+    """Counts the work of operators inside this context.
+
+    Args:
+        modules: attributes the work to modules; None: all of it to no module.
+    """
+
     def __init__(self, modules: ModuleTracker | None = None) -> None:
         super().__init__()
         self.modules = modules
         self.counts: Counts = {}
+
+    @property
+    def flops(self) -> int:
+        """FLOPs so far."""
+        return total(self.counts).flops
+
+    def add(self, flops: int) -> None:
+        """Count FLOPs of something that was not executed."""
+        key = '', 'added'
+        self.counts[key] = self.counts.get(key, Work()) + Work(flops)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -17,6 +17,7 @@ from iart.models.vsr_model import VSRModel
 from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
+from iart.training.counted_backbones import backbones_once
 from iart.training.optimizers import build_optimizer
 from iart.training.state import build_ema
 
@@ -152,22 +153,38 @@ class DryRun:
         memory = StepMemory(fixed, (peak - gradients - 3 * per_frame) / side**2, per_frame / side**2)
         return memory, StepWork((work - 3 * work_per_frame) / side**2, work_per_frame / side**2)
 
+    def frame_flops(self, side: tuple[int, int]) -> int:
+        """Return the FLOPs that one more frame of ``side`` (height, width) means for restoring a long clip."""
+        counted = []
+        training = self.network.training
+        self.network.eval()
+        for frames in (3, 5):
+            with (
+                flops.counting() as counting,
+                torch.no_grad(),
+                Allocations() as allocations,
+                backbones_once(self.network, counting, allocations),
+            ):
+                self.network(torch.rand(1, frames, 3, *side, device=self.device))
+            counted.append(counting.flops)
+        self.network.train(training)
+        return (counted[1] - counted[0]) // 2
+
     def _counted(self, load: Load) -> tuple[int, int]:
         """Return the peak of bytes, gradients included, and FLOPs."""
-        allocations = Allocations()
-
-        def run() -> None:
-            with allocations:
+        try:
+            with (
+                flops.counting() as counting,
+                Allocations() as allocations,
+                backbones_once(self.network, counting, allocations),
+            ):
                 batch = self.batch(load)
                 with devices.autocast(self.device, self.precision):
                     loss = self.model(batch)['loss']
                 loss.backward()
-
-        try:
-            work = flops.count_with_gradients(run).flops
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-        return allocations.peak, work
+        return allocations.peak, counting.flops
 
 
 def _bytes(tensor: Tensor) -> int:

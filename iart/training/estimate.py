@@ -13,7 +13,6 @@ from iart import log
 from iart.archs.stores import streams
 from iart.errors import OptionsError
 from iart.inference.plan import spell
-from iart.ops import flops
 from iart.options import Options
 from iart.registry import ARCH_REGISTRY, find
 from iart.training.dry_run import DryRun, Load, StepWork
@@ -78,7 +77,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(options: Options, device: torch.device, *, seconds: float = 60.0) -> Estimate:
+def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -> Estimate:
     """Count and time training steps on frames made up on the spot.
 
     Args:
@@ -100,9 +99,8 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 60.0) -
     timed, taken = _time(run, load, work, seconds, lambda size: memory.at(size) <= _SHARE * free)
     per_iteration = micro_batches * taken * work.at(load) / work.at(timed)
     expected = memory.at(load)
-    network = run.network.cpu().eval()
-    frame_sizes = {'patch': (load.side, load.side), 'full': FULL_FRAME}
-    per_frame = {f'{w}x{h}': flops.total(flops.count_frame(network, (h, w))).flops for h, w in frame_sizes.values()}
+    network = run.network
+    per_frame = {f'{w}x{h}': run.frame_flops((h, w)) for h, w in ((load.side, load.side), FULL_FRAME)}
     rate = per_iteration / work.at(load) / micro_batches
     changes = [
         Change(what, memory.at(smaller), memory.at(smaller) <= _SHARE * free, rate * work.at(smaller) * batches)
@@ -156,7 +154,8 @@ def _time(run: DryRun, load: Load, work: StepWork, seconds: float, fits: Any) ->
     """Return the largest load whose step fits into time and memory, and its duration."""
     deadline = time.perf_counter() + seconds
     sizes = [Load(1, min(3, load.frames), min(side, load.side)) for side in (32, 64)]
-    done = sizes[0] if streams(run.network) else sizes[1]
+    # One frame has no neighbor to align, so that it costs a little less than its share.
+    done = Load(1, 1, min(16, load.side)) if streams(run.network) else sizes[1]
     taken = run.seconds(done)
     for size in dict.fromkeys((*sizes, replace(load, clips=1), load)):
         expected = taken * work.at(size) / work.at(done)

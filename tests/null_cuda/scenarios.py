@@ -18,7 +18,6 @@ from iart import device as devices
 from iart.archs.iart_arch import IART
 from iart.inference.execution import run
 from iart.inference.plan import Plan, Size
-from iart.inference.restorer import _stepwise
 
 SMALL = {'mid_channels': 8, 'embed_dim': 40, 'depths': [2, 2], 'num_heads': [2, 2], 'window_size': (3, 4, 4)}
 
@@ -32,8 +31,9 @@ def frame(precision: str) -> dict[str, Any]:
         null_device.reset()
         clip = torch.rand(1, frames, 3, 180, 320, device=device).unbind(1)
         plan = Plan('device', Size(frames, 180, 320, 1))
-        with torch.inference_mode():
-            collections.deque(_stepwise(run(network, clip, plan, device, scale=4), device, precision), maxlen=0)
+        with torch.inference_mode(), devices.autocast(device, precision):
+            for restored in run(network, clip, plan, device, scale=4):
+                restored.float()
         return null_device.counts().launches
 
     restore(3)
