@@ -57,6 +57,18 @@ class VSRModel(nn.Module):
             for parameter in self.flow_parameters():
                 parameter.requires_grad_(False)
 
+    def check_takes_flows(self) -> None:
+        """Check that the network can be given flows, as a training set with ``flow_cache`` does.
+
+        Raises:
+            OptionsError: it takes none.
+        """
+        if not self.takes_flows:
+            raise OptionsError(
+                f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
+                'leave the option out, or choose a network that does (IART, IABasicVSR)'
+            )
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Restore a batch and compare it with its ground truth.
 
@@ -73,11 +85,8 @@ class VSRModel(nn.Module):
             OptionsError: the batch has flows and the network takes none, or its output is not of the ground truth's
                 shape.
         """
-        if 'flows' in batch and not self.takes_flows:
-            raise OptionsError(
-                f'datasets.train.flow_cache: {type(self.network).__name__} takes no flows; '
-                'leave the option out, or choose a network that does (IART, IABasicVSR)'
-            )
+        if 'flows' in batch:
+            self.check_takes_flows()
         output, parts = self._restore(batch)
         return summed(output, parts)
 

@@ -107,6 +107,8 @@ def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], in
         OptionsError: the network refuses the clip or gives another shape; a loss fails or is not finite and scalar.
     """
     assert options.train is not None
+    if options.datasets['train'].arguments.get('flow_cache') is not None:
+        model.check_takes_flows()
     size, frames = clip
     output = show_clip(
         model.network,

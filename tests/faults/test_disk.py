@@ -46,7 +46,7 @@ def test_a_full_disk_costs_one_save_and_nothing_else(root, small_files, monkeypa
     told = [
         line
         for line in (trainer.experiment.folder / 'train.log').read_text().splitlines()
-        if 'cannot be written' in line
+        if 'could not be written' in line
     ]
     assert len(told) == 1
     assert 'net_g_4.pth' in told[0]
