@@ -188,7 +188,7 @@ def _losses(
     """Yield notes on unusual pictures, and on what folders of frames lose (the rehearsal reports losses of videos)."""
     if has_alpha(frame.format.name):
         yield f'its transparency ({frame.format.name}) is left out'
-    if stream.metadata.get('alpha_mode') == '1':  # of VP8 and VP9: in a second picture, which FFmpeg does not decode
+    elif stream.metadata.get('alpha_mode') == '1':  # of VP8 and VP9: in a second picture, which FFmpeg does not decode
         yield f'its transparency ({stream.codec_context.name} with alpha) is left out'
     cut = stream.frames - index.facts.hidden - len(index.times)
     if cut > 0 and not index.counted and 'mp4' in container.format.name.split(','):
