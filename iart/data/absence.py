@@ -42,7 +42,7 @@ def _other_clips(store: FrameStore, clip: str, layout: str = '') -> str:
 
 def _inside(folder: Path) -> str:
     """Describe a folder without images: folders of images in it, or files of other kinds."""
-    entries = [entry for _, entry in zip(range(_LOOKED_AT), sorted(folder.iterdir()), strict=False)]
+    entries = sorted(folder.iterdir())[:_LOOKED_AT]
     if not entries:
         return f'{folder} is empty'
     deeper = [entry.name for entry in entries if entry.is_dir() and any(map(_is_image, entry.iterdir()))]
