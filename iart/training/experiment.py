@@ -39,7 +39,11 @@ class Experiment:
         self._lock: Lock | None = None
         self.resume_from: Path | None = None
         self._branches_off = self._moves_aside = False
-        self._on_main(lambda: self._open(options, auto_resume))
+        try:
+            self._on_main(lambda: self._open(options, auto_resume))
+        except UserError:
+            self.release()
+            raise
         self.resume_from = distributed.from_main(self.resume_from)
 
     def _on_main(self, work: Callable[[], None]) -> None:
@@ -115,10 +119,15 @@ class Experiment:
             set_aside(self.states, step)
         write_atomically(self.folder / 'options.yml', lambda p: Path(p).write_text(dump(options), encoding='utf-8'))
 
-    def _take_lock(self) -> None:
-        """Lock the folder until this process ends."""
+    def release(self) -> None:
+        """Let other runs write to the folder; without this, it is kept from them until this process ends."""
         if self._lock is not None:
             self._lock.release()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        """Lock the folder until this process ends."""
+        self.release()
         try:
             self._lock = Lock(self.folder / '.lock')
         except BlockingIOError as error:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import Any, cast
 
 import torch
@@ -58,47 +58,50 @@ class Trainer:
             )
         self.options, self.settings, self.device = options, options.train, device
         self.experiment = Experiment(options, auto_resume=auto_resume)
-        for note in options.notes:
-            log.logger.info(note)
-        devices.configure(self.settings.deterministic, self.settings.tf32)
-        devices.seed(options.manual_seed)  # the same first weights on every rank
-        train_set = options.datasets['train']
-        self.dataset = build_dataset(
-            train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed
-        )
-        fill_flow_cache(self.dataset, device)
-        self.facts = run_facts(options, self.dataset, distributed.world_size())
-        former = self._former_state(force_resume)
-        self.validator = Validator(options, device, self.experiment.folder)
-        self.model = build_model(options, device, resumed=former is not None)
-        clip = training_clip(self.dataset, train_set.section, options.scale)
-        try_model(self.model, options, clip, device)
-        self.validator.try_network(self.model.network)
-        self.gradient_check = GradientCheck(self.model, obeyed=self._finds_unused)
-        self.state = TrainingState(
-            network=self.model.network,
-            ema=build_ema(self.model.network, self.settings.ema_decay),
-            optimizer=build_optimizer(self.model, self.settings),
-            scaler=devices.grad_scaler(device, self.settings.precision),
-            device=device,
-            discriminator=getattr(self.model, 'discriminator', None),
-            optimizer_d=build_discriminator_optimizer(self.model, self.settings),
-        )
-        devices.seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
-        self.progress = Progress.of(former or {})
-        if former is not None:
-            self.state.put_back(former)
-            log.logger.info(f'resuming from {self.experiment.resume_from}, iteration {self.step:,}')
-        self.replaced = ReplacedWindows(self.progress, expected=train_set.unreadable == 'skip')
-        self.loader = self._build_loader()
-        self.guard = Guard(self.settings.skip_limit, self.progress)
-        self.meter = Meter(self.step)
-        self.reporter = Reporter(options, self.settings, device, self.progress)
-        self.losses: dict[str, Tensor] = {}
-        self.runner = self._wrap()
-        self.experiment.begin(options, self.step)  # last: nothing above may cost a former run its place
-        self.saver = Saver(self.experiment, options.logger)
-        self.recorder = Recorder(self.experiment.folder, options, step=self.step, validated=self.progress.validated)
+        with ExitStack() as failure:
+            failure.callback(self.experiment.release)
+            for note in options.notes:
+                log.logger.info(note)
+            devices.configure(self.settings.deterministic, self.settings.tf32)
+            devices.seed(options.manual_seed)  # the same first weights on every rank
+            train_set = options.datasets['train']
+            self.dataset = build_dataset(
+                train_set.section, key='datasets.train', scale=options.scale, seed=options.manual_seed
+            )
+            fill_flow_cache(self.dataset, device)
+            self.facts = run_facts(options, self.dataset, distributed.world_size())
+            former = self._former_state(force_resume)
+            self.validator = Validator(options, device, self.experiment.folder)
+            self.model = build_model(options, device, resumed=former is not None)
+            clip = training_clip(self.dataset, train_set.section, options.scale)
+            try_model(self.model, options, clip, device)
+            self.validator.try_network(self.model.network)
+            self.gradient_check = GradientCheck(self.model, obeyed=self._finds_unused)
+            self.state = TrainingState(
+                network=self.model.network,
+                ema=build_ema(self.model.network, self.settings.ema_decay),
+                optimizer=build_optimizer(self.model, self.settings),
+                scaler=devices.grad_scaler(device, self.settings.precision),
+                device=device,
+                discriminator=getattr(self.model, 'discriminator', None),
+                optimizer_d=build_discriminator_optimizer(self.model, self.settings),
+            )
+            devices.seed(options.manual_seed + distributed.rank())  # stochastic depth differs between ranks
+            self.progress = Progress.of(former or {})
+            if former is not None:
+                self.state.put_back(former)
+                log.logger.info(f'resuming from {self.experiment.resume_from}, iteration {self.step:,}')
+            self.replaced = ReplacedWindows(self.progress, expected=train_set.unreadable == 'skip')
+            self.loader = self._build_loader()
+            self.guard = Guard(self.settings.skip_limit, self.progress)
+            self.meter = Meter(self.step)
+            self.reporter = Reporter(options, self.settings, device, self.progress)
+            self.losses: dict[str, Tensor] = {}
+            self.runner = self._wrap()
+            self.experiment.begin(options, self.step)  # last: nothing above may cost a former run its place
+            self.saver = Saver(self.experiment, options.logger)
+            self.recorder = Recorder(self.experiment.folder, options, step=self.step, validated=self.progress.validated)
+            failure.pop_all()
 
     @property
     def step(self) -> int:
@@ -200,14 +203,12 @@ class Trainer:
         """Write weights and a training state; a failure is an error only at the end of the run."""
         state = self._snapshot()
         if distributed.is_main():
-            done = self.saver.weights(self.step, self.state.weights()) and self.saver.state(self.step, state)
-            if done:
+            if self.saver.weights(self.step, self.state.weights()) and self.saver.state(self.step, state):
                 log.logger.info(f'saved {self.experiment.model_file(self.step)} and its training state')
             elif last:
                 raise UserError(
                     f'{self.experiment.states}: the run ends here, but its last training state could not be '
-                    'written (see above); '
-                    'make room and resume with --auto_resume'
+                    'written (see above); make room and resume with --auto_resume'
                 )
 
     def _snapshot(self) -> dict[str, Any]:
@@ -225,8 +226,7 @@ class Trainer:
         return state
 
     def _next(self, batches: Generator[Batch]) -> list[Batch]:
-        """The batches of one step. A file that one rank cannot read ends the run on all of them, with
-        everything saved."""
+        """Return the batches of one step; a file that one rank cannot read ends the run on all, all saved."""
         micro_batches, error = list[Batch](), None
         try:
             micro_batches = [next(batches) for _ in range(self.settings.accumulate)]
