@@ -20,6 +20,9 @@ from iart.video.facts import Clip
 _FRAMES, _STEP = 3, 5
 _MOST_PIXELS = 1024  # a side, from the middle of the frame
 _BLOCKS, _NOISE, _SOFT = 1.1, 2.5, 0.6
+# Small frames were mostly shrunk, and then have detail at every pixel, which measures as noise: 3.2 gray levels in
+# Vid4's clean LR frames of city.
+_NOISE_FROM = 180  # pixels of the shorter side
 _LUMA = (0.299, 0.587, 0.114)
 _REAL_NETWORK = 'RealVSR'
 
@@ -68,11 +71,12 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
         network: name of the network's class.
     """
     vertical, horizontal = footage.detail
+    noisy = footage.noise > _NOISE and min(size) >= _NOISE_FROM
     faults = [
         word
         for word, present in (
             ('compressed in blocks', footage.blockiness > _BLOCKS),
-            ('noisy', footage.noise > _NOISE),
+            ('noisy', noisy),
             ('soft: it was enlarged or blurred before', max(footage.detail) < _SOFT),
         )
         if present
@@ -82,7 +86,7 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
         f'{footage.blockiness:.2f}, noise {footage.noise:.1f} gray levels'
     )
     described = [f'{figures}: {", ".join(faults) or "clean"}']
-    kind: Kind = 'real' if footage.blockiness > _BLOCKS or footage.noise > _NOISE else 'clean'
+    kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
         suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
