@@ -2,6 +2,6 @@
 set beside the paper's figures.
 
 ``rows`` knows the rows and the paper's figures, ``plan`` reads a study file, ``runs`` trains and scores one row with
-one seed, ``table`` collects what there is, ``charts`` and ``page`` draw it. The command is
-``scripts/run_alignment_study.py``.
+one seed, ``side_by_side`` all of them, ``table`` collects what there is, ``charts`` and ``page`` draw it. The command
+is ``scripts/run_alignment_study.py``.
 """
