@@ -20,9 +20,9 @@ from iart.inference.costs import measure
 from iart.inference.restorer import Restore, plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
-from iart.study.plan import Plan, Run, digest
+from iart.study.study_file import Run, StudyPlan, digest
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
@@ -66,7 +66,7 @@ class Scores:
     device: str
 
 
-def read_scores(plan: Plan, run: Run) -> Scores | None:
+def read_scores(plan: StudyPlan, run: Run) -> Scores | None:
     """Return the scores of a training; None when it is not done, or was done with other options."""
     path = plan.result_file(run)
     try:
@@ -78,7 +78,7 @@ def read_scores(plan: Plan, run: Run) -> Scores | None:
     return scores if scores.digest == digest(plan.options(run)) else None
 
 
-def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
+def perform(plan: StudyPlan, run: Run, device: torch.device) -> Scores:
     """Train a row, from where a former run was stopped, score it, and write its scores.
 
     Raises:
@@ -173,7 +173,7 @@ def _count(module: nn.Module | None) -> int:
     return sum(p.numel() for p in module.parameters()) if module is not None else 0
 
 
-def parameters(plan: Plan) -> Sequence[tuple[str, int, int, int]]:
+def parameters(plan: StudyPlan) -> Sequence[tuple[str, int, int, int]]:
     """Return (row, parameters, those of the alignment, dead weights of the released code) of each row."""
     counted = {}
     for run in plan.runs():

@@ -10,14 +10,14 @@ from pathlib import Path
 from iart import device as devices
 from iart import log
 from iart.errors import UserError
-from iart.study.plan import Plan, Run
 from iart.study.runs import perform, read_scores
+from iart.study.study_file import Run, StudyPlan
 from iart.training.stop_request import StopRequest
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
-def perform_all(plan: Plan, device: str, processes: int, config: Path, threads: int | None = None) -> None:
+def perform_all(plan: StudyPlan, device: str, processes: int, config: Path, threads: int | None = None) -> None:
     """Train and score everything that is missing.
 
     Args:
@@ -69,7 +69,7 @@ class _Training:
         self.process.stdin.close()
 
 
-def _perform_in_processes(plan: Plan, missing: list[Run], places: deque[str], arguments: list[str]) -> list[str]:
+def _perform_in_processes(plan: StudyPlan, missing: list[Run], places: deque[str], arguments: list[str]) -> list[str]:
     """Run as many trainings at a time as there are places; return a line for each that failed.
 
     Raises:
@@ -108,7 +108,7 @@ def _outcome(code: int, stopped: bool) -> str:
     return 'stopped' if stopped else 'failed'
 
 
-def _start(plan: Plan, run: Run, place: str, arguments: list[str]) -> _Training:
+def _start(plan: StudyPlan, run: Run, place: str, arguments: list[str]) -> _Training:
     path = plan.folder / 'logs' / f'{run.name}.log'
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as file:
