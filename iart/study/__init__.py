@@ -2,6 +2,6 @@
 set beside the paper's figures.
 
 ``rows`` has the rows and the paper's figures, ``study_file`` reads a study, ``runs`` trains and scores one row with one
-seed, ``side_by_side`` all of them, ``table`` collects the scores, ``charts`` and ``result_files`` write them. The command
-is ``scripts/run_alignment_study.py``.
+seed, ``side_by_side`` all of them, ``table`` collects the scores, ``charts`` and ``result_files`` write them. The
+command is ``scripts/run_alignment_study.py``.
 """
