@@ -24,9 +24,9 @@ def test_arguments() -> None:
 def test_the_training_is_as_long_as_the_machine_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, iterations: int
 ) -> None:
-    monkeypatch.setattr(run.DryRun, 'seconds', lambda self, load, steps: seconds)
-    options = load(run._TRAINING, run._overrides(tmp_path, tmp_path, 100))
-    assert run._affordable(options, torch.device('cpu')) == iterations
+    monkeypatch.setattr(walkthrough.DryRun, 'seconds', lambda self, load, steps: seconds)
+    options = load(walkthrough._TRAINING, walkthrough._overrides(tmp_path, tmp_path, 100))
+    assert walkthrough._affordable(options, torch.device('cpu')) == iterations
 
 
 def test_everything_is_written_below_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

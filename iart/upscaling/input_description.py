@@ -71,7 +71,8 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
         network: name of the network's class.
     """
     vertical, horizontal = footage.detail
-    noisy = footage.noise > _NOISE and min(size) >= _NOISE_FROM
+    noise_shows = min(size) >= _NOISE_FROM
+    noisy = noise_shows and footage.noise > _NOISE
     faults = [
         word
         for word, present in (
@@ -83,7 +84,7 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     ]
     figures = (
         f'detail of about {round(size[1] * horizontal)}×{round(size[0] * vertical)} pixels, blockiness '
-        f'{footage.blockiness:.2f}, noise {footage.noise:.1f} gray levels'
+        f'{footage.blockiness:.2f}' + (f', noise {footage.noise:.1f} gray levels' if noise_shows else '')
     )
     described = [f'{figures}: {", ".join(faults) or "clean"}']
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
