@@ -32,6 +32,7 @@ LAYERS = (
         'degradations',
         'device',
         'memory',
+        'timing',
         'processes',
         'optimizers',
         'component_errors',

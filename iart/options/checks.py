@@ -14,8 +14,8 @@ from iart.errors import OptionsError, Problem, listing, nearest
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import roles
 from iart.options.messages import explain
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.options.schema import DatasetOptions, Options
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
 from iart.signature import fit_to_signature
 from iart.yaml_words import spell_value

@@ -20,8 +20,8 @@ from pydantic_core import PydanticUndefined
 
 from iart.options import roles
 from iart.options.base import Component, Section, thaw
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueCosineAnnealingLR
 from iart.options.schema import DatasetOptions, Options
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueCosineAnnealingLR
 from iart.options.upstream import RETIRED
 from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
 

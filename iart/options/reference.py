@@ -10,7 +10,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from iart.options.base import Section, thaw
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
 from iart.options.schema import (
     DatasetOptions,
     DistOptions,
@@ -20,6 +19,7 @@ from iart.options.schema import (
     ValOptions,
     WandbOptions,
 )
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
 
 _INTRODUCTION = """# Options
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from iart.options.base import Component, FrozenDict, Natural, Positive, Section
-from iart.options.recipe import TrainOptions
+from iart.options.train_section import TrainOptions
 
 
 class DatasetOptions(Section):
