@@ -180,8 +180,8 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
     rows = []
     for precision in ('fp32', 'bf16'):
         costs = measure(network, CPU, precision)
-        work, kept = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
-        rows.append([precision, f'{work:,.0f}', f'{kept:.1f}', f'{work + arguments.frames * kept:,.0f}'])
+        work, stored = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
+        rows.append([precision, f'{work:,.0f}', f'{stored:.1f}', f'{work + arguments.frames * stored:,.0f}'])
     columns = [
         '',
         'a frame in the making, MB',

@@ -27,13 +27,13 @@ def test_an_error_leaves_no_folder_and_the_former_one_as_it_was(tmp_path):
     assert [path.name for path in tmp_path.rglob('*')] == ['clip', 'former.txt']
 
 
-@pytest.mark.parametrize(('replace', 'left'), [(False, 'theirs.txt'), (True, 'ours.txt')])
-def test_a_folder_that_exists_by_then_is_kept_or_replaced(tmp_path, replace, left):
+@pytest.mark.parametrize(('replace', 'remaining'), [(False, 'theirs.txt'), (True, 'ours.txt')])
+def test_a_folder_that_exists_by_then_is_kept_or_replaced(tmp_path, replace, remaining):
     with folder_written_atomically(tmp_path / 'clip', replace=replace) as folder:
         (folder / 'ours.txt').touch()
         (tmp_path / 'clip').mkdir()  # another process was faster
         (tmp_path / 'clip' / 'theirs.txt').touch()
-    assert [path.name for path in tmp_path.rglob('*')] == ['clip', left]
+    assert [path.name for path in tmp_path.rglob('*')] == ['clip', remaining]
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):

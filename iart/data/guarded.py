@@ -31,21 +31,23 @@ class Guarded(Dataset[Any]):
     def __init__(self, dataset: Any, unreadable: Literal['stop', 'skip'], seed: int) -> None:
         self.dataset, self.unreadable, self.seed = dataset, unreadable, seed
 
-    def __getitem__(self, at: tuple[int, int]) -> Any:
+    def __getitem__(self, window: tuple[int, int]) -> Any:
         try:
-            return self.dataset[at]
+            return self.dataset[window]
         except DataError as error:
-            return self._stand_in(at, error) if self.unreadable == 'skip' else error
+            return self._stand_in(window, error) if self.unreadable == 'skip' else error
         except UserError as error:
             return error
 
-    def _stand_in(self, at: tuple[int, int], error: DataError) -> Any:
+    def _stand_in(self, window: tuple[int, int], error: DataError) -> Any:
         reasons = [str(error)]
         for position in (
-            np.random.default_rng([_STAND_INS, self.seed, *at]).integers(len(self.dataset), size=_MOST_TRIES).tolist()
+            np.random.default_rng([_STAND_INS, self.seed, *window])
+            .integers(len(self.dataset), size=_MOST_TRIES)
+            .tolist()
         ):
             try:
-                return {**self.dataset[at[0], position], 'unreadable': reasons}
+                return {**self.dataset[window[0], position], 'unreadable': reasons}
             except DataError as another:
                 reasons.append(str(another))
         return DataError(

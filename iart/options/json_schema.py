@@ -118,17 +118,17 @@ def _dataset(phase: str) -> Schema:
 
 
 def _component(
-    known: Mapping[str, Callable[..., Any]], given: frozenset[str] = frozenset(), also: Schema | None = None
+    components: Mapping[str, Callable[..., Any]], given: frozenset[str] = frozenset(), also: Schema | None = None
 ) -> Schema:
     """A section with ``type`` and the arguments of what it names.
 
     Args:
-        known: what ``type`` may name.
+        components: what ``type`` may name.
         given: arguments that the program passes itself.
         also: further keys that the section may have.
     """
     sections = {}
-    for name, component in sorted(known.items()):
+    for name, component in sorted(components.items()):
         arguments = _arguments(component)
         properties = {key: value for key, value in arguments.items() if key not in given}
         sections[name] = {'properties': {**(also or {}), **properties}, 'additionalProperties': False}

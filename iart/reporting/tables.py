@@ -111,7 +111,7 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
         facts=_facts(*given[0]),
         remarks=_remarks(given),
         metrics=metrics,
-        lower=frozenset(m for m in metrics for own in metrics_of if own.get(m, {}).get('better') == 'lower'),
+        lower=frozenset(m for m in metrics for sections in metrics_of if sections.get(m, {}).get('better') == 'lower'),
         labels=tuple(result.label for result in results),
         rows=tuple(rows),
         left_out=len(clips) - len(rows),
@@ -142,7 +142,7 @@ def _cells(values: list[float | None], digits: int) -> tuple[Cell, ...]:
 
 
 def _frame_count(clip: str, given: list[tuple[Result, SetEntry]]) -> int | None:
-    return next((found.frames for _, entry in given if (found := entry.clip(clip))), None)
+    return next((clip_entry.frames for _, entry in given if (clip_entry := entry.clip(clip))), None)
 
 
 def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
@@ -274,8 +274,8 @@ def clips_csv(tables: Sequence[SetTable], results: Sequence[Result]) -> str:
         entries = [result.set_named(table.name) for result in results]
         clips = dict.fromkeys(clip.name for entry in entries if entry for clip in entry.clips)
         for name in [*clips, '']:
-            found = [[None if entry is None else _mean(entry, name, m) for entry in entries] for m in metrics]
-            lines.append([table.name, name, *('' if v is None else v for row in found for v in row)])
+            means = [[None if entry is None else _mean(entry, name, m) for entry in entries] for m in metrics]
+            lines.append([table.name, name, *('' if v is None else v for row in means for v in row)])
     return _csv(lines)
 
 

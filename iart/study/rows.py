@@ -37,7 +37,7 @@ class Row:
 
 
 ROWS: dict[str, Row] = {
-    'single': Row('no neighbor', {'type': 'NoAlignment'}, {'use_neighbour': False}, ours=True),
+    'single': Row('no neighbor', {'type': 'NoAlignment'}, {'use_neighbor': False}, ours=True),
     'none': Row('no alignment', {'type': 'NoAlignment'}, ours=True),
     'nearest': Row('warp, nearest', {'type': _WARP, 'resampling': 'nearest'}),
     'bilinear': Row('warp, bilinear', {'type': _WARP, 'resampling': 'bilinear'}),

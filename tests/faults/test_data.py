@@ -71,8 +71,8 @@ def test_a_set_without_readable_windows_ends_the_run():
         def __len__(self):
             return 5
 
-        def __getitem__(self, at):
-            raise DataError(f'window {at[1]}: gone')
+        def __getitem__(self, window):
+            raise DataError(f'window {window[1]}: gone')
 
     result = Guarded(Gone(), 'skip', seed=1)[0, 3]
     assert isinstance(result, DataError)
