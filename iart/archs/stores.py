@@ -1,8 +1,8 @@
 """Stores of a clip's features between two passes: on the device, in host memory, or in a file.
 
-A store is written and read one frame at a time. It returns a tensor as it was put in: same bits (unless created for half
-precision), same device, same memory layout. The layout matters: kernels may sum in another order for another layout,
-and then the last bit of a result would depend on where its input was stored.
+A store is written and read one frame at a time. It returns a tensor as it was put in: same bits (unless the store is
+created for half precision), same device, same memory layout. The layout matters: kernels may sum in another order for
+another layout, and then the last bit of a result would depend on where its input was stored.
 """
 
 import inspect

@@ -19,12 +19,13 @@ _REPLACEMENTS = 0x57A9D  # separates these draws from those of crops and flips
 
 
 class Guarded(Dataset[Any]):
-    """Wraps a data set and returns a user's mistake as an item: raised in a worker, its text would be inside a traceback.
+    """Wraps a data set and returns a user's mistake as an item. Raised in a worker, its text would be in a traceback.
 
     Args:
         dataset: takes (epoch, position).
-        unreadable: ``skip`` replaces a window that cannot be read by another one, drawn from (seed, epoch, position), so
-            that a resumed run reads the same; its key ``'unreadable'`` has the reasons. ``stop`` returns the error.
+        unreadable: ``skip`` replaces a window that cannot be read by another one, drawn from (seed, epoch, position),
+            so that a resumed run reads the same; its key ``'unreadable'`` has the reasons. ``stop`` returns the
+            error.
         seed: seed of the replacements.
     """
 

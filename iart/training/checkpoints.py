@@ -91,8 +91,8 @@ def newest_state(folder: Path) -> Path | None:
     if paths:
         raise WeightsError(
             f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is '
-            'kept under another name '
-            'and the run starts from iteration 0; path.pretrain_network_g starts it from weights, such as the ones in models/'
+            'kept under another name and the run starts from iteration 0; path.pretrain_network_g starts it from '
+            'weights, such as the ones in models/'
         )
     return None
 

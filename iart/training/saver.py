@@ -29,7 +29,7 @@ class Saver:
         return _tried(path, lambda: write_atomically(path, lambda name: torch.save(dict(content), name)))
 
     def state(self, step: int, content: dict[str, Any]) -> bool:
-        """Write ``training_states/<step>.state``, remove the oldest beyond ``keep_states``; return whether it was written."""
+        """Write ``training_states/<step>.state``, remove all but ``keep_states``; return whether it was written."""
         path = self.experiment.state_file(step)
         done = _tried(path, lambda: save_state(path, content))
         if done:
