@@ -1,4 +1,4 @@
-"""How an alignment weighs its taps as the sub-pixel offset changes, beside bilinear interpolation."""
+"""Weights of an alignment's taps over the sub-pixel offset, compared with bilinear interpolation."""
 
 from typing import Any, NamedTuple
 
@@ -25,11 +25,11 @@ class TapCurves(NamedTuple):
 
 @torch.no_grad()
 def tap_curves(align: Any, source: Tensor, current: Tensor) -> TapCurves:
-    """Ask an alignment for its ``tap_weights`` at one shift after the other.
+    """Evaluate an alignment's ``tap_weights`` over a range of shifts.
 
     Args:
         align: an alignment with ``tap_weights`` and ``window``.
-        source, current: (n, c, h, w) features as the alignment meets them.
+        source, current: (n, c, h, w) features such as the alignment gets in the network.
     """
     offsets = (np.arange(STEPS) + 0.5) / STEPS
     attention, bilinear = [], []

@@ -174,7 +174,7 @@ def pairs_of(dataset: Any, network: 'AlignmentStudyNet | None' = None) -> 'Itera
 
 
 def _features(network: 'AlignmentStudyNet', lq: 'torch.Tensor') -> 'torch.Tensor':
-    """(t, 3, h, w) frames → (t, C, h, w) features of the first backbone."""
+    """Return (t, C, h, w) features of the first backbone for (t, 3, h, w) frames."""
     import torch
 
     with torch.no_grad():
@@ -189,7 +189,7 @@ def _network(path: Path) -> 'AlignmentStudyNet':
     from iart.options import load
     from iart.weights import load_weights
 
-    run = path.parent.parent / 'options.yml'  # a training run knows more than the shapes of its weights tell
+    run = path.parent.parent / 'options.yml'  # a training run has more facts than the shapes of its weights
     section = load(run).network_g if run.is_file() else network_section(path)
     if section is None or section.get('type') != 'AlignmentStudyNet':
         raise WeightsError(
