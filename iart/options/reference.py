@@ -35,7 +35,7 @@ merge
   section.
 - `--force_yml train:optim_g:lr=1e-4 val:save_img=true` on the command line replaces single values; the value is read as
 YAML.
-- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing
+- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that occurs twice is a mistake. Nothing
 in a YAML file
   can create objects or run code.
 - Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimizer) take the arguments of

@@ -132,7 +132,7 @@ def dump(options: Options) -> str:
 
 
 def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
-    """The plain value that a YAML text stands for, and the mistakes in its keys.
+    """Return the plain value of a YAML text, and the mistakes in its keys.
 
     Raises:
         OptionsError: not YAML, or YAML that wants to make an object.

@@ -81,7 +81,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
     """Count and time training steps on frames made up on the spot.
 
     Args:
-        options: of a training run.
+        options: the options of a training run.
         device: where it is to run.
         seconds: that timing may take, about; the first, small step is done in any case.
 
@@ -185,7 +185,7 @@ def _smaller(load: Load, micro_batches: int, scale: int) -> Iterator[tuple[str, 
 
 
 def _other_ways(options: Options, device: torch.device, load: Load, free: int) -> Iterator[Change]:
-    """Changes that make another program of the step; each is counted anew."""
+    """Yield changes of how a step is computed; each needs a count of its own."""
     assert options.train is not None
     parameters = inspect.signature(find(ARCH_REGISTRY, options.network_g['type'])).parameters
     trials: list[tuple[str, dict[str, Any], str | None]] = []

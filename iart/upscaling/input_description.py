@@ -35,7 +35,7 @@ def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, netwo
     Args:
         source: the input.
         clip: its facts.
-        settings: which part of it is wanted.
+        settings: settings, which select a part of the input.
         network: what will restore it.
     """
     if not distributed.is_main():

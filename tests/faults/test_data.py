@@ -76,7 +76,7 @@ def test_a_set_without_readable_windows_ends_the_run():
 
     result = Guarded(Gone(), 'skip', seed=1)[0, 3]
     assert isinstance(result, DataError)
-    assert 'window 3: gone; nor could 10 other windows be read' in str(result)
+    assert 'window 3: gone; 10 other windows in its place could not be read' in str(result)
 
 
 def test_a_worker_that_dies_ends_the_run_with_everything_saved(root, monkeypatch):
