@@ -60,6 +60,8 @@ def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
             error.plot(trained.f[keep], trained.error[keep], **style)
     if measured:  # what is learned is not bound by 1, as fixed kernels are
         energy.set_yscale('log')
+        energy.set_yticks([0.3, 0.5, 1, 2, 4], ['0.3', '0.5', '1', '2', '4'])
+        energy.minorticks_off()
         error.set_yscale('log')
         error.set_ylim(bottom=1e-3)
     for axes, title in ((gain, 'mean response F'), (energy, 'mean energy E'), (error, 'mean squared error')):

@@ -49,50 +49,12 @@ class TrainedNetwork:
             raise WeightsError(f'--weights: {path}: got weights of {kind}, expected {listing(NETWORKS)}')
         self.network = build_network(section).eval()
         load_weights(self.network, path)
-        self.align = next(iter(_alignments(self.network)))
-        """The alignment; that of the first pass, where passes have their own."""
+        self.align = alignment_of(self.network)
         if getattr(self.align, 'joint', False):
             raise WeightsError(
                 f'--weights: {path}: got an alignment that takes both neighbors at once, expected one of a single '
                 'neighbor'
             )
-
-    @torch.no_grad()
-    def inputs(self, frames: Sequence[Tensor]) -> Inputs:
-        """Return what the alignment gets when each frame is followed by itself.
-
-        In a recurrent network this is the first call of its first pass: the source has not been propagated yet, so that
-        it depends on one frame only, as the current feature does.
-
-        Args:
-            frames: n frames (3, h, w), RGB in [0, 1].
-        """
-        lq = torch.stack(list(frames))[:, None].expand(-1, 2, -1, -1, -1)
-        still = lq.new_zeros(len(lq), 1, 2, *lq.shape[-2:])
-        prepared: list[tuple[Any, Tensor]] = []
-        prepare = getattr(self.align, 'prepare', None)
-
-        def keep_source(source: Tensor) -> Any:
-            assert prepare is not None
-            prepared.append((prepare(source), source))
-            return prepared[-1][0]
-
-        def stop(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            raise _FirstCallError(*arguments[:2])
-
-        hook = self.align.register_forward_pre_hook(stop)
-        if prepare is not None:
-            self.align.prepare = keep_source  # type: ignore[assignment]  # the network may prepare the source itself
-        try:
-            self.network(lq, (still, still))
-        except _FirstCallError as call:
-            source = next((raw for ready, raw in prepared if ready is call.source), call.source)
-            return Inputs(source, call.current)
-        finally:
-            hook.remove()
-            if prepare is not None:
-                del self.align.prepare
-        raise AssertionError('a network aligns when it gets two frames')
 
     def pairs(self, dataset: Any) -> Iterator[Pair]:
         """Yield neighboring frames of a rendered set with their exact flow, as the alignment gets them.
@@ -101,9 +63,55 @@ class TrainedNetwork:
             dataset: a :class:`iart.data.exact_flow_dataset.SyntheticFlowTestDataset`.
         """
         for lq, flows, hidden in _clips(dataset):
-            sources, currents = (feature.split(1) for feature in self.inputs(lq.unbind()))
+            sources, currents = (feature.split(1) for feature in inputs_of(self.network, lq.unbind()))
             for i, (flow, unseen) in enumerate(zip(flows, hidden, strict=True)):
                 yield Pair(sources[i + 1], currents[i], flow[None], unseen, sources[i])
+
+
+@torch.no_grad()
+def inputs_of(network: nn.Module, frames: Sequence[Tensor]) -> Inputs:
+    """Return what a network's alignment gets when each frame is followed by itself.
+
+    In a recurrent network this is the first call of its first pass: the source has not been propagated yet, so that it
+    depends on one frame only, as the current feature does.
+
+    Args:
+        network: one of ``NETWORKS``.
+        frames: n frames (3, h, w), RGB in [0, 1].
+    """
+    align = alignment_of(network)
+    lq = torch.stack(list(frames))[:, None].expand(-1, 2, -1, -1, -1)
+    still = lq.new_zeros(len(lq), 1, 2, *lq.shape[-2:])
+    prepared: list[tuple[Any, Tensor]] = []
+    prepare = getattr(align, 'prepare', None)
+
+    def keep_source(source: Tensor) -> Any:
+        assert prepare is not None
+        prepared.append((prepare(source), source))
+        return prepared[-1][0]
+
+    def stop(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        raise _FirstCallError(*arguments[:2])
+
+    hook = align.register_forward_pre_hook(stop)
+    if prepare is not None:
+        align.prepare = keep_source  # type: ignore[assignment]  # the network may prepare the source itself
+    try:
+        network(lq, (still, still))
+    except _FirstCallError as call:
+        source = next((raw for ready, raw in prepared if ready is call.source), call.source)
+        return Inputs(source, call.current)
+    finally:
+        hook.remove()
+        if prepare is not None:
+            del align.prepare
+    raise AssertionError('a network aligns when it gets two frames')
+
+
+def alignment_of(network: nn.Module) -> nn.Module:
+    """Return a network's alignment; that of the first pass, where passes have their own."""
+    names = ours(ALIGNMENT_REGISTRY)
+    return next(module for module in network.modules() if type(module).__name__ in names)
 
 
 def distinct(networks: Sequence[TrainedNetwork]) -> dict[str, TrainedNetwork]:
@@ -135,8 +143,3 @@ def _clips(dataset: Any) -> Iterator[tuple[Tensor, Tensor, Any]]:
     for number, clip in enumerate(dataset.clips):
         flows = torch.from_numpy(dataset.read_flows(number)[0].copy())
         yield dataset[number]['lq'], flows, np.array(dataset.store.array(clip.name, 'hidden')[0])
-
-
-def _alignments(network: nn.Module) -> Iterator[nn.Module]:
-    names = ours(ALIGNMENT_REGISTRY)
-    return (module for module in network.modules() if type(module).__name__ in names)

@@ -72,7 +72,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
     from iart.analysis.frequency import measure
     from iart.analysis.known_flow import alignment_error
     from iart.analysis.tap_curves import tap_curves
-    from iart.analysis.trained import TrainedNetwork, distinct, image_pairs
+    from iart.analysis.trained import TrainedNetwork, distinct, image_pairs, inputs_of
     from iart.data.exact_flow_dataset import SyntheticFlowTestDataset
     from iart.files import to_json, write_text
     from iart.registry import ALIGNMENT_REGISTRY, build
@@ -96,7 +96,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
     pictures = []
     for label, network in networks.items():
         error[label] = alignment_error(network.align, network.pairs(dataset))
-        still = network.inputs([item['lq'][0] for item in map(dataset.__getitem__, range(len(dataset)))])
+        still = inputs_of(network.network, [dataset[number]['lq'][0] for number in range(len(dataset))])
         response[label] = {axis: measure(network.align, *still, axis=axis) for axis in ('x', 'y')}
         if hasattr(network.align, 'tap_weights'):
             taps[label] = tap_curves(network.align, *still)
