@@ -3,7 +3,8 @@
     python scripts/benchmark_precision.py --lq FOLDER --gt FOLDER --weights FILE [--opt YAML] [--frames 5] [--json FILE]
 
 The folders contain the LR frames of one clip and their ground truth. Without --opt the network is BasicSR's BasicVSR
-(64 features, 30 blocks). "to fp32" is the PSNR between the two outputs before rounding; "to GT" is on RGB, of 8-bit frames, mean over frames.
+(64 features, 30 blocks). "to fp32" is the PSNR between the two outputs before rounding; "to GT" is on RGB, of 8-bit
+frames, mean over frames.
 """
 
 import argparse

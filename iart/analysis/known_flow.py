@@ -19,8 +19,8 @@ DISTANCES = (1, 2, 3, 5, 8, 13, 21)
 class AlignmentError(NamedTuple):
     """Mean squared error relative to the variance of the target.
 
-    The target is the alignment's output for the current features without motion: for fixed kernels the current features
-    themselves; a value projection cancels.
+    The target is the alignment's output if nothing moved: for fixed kernels the source feature of the current frame; a
+    value projection cancels.
     """
 
     visible: float
@@ -35,7 +35,7 @@ class AlignmentError(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two frames' features and the exact flow between them."""
+    """What an alignment gets of two frames, and the exact flow between them."""
 
     source: Tensor
     """(1, c, h, w)"""
@@ -45,6 +45,8 @@ class Pair(NamedTuple):
     """(1, 2, h, w), from current to source."""
     hidden: NDArray[np.bool_]
     """(h, w), true where the flow's target is covered or outside."""
+    still: Tensor
+    """(1, c, h, w), the source if nothing moved: that of the current frame."""
 
 
 @torch.no_grad()
@@ -53,11 +55,11 @@ def alignment_error(align: Align, pairs: Iterable[Pair]) -> AlignmentError:
 
     Args:
         align: an alignment, called with (source, current, flow).
-        pairs: features of rendered clips, as :func:`iart.commands.analyze.pairs_of` returns them.
+        pairs: images or features of rendered clips: see :mod:`iart.analysis.trained`.
     """
     sums = {name: np.zeros((2, count)) for name, count in (('seen', 2), ('phase', PHASES), ('ring', len(DISTANCES)))}
     for pair in pairs:
-        target = align(pair.current, pair.current, torch.zeros_like(pair.flow))
+        target = align(pair.still, pair.current, torch.zeros_like(pair.flow))
         error = (align(pair.source, pair.current, pair.flow) - target).square().mean((0, 1)).double().numpy()
         error = error / target.var((2, 3)).mean().item()  # not between channels: a constant is no content
         seen = ~pair.hidden
