@@ -206,7 +206,7 @@ def _type(annotation: Any, place: str) -> Schema:
 
 def _model(annotation: Any) -> type[Section] | None:
     """The section that an annotation names, alone or beside None."""
-    parts = (annotation, *get_args(annotation))
+    parts = get_args(annotation) or (annotation,)  # to Python 3.10, dict[str, Any] is a class as well
     return next((part for part in parts if inspect.isclass(part) and issubclass(part, Section)), None)
 
 
