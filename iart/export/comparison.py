@@ -24,8 +24,8 @@ class Checked:
 
     Args:
         graph: name of the graph.
-        size: of the LR frames.
-        runtime: what ran it.
+        size: size (h, w) of the LR frames.
+        runtime: the runtime that ran it.
         difference: the largest one, relative to the largest value where that is above 1.
         seconds: that a run took.
         torch_seconds: that torch took.
@@ -45,12 +45,12 @@ def check(
     """Run an exported graph on the CPU, for the first step of a pass and for a later one.
 
     Args:
-        name: of the graph.
-        runtime: that runs it.
-        run: runs it.
+        name: name of the graph.
+        runtime: name of the runtime.
+        run: runs the exported graph.
         graph: what was exported.
         reference: the same in torch and float32.
-        size: of the LR frames.
+        size: size (h, w) of the LR frames.
         channels: width C of the features.
         precision: ``fp32`` or ``fp16``.
 

@@ -145,7 +145,7 @@ class IABasicVSRStep(Graph):
 
     Args:
         network: the network.
-        name: ``backward`` or ``forward``.
+        name: the pass: ``backward`` or ``forward``.
     """
 
     inputs = ('frame', 'source1', 'flow', 'has1')
@@ -158,7 +158,7 @@ class IABasicVSRStep(Graph):
     def forward(self, frame: Tensor, source1: Tensor, flow: Tensor, has1: Tensor) -> Tensor:
         """Return the (1, C, h, w) feature that the pass makes of a frame."""
         frame = frame.to(source1.dtype)
-        return self.network.step(self.trunk, frame, source1, flow, has1)
+        return self.network.trunk_step(self.trunk, frame, source1, flow, has1)
 
 
 class Reconstruction(Graph):
@@ -203,7 +203,7 @@ class ClipGraphs(nn.Module):
             steps = [IARTStep(network, name) for name in names]
             last = ['feature']
         elif isinstance(network, IABasicVSR):
-            names, last = ['backward', 'forward'], ['backward', 'forward']
+            names = last = list(network.propagation.passes)
             steps = [IABasicVSRStep(network, name) for name in names]
         else:
             raise UserError(f'export: got {type(network).__name__}, expected IART, IABasicVSR or BasicVSR')
@@ -266,7 +266,7 @@ class WindowGraph(Graph):
     """A whole window of frames in one graph without state, for runtimes that keep none.
 
     Args:
-        graphs: of the network.
+        graphs: the network's graphs.
         frames: T.
         middle: give the middle frame only.
         five: (N, T, 3, h, w) instead of (N, T·3, h, w).

@@ -35,7 +35,7 @@ def write_onnx(path: Path, graph: Graph, inputs: Sequence[Tensor], any_size: boo
         any_size: whether it takes frames of any height and width: see :func:`iart.export.programs.trace`.
 
     Raises:
-        UserError: the graph cannot be exported; the message names the graph and says why.
+        UserError: the graph cannot be exported; the message names the graph and the reason.
     """
     traced = trace(path.stem, graph, inputs, any_size)
     quiet = logging.getLogger('torch.onnx')

@@ -19,13 +19,13 @@ def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> 
     """Return a graph as a program of ``torch.export``.
 
     Args:
-        name: of the graph.
+        name: name of the graph.
         graph: in evaluation mode.
         inputs: see :func:`iart.export.samples.sample`.
         any_size: whether the program takes frames of any height and width, from :data:`SMALLEST_OF_ANY`.
 
     Raises:
-        UserError: it cannot be exported; the message says why.
+        UserError: it cannot be exported; the message has the reason.
     """
     chosen: dict[str, Any] = {'strict': False}  # traces by running, as torch does by default from 2.7 on
     if any_size:

@@ -132,7 +132,7 @@ def dump(options: Options) -> str:
 
 
 def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
-    """The plain value that a YAML text stands for, and the mistakes in its keys.
+    """Return the plain value of a YAML text, and the mistakes in its keys.
 
     Raises:
         OptionsError: not YAML, or YAML that wants to make an object.
@@ -147,23 +147,24 @@ def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
 
 
 def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
-    """The file's mapping laid over that of the file it names as ``base`` (path relative to the file)."""
+    """Return the file's mapping, merged over that of its ``base`` (a path relative to the file)."""
     raw, problems = _read(path)
     base = raw.pop('base', None)
     if base is None:
         return merge({}, raw), problems
     if not isinstance(base, str):
         return raw, [*problems, Problem('base', repr(base), 'the path of one YAML file, relative to this one')]
-    below, found = _read(path.parent / base)
+    below, base_problems = _read(path.parent / base)
     if 'base' in below:
-        found.append(
+        base_problems.append(
             Problem('base', f'{base!r}, which has a base itself', 'a file without a base: inheritance has one level')
         )
         below.pop('base')
-    found = [
-        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint) for p in found
+    base_problems = [
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint)
+        for p in base_problems
     ]
-    return merge(merge({}, below), raw), problems + found
+    return merge(merge({}, below), raw), problems + base_problems
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
@@ -179,9 +180,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``: mappings merge key by key, lists and everything else replace, ``~`` too. A section
-    that names another ``type`` replaces the whole section below: the arguments of one class are not those of
-        another."""
+    """Merge ``above`` over ``below``: mappings merge key by key; lists and everything else, even ``~``, replace.
+
+    A section that names another ``type`` replaces the whole section below: its arguments belong to another class.
+    """
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)

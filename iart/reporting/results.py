@@ -52,7 +52,7 @@ class ComparisonEntry(_Read):
 
 
 class ClipEntry(_Read):
-    """One clip; its metrics stand beside the keys below, under the names the options gave them."""
+    """One clip; its metrics are further keys, under the names that the options gave them."""
 
     model_config = ConfigDict(frozen=True, extra='allow')
     name: str
@@ -112,8 +112,8 @@ class Frames:
     """The frames of a clip that count.
 
     Args:
-        names: of the frames, in order.
-        values: figures per metric, in order; infinite for a frame equal to its ground truth.
+        names: names of the frames, in order.
+        values: scores of the frames by metric; infinite for a frame equal to its ground truth.
     """
 
     names: tuple[str, ...]

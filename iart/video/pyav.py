@@ -18,7 +18,7 @@ _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 def open_input(name: str) -> Any:
     """Open a video file for reading, even where its metadata is not UTF-8.
 
-    Version 19 decodes such metadata by itself; earlier ones must be told, or raise UnicodeDecodeError.
+    Version 19 decodes such metadata by itself; earlier ones need the encoding, or raise UnicodeDecodeError.
     """
     import av
 
@@ -44,7 +44,7 @@ def color_tags(stream: Any, frame: Any) -> tuple[int, int, int, int]:
 
 
 def display_matrix(frame: Any) -> tuple[int, ...] | None:
-    """Return FFmpeg's nine numbers that say how to rotate a decoded frame; None where there is nothing to rotate."""
+    """Return FFmpeg's nine numbers for the rotation of a decoded frame; None if it is not rotated."""
     # Not by a loop: iterating over side data gives the entries up to version 18, and their types from 19 on.
     try:
         entry = frame.side_data.get('DISPLAYMATRIX')
@@ -89,7 +89,7 @@ def is_attached_picture(stream: Any) -> bool:
 def fraction(value: Any) -> Fraction | None:
     """Return a rate or a ratio as a Fraction; None where the file does not state it.
 
-    From version 19 on PyAV has rational numbers of its own: they round to 32 bits, and 0/1 and 1/0 stand for "not
+    From version 19 on PyAV has rational numbers of its own: they round to 32 bits, and 0/1 and 1/0 mean "not
         stated".
     """
     return Fraction(value.numerator, value.denominator) if value else None
