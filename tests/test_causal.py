@@ -235,7 +235,7 @@ def test_named_pipes_carry_the_offline_frames(network, tmp_path):
     clip = np.random.default_rng(2).integers(0, 256, (3, 16, 20, 3), dtype=np.uint8)
     for name in ('in', 'out'):
         os.mkfifo(tmp_path / name)
-    arguments = ('--raw', '20x16', '--no-scene-cuts', '--weights', str(weights), '--device', 'cpu')
+    arguments = ('--raw', '20x16', '--scene-cuts', 'off', '--weights', str(weights), '--device', 'cpu')
     command = [sys.executable, '-m', 'iart', 'upscale', str(tmp_path / 'in'), str(tmp_path / 'out'), *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
         feeding = threading.Thread(target=(tmp_path / 'in').write_bytes, args=(clip.tobytes(),), daemon=True)
