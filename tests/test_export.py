@@ -14,6 +14,8 @@ from iart.export import onnx_graphs
 from iart.export.comparison import MOST
 from iart.export.graph_folder import ExportOptions, export
 from iart.export.graphs import AnySizeFlowGraph, ClipGraphs, FlowGraph, WindowGraph
+from iart.export.programs import trace
+from iart.export.samples import sample
 from iart.weights import write_weights
 
 IART = {**tiny.NETWORK, 'propagation': {'passes': ['backward_1', 'forward_1']}}
@@ -60,14 +62,24 @@ def test_flow_for_any_size_is_the_networks_flow(size):
 
 
 @torch.no_grad()
+def test_a_step_of_iart_with_shifted_windows_takes_any_size():
+    network = fill(build_network({**IART, 'depths': [2]}), 'export').eval()
+    step = ClipGraphs(network).parts()['step_forward_1'].eval()
+    program = trace('step', step, sample(step, (67, 74), 8, torch.float32, seed=0), True).module()
+    for size in ((64, 72), (69, 83)):
+        inputs = sample(step, size, 8, torch.float32, seed=1)
+        torch.testing.assert_close(program(*inputs), step(*inputs), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_onnx_runtime_alone_restores_clips_of_any_size_as_torch_does(tmp_path):
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(package, reason=f'{package} is not installed (extra [export])')
     from run_onnx import Graphs
 
-    network, file = weights_of({**IART, 'depths': [2], 'flow': {'type': 'zero'}}, tmp_path)
+    network, file = weights_of({**BASICVSR, 'flow': {'type': 'zero'}}, tmp_path)
     rows = export(file, tmp_path / 'graphs', ExportOptions(size=None))
-    assert {row.graph for row in rows} == {'flow', 'step_backward_1', 'step_forward_1', 'reconstruct'}
+    assert {row.graph for row in rows} == {'flow', 'step_backward', 'step_forward', 'reconstruct'}
     assert len({row.size for row in rows}) == 2
     assert max(row.difference for row in rows) <= 1e-4
     clip = torch.rand(12, 3, 66, 73)

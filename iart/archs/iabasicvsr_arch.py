@@ -192,10 +192,11 @@ class IABasicVSR(nn.Module):
         feature = None
         for i in range(t):
             frame = clip[i]
+            before = () if self.propagation.causal else (features[i],)
             if self.propagation.causal:
-                current, before = self._extract(frame), ()
+                current = self._extract(frame)
             else:
-                current, before = None if self.extractor is None else extracted[i], (features[i],)
+                current = None if self.extractor is None else extracted[i]
             flow = forward[i - 1] if i else None
             feature = self._propagate(self.get_submodule('forward_trunk'), feature, frame, current, flow)
             yield recompute(self.use_checkpoint, self.reconstruct, *before, feature, frame)
