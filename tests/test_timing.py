@@ -1,4 +1,4 @@
-"""Timing, on a clock that the test moves."""
+"""Timing, by a clock that the test controls."""
 
 import pytest
 
