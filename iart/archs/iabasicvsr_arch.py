@@ -272,7 +272,8 @@ class IABasicVSR(nn.Module):
 
     def compile_parts(self, **arguments: Any) -> None:
         """Compile alignment, trunks and feature extractor; arguments as for :func:`torch.compile`."""
-        for part in (self.alignment, self.backward_trunk, self.forward_trunk, self.extractor):
+        trunks = (self.get_submodule(f'{name}_trunk') for name in self.propagation.passes)
+        for part in (self.alignment, *trunks, self.extractor):
             if part is not None:
                 part.compile(**arguments)
 

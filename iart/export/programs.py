@@ -14,6 +14,14 @@ from iart.errors import UserError
 from iart.export.comparison import Run
 from iart.export.graphs import SMALLEST_OF_ANY, Graph
 
+_DEFERRED = 'prefer_deferred_runtime_asserts_over_guards'
+"""What is assumed of a size and cannot be proved for all of them is then checked when the program runs."""
+
+
+def takes_any_size() -> bool:
+    """Return whether this torch can export graphs for frames of any size."""
+    return _DEFERRED in inspect.signature(torch.export.export).parameters
+
 
 def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
     """Return a graph as a program of ``torch.export``.
@@ -29,9 +37,9 @@ def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> 
     """
     chosen: dict[str, Any] = {'strict': False}  # traces by running, as torch does by default from 2.7 on
     if any_size:
-        # What is assumed of a size and cannot be proved for all of them is checked when the program runs.
-        shapes = _any_height_and_width(graph, inputs)
-        chosen |= {'dynamic_shapes': shapes, 'prefer_deferred_runtime_asserts_over_guards': True}
+        if not takes_any_size():
+            raise UserError(f'export: got torch {torch.__version__}, expected a newer one for --size any (tried: 2.14)')
+        chosen |= {'dynamic_shapes': _any_height_and_width(graph, inputs), _DEFERRED: True}
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
