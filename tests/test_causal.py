@@ -18,7 +18,7 @@ from helpers.rebuilt import fill
 from iart.archs.builder import build_network
 from iart.archs.causal import is_causal
 from iart.cli import main
-from iart.errors import DataError, SettingError
+from iart.errors import DataError, OptionsError, SettingError
 from iart.image import to_tensor, to_uint8
 from iart.upscaling import live
 from iart.upscaling.api import upscale
@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_named(network):
     assert not is_causal(other)
     with pytest.raises(ValueError, match=r'propagation.passes: got .*backward_1.*expected names that all begin with'):
         other.step(torch.rand(1, 3, 16, 16))
-    with pytest.raises(ValueError, match=r'propagation.passes: got .*backward.*, expected \[backward, forward\], or'):
+    with pytest.raises(OptionsError, match=r'propagation.passes: got .*backward.*, expected \[backward, forward\], or'):
         build_network({**IABASICVSR, 'propagation': {'passes': ['backward']}})
     _, state = network.step(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match=r'got a frame of shape \(1, 3, 16, 20\), expected \(1, 3, 16, 16\)'):

@@ -11,10 +11,10 @@ from iart.archs.builder import build_network
 from iart.cli import main
 from iart.errors import SettingError, UserError
 from iart.export import onnx_graphs
-from iart.export.comparison import MOST
 from iart.export.graph_folder import ExportOptions, export
 from iart.export.graphs import AnySizeFlowGraph, ClipGraphs, FlowGraph, WindowGraph
 from iart.export.programs import takes_any_size, trace
+from iart.export.runtime_checks import MOST
 from iart.export.samples import sample
 from iart.weights import write_weights
 

@@ -14,10 +14,10 @@ from torch import nn
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
 from iart.errors import SettingError, UserError
-from iart.export.comparison import MOST, Checked, check
 from iart.export.graphs import SMALLEST_OF_ANY, SMALLEST_SIDE, AnySizeFlowGraph, ClipGraphs, Graph, WindowGraph
 from iart.export.onnx_graphs import OPSET, load_onnx, require_onnx, write_onnx
 from iart.export.programs import load_program, write_program
+from iart.export.runtime_checks import MOST, Checked, check
 from iart.export.samples import Size, sample
 from iart.files import folder_written_atomically, named_errors
 from iart.log import logger, table

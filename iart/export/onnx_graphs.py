@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from iart.errors import UserError
-from iart.export.comparison import Run
 from iart.export.graphs import Graph
 from iart.export.programs import not_exportable, trace
+from iart.export.runtime_checks import Run
 
 OPSET = 18  # from 20 on GridSample has another definition, which TensorRT 10.13 computes wrongly
 

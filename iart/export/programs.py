@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from iart.errors import UserError
-from iart.export.comparison import Run
 from iart.export.graphs import SMALLEST_OF_ANY, Graph
+from iart.export.runtime_checks import Run
 
 _DEFERRED = 'prefer_deferred_runtime_asserts_over_guards'
 """What is assumed of a size and cannot be proved for all of them is then checked when the program runs."""
