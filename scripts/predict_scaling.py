@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from timing import fastest
 from torch import nn
 
 from iart import log
@@ -24,6 +23,7 @@ from iart.inference.costs import measure
 from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import load
+from iart.timing import durations
 from iart.training.dry_run import DryRun, Load
 
 CPU = torch.device('cpu')
@@ -180,8 +180,8 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
     rows = []
     for precision in ('fp32', 'bf16'):
         costs = measure(network, CPU, precision)
-        work, kept = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
-        rows.append([precision, f'{work:,.0f}', f'{kept:.1f}', f'{work + arguments.frames * kept:,.0f}'])
+        work, stored = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
+        rows.append([precision, f'{work:,.0f}', f'{stored:.1f}', f'{work + arguments.frames * stored:,.0f}'])
     columns = [
         '',
         'a frame in the making, MB',
@@ -276,14 +276,14 @@ def scaling(
 def check(network: nn.Module, side: int) -> None:
     """Measure this CPU's rates and a small clip, and reckon the same clip."""
     a = torch.rand(1536, 1536)
-    gemm = 2 * 1536**3 / fastest(lambda: a @ a)
+    gemm = 2 * 1536**3 / min(durations(lambda: a @ a, 5, warm_up=True))
     big = torch.rand(2**26)
     target = torch.empty_like(big)
-    bandwidth = 2 * 4 * 2**26 / fastest(lambda: target.copy_(big))
+    bandwidth = 2 * 4 * 2**26 / min(durations(lambda: target.copy_(big), 5, warm_up=True))
     lq = torch.rand(1, 3, 3, side, side)
     counts = flops.count(lambda: network(torch.rand(1, 3, 3, side, side)))
     with torch.inference_mode():
-        measured = fastest(lambda: network(lq), times=2)
+        measured = min(durations(lambda: network(lq), 2, warm_up=True))
     machine = Machine(gemm / 1e12, gemm / 1e12, bandwidth / 1e9)
     parts = seconds_by_part(counts, machine, Shares(1.0, 1.0, 5e-6), half=False)
     predicted = sum(parts.values())

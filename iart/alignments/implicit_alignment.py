@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.alignments.arguments import check_above_zero
 from iart.ops.dense import Dense, dense
 from iart.ops.sine import TEMPERATURE, offset_code, tap_code
 from iart.ops.taps import Origin, first_tap, sampling_taps
@@ -53,7 +54,7 @@ class ImplicitAlignment(nn.Module):
         residual: ``bilinear`` or None; see above.
 
     Raises:
-        ValueError: ``channels``, ``window`` or ``temperature`` is out of range.
+        ValueError: ``channels``, ``window``, ``heads`` or ``temperature`` is out of range.
     """
 
     def __init__(
@@ -70,13 +71,12 @@ class ImplicitAlignment(nn.Module):
         residual: Literal['bilinear'] | None = None,
     ) -> None:
         super().__init__()
+        check_above_zero(heads=heads, temperature=temperature)
         num_heads = heads or num_heads
         if channels % 4 or channels % num_heads:
             raise ValueError(f'channels: got {channels}, expected a multiple of 4 and of num_heads ({num_heads})')
         if window < 2:
             raise ValueError(f'window: got {window}, expected 2 or more')
-        if temperature <= 0:
-            raise ValueError(f'temperature: got {temperature}, expected a number above 0')
         self.channels, self.num_heads, self.window = channels, num_heads, window
         self.first, self.temperature, self.residual = first_tap(window, origin), temperature, residual
         self.codes_taps, self.codes_offset = codes in ('both', 'window'), codes in ('both', 'offset')

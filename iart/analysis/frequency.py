@@ -76,6 +76,19 @@ def ideal_shift(feature: Tensor, d: float) -> Tensor:
     return torch.fft.irfft(torch.fft.rfft(feature.double(), dim=-1) * phase, n=width, dim=-1)
 
 
+def shifted(feature: Tensor, x: float, y: float) -> Tensor:
+    """Return (..., h, w) float32 with out(column, row) = feature(column + x, row + y), ideally interpolated."""
+    along_x = ideal_shift(feature, x) if x else feature
+    return (ideal_shift(along_x.transpose(-1, -2), y).transpose(-1, -2) if y else along_x).float()
+
+
+def constant_flow(feature: Tensor, x: float, y: float) -> Tensor:
+    """Return the (n, 2, h, w) flow of (x, y) pixels everywhere, for a (n, c, h, w) feature."""
+    flow = torch.empty(feature.shape[0], 2, *feature.shape[-2:])
+    flow[:, 0], flow[:, 1] = x, y
+    return flow
+
+
 class Measured(NamedTuple):
     """Curves measured on features."""
 
@@ -90,7 +103,8 @@ class Measured(NamedTuple):
 @torch.no_grad()
 def measure(
     align: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor],
-    feature: Tensor,
+    source: Tensor,
+    current: Tensor | None = None,
     *,
     axis: Literal['x', 'y'] = 'x',
     shifts: int = 16,
@@ -98,12 +112,13 @@ def measure(
 ) -> Measured:
     """Measure the response of an alignment along the width or the height, by shifting a feature map ideally.
 
-    The source is the feature, the current feature is the ideally shifted one, the flow is the shift. An untrained
-    alignment with weights gives curves without a meaning.
+    The current feature is shifted, the flow is the shift, and the source stays. An untrained alignment with weights
+    gives curves without a meaning.
 
     Args:
         align: an alignment, called with (source, current, flow).
-        feature: (n, c, h, w), as the alignment meets them; more pixels along the axis are finer.
+        source: (n, c, h, w), as the alignment gets it; more pixels along the axis are finer.
+        current: (n, c, h, w), the current feature without motion; default the source itself.
         axis: of the shift and of the spectrum.
         shifts: number of shifts in [0, 1), in the middles of equal steps.
         bins: number of frequencies up to 0.5; not more than pixels along the axis / 2.
@@ -111,19 +126,18 @@ def measure(
     Returns:
         Curves averaged over shifts, the other axis and channels.
     """
-    lines = feature if axis == 'x' else feature.transpose(2, 3)  # along the last axis
-    bins = min(bins, lines.shape[-1] // 2)
+    current = source if current is None else current
+    pixels = source.shape[3 if axis == 'x' else 2]
+    bins = min(bins, pixels // 2)
 
     def result(d: float) -> Tensor:
-        shifted = ideal_shift(lines, d).float()
-        flow = torch.zeros(feature.shape[0], 2, *feature.shape[-2:])
-        flow[:, 0 if axis == 'x' else 1] = d
-        out = align(feature, shifted if axis == 'x' else shifted.transpose(2, 3), flow).double()
-        return out if axis == 'x' else out.transpose(2, 3)
+        x, y = (d, 0.0) if axis == 'x' else (0.0, d)
+        out: Tensor = align(source, shifted(current, x, y), constant_flow(source, x, y)).double()
+        return out if axis == 'x' else out.transpose(2, 3)  # along the last axis
 
     still = result(0.0)
-    window = torch.hann_window(lines.shape[-1], dtype=torch.float64)
-    frequencies = torch.fft.rfftfreq(lines.shape[-1]).numpy()
+    window = torch.hann_window(pixels, dtype=torch.float64)
+    frequencies = torch.fft.rfftfreq(pixels).numpy()
     edges = np.linspace(0, 0.5, bins + 1)
     place = np.clip(np.digitize(frequencies, edges) - 1, 0, bins - 1)
 

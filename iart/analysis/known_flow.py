@@ -18,8 +18,8 @@ DISTANCES = (1, 2, 3, 5, 8, 13, 21)
 
 
 class AlignmentError(NamedTuple):
-    """Mean squared error relative to the variance of the truth: what the alignment makes of the current features when
-    there is no motion. For fixed kernels that is the current features; what a value projection does divides out."""
+    """Mean squared error relative to the variance of the truth: the result if nothing moved. For fixed kernels that is
+    the source feature of the current frame; what a value projection does divides out."""
 
     visible: float
     """Over pixels whose target is visible."""
@@ -33,7 +33,7 @@ class AlignmentError(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two frames' features and the exact flow between them."""
+    """What an alignment gets of two frames, and the exact flow between them."""
 
     source: Tensor
     """(1, c, h, w)"""
@@ -43,6 +43,8 @@ class Pair(NamedTuple):
     """(1, 2, h, w), from current to source."""
     hidden: NDArray[np.bool_]
     """(h, w), where the flow's target is covered or outside."""
+    still: Tensor
+    """(1, c, h, w), the source if nothing moved: that of the current frame."""
 
 
 @torch.no_grad()
@@ -51,11 +53,11 @@ def alignment_error(align: Align, pairs: Iterable[Pair]) -> AlignmentError:
 
     Args:
         align: called with (source, current, flow).
-        pairs: features of rendered clips, such as :func:`iart.commands.analyze.pairs_of` makes.
+        pairs: images or features of rendered clips: see :mod:`iart.analysis.trained`.
     """
     sums = {name: np.zeros((2, count)) for name, count in (('seen', 2), ('phase', PHASES), ('ring', len(DISTANCES)))}
     for pair in pairs:
-        target = align(pair.current, pair.current, torch.zeros_like(pair.flow))
+        target = align(pair.still, pair.current, torch.zeros_like(pair.flow))
         error = (align(pair.source, pair.current, pair.flow) - target).square().mean((0, 1)).double().numpy()
         error = error / target.var((2, 3)).mean().item()  # not between channels: a constant is no content
         seen = ~pair.hidden

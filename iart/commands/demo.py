@@ -19,7 +19,10 @@ def add_commands(commands: Any) -> None:
         help='where everything is written (default results/demo)',
     )
     parser.add_argument(
-        '--iterations', type=_iterations, default=100, metavar='N', help='length of the training (default 100); 0: none'
+        '--iterations',
+        type=_iterations,
+        metavar='N',
+        help='length of the training (default: what takes 45 seconds, up to 100); 0: none',
     )
     add_device(parser)
 
@@ -32,7 +35,7 @@ def _iterations(text: str) -> int:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from iart import device, log
-    from iart.demo.run import run
+    from iart.demo.walkthrough import run
 
     log.setup()
     run(arguments.output, arguments.iterations, device.choose(arguments.device))

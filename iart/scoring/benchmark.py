@@ -23,12 +23,12 @@ from iart.ops.degradation import recognize
 from iart.protocols import Match, candidates, get, match, metric_differences
 from iart.protocols import Protocol as Benchmark
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics, try_metrics
-from iart.scoring.report import Material, NetworkFacts, SetReport, as_dict
+from iart.scoring.measures import build_metrics, try_metrics
 from iart.scoring.restored_clip import ClipSet
+from iart.scoring.score_tables import Comparison, frames_csv, print_comparisons, print_scores
 from iart.scoring.scores import SetScores
+from iart.scoring.set_report import Material, NetworkFacts, SetReport, as_dict
 from iart.scoring.settings import Saving, Settings
-from iart.scoring.tables import Comparison, frames_csv, print_comparisons, print_scores
 
 
 class SetOptions(Protocol):
@@ -164,15 +164,15 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
 
 def _agree_without_gt(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> Match:
     """The same for a set without ground truth, which can be a benchmark of real footage."""
-    found = match(benchmark, {clip.name: len(clip.frames) for clip in dataset.clips})
-    if found.kind == 'mismatch':
-        return found
+    agreement = match(benchmark, {clip.name: len(clip.frames) for clip in dataset.clips})
+    if agreement.kind == 'mismatch':
+        return agreement
     wrong = metric_differences(benchmark, settings.metrics) + _counting_differences(dataset, benchmark, settings)
     if benchmark.degradation != 'real':
         wrong.append(f'there is no ground truth, {benchmark.id} has some')
     if benchmark.scale != settings.scale:
         wrong.append(f'scale {settings.scale}, expected {benchmark.scale}')
-    return found.spoiled('; '.join(wrong)) if wrong else found
+    return agreement.spoiled('; '.join(wrong)) if wrong else agreement
 
 
 def _counting_differences(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> list[str]:

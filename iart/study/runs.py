@@ -1,20 +1,15 @@
-"""One training of a study: train, score, measure the cost, write it down; and many of them side by side."""
+"""One training of a study: train, score, measure the cost, write it down."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from iart import device as devices
-from iart import log
 from iart.archs.builder import build_network
 from iart.archs.flow import comes_with_clip
 from iart.archs.released import dead_parameters
@@ -25,9 +20,10 @@ from iart.inference.costs import measure
 from iart.inference.restorer import Restore, plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
-from iart.study.plan import Plan, Run, digest
+from iart.study.study_file import Run, StudyPlan, digest
+from iart.timing import durations
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
@@ -71,7 +67,7 @@ class Scores:
     device: str
 
 
-def read_scores(plan: Plan, run: Run) -> Scores | None:
+def read_scores(plan: StudyPlan, run: Run) -> Scores | None:
     """Return the scores of a training; None when it is not done, or was done with other options."""
     path = plan.result_file(run)
     try:
@@ -83,7 +79,7 @@ def read_scores(plan: Plan, run: Run) -> Scores | None:
     return scores if scores.digest == digest(plan.options(run)) else None
 
 
-def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
+def perform(plan: StudyPlan, run: Run, device: torch.device) -> Scores:
     """Train a row, from where a former run was stopped, score it, and write its scores.
 
     Raises:
@@ -125,48 +121,6 @@ def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
     return result
 
 
-def perform_all(plan: Plan, device: str, processes: int, config: Path) -> None:
-    """Train and score everything that is missing.
-
-    Args:
-        plan: of the study.
-        device: name of the device, or several with commas in between, which the processes share out.
-        processes: trainings at a time; with 1 they run in this process.
-        config: the study file, for the other processes.
-
-    Raises:
-        UserError: a training failed; the others are done all the same.
-    """
-    missing = [run for run in plan.runs() if read_scores(plan, run) is None]
-    names = device.split(',')
-    if processes == 1 and len(names) == 1:
-        for number, run in enumerate(missing, 1):
-            log.logger.info(f'training {number} of {len(missing)}: {run.name}')
-            perform(plan, run, devices.choose(names[0]))
-        return
-    failures: list[str] = []
-    with ThreadPoolExecutor(max(processes, len(names))) as pool:
-        for number, run in enumerate(missing):
-            pool.submit(_in_a_process, plan, run, names[number % len(names)], config, failures)
-    if failures:
-        raise UserError(
-            f'{len(failures)} trainings failed; run the study again to continue:\n  ' + '\n  '.join(failures)
-        )
-
-
-def _in_a_process(plan: Plan, run: Run, device: str, config: Path, failures: list[str]) -> None:
-    command = [sys.executable, '-m', 'iart.study.command', str(config), '--only', run.name, '--device', device]
-    if plan.overrides:
-        command += ['--force_yml', *plan.overrides]
-    folder = plan.folder / 'logs'
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f'{run.name}.log').open('w') as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-    if code:
-        failures.append(f'{run.name}: exit code {code}, see {folder / f"{run.name}.log"}')
-    log.logger.info(f'{run.name}: {"failed" if code else "done"}')
-
-
 def score_sets(restore: Restore, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the sets of options whose key begins with ``val``.
 
@@ -203,24 +157,19 @@ def _cost(network: nn.Module, device: torch.device) -> tuple[float, float]:
     lq = torch.rand(1, frames, 3, _SIDE, _SIDE, device=device)
     flow = torch.rand(1, frames - 1, 2, _SIDE, _SIDE, device=device)
     flows = (flow, flow) if comes_with_clip(getattr(network, 'spynet', None)) else None
-    training, taken = network.training, []
+    training = network.training
     network.eval()
     with torch.inference_mode():
-        for _ in range(_REPEATS):
-            devices.synchronize(device)
-            begin = time.perf_counter()
-            network(lq, flows) if flows else network(lq)
-            devices.synchronize(device)
-            taken.append(time.perf_counter() - begin)
+        seconds = min(durations(lambda: network(lq, flows) if flows else network(lq), _REPEATS, device))
     network.train(training)
-    return 1000 * min(taken) / frames, measure(network, device).work * _SIDE**2 / 2**20
+    return 1000 * seconds / frames, measure(network, device).work * _SIDE**2 / 2**20
 
 
 def _count(module: nn.Module | None) -> int:
     return sum(p.numel() for p in module.parameters()) if module is not None else 0
 
 
-def parameters(plan: Plan) -> Sequence[tuple[str, int, int, int]]:
+def parameters(plan: StudyPlan) -> Sequence[tuple[str, int, int, int]]:
     """Return (row, parameters, those of the alignment, dead weights of the released code) of each row."""
     counted = {}
     for run in plan.runs():

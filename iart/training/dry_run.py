@@ -1,7 +1,6 @@
 """Training steps on frames made up on the spot: how long one takes, and how much memory."""
 
 import inspect
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,9 @@ from iart.models.vsr_model import TEACHER_LOSS
 from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import ARCH_REGISTRY, SMALLEST_SIDE, find, vgg_without_weights
+from iart.timing import durations
 from iart.training.counted_backbones import backbones_once
-from iart.training.optimizers import build_discriminator_optimizer, build_optimizer
+from iart.training.parameter_groups import build_discriminator_optimizer, build_optimizer
 from iart.training.preparation import model_around
 from iart.training.state import build_ema
 
@@ -130,14 +130,8 @@ class DryRun:
 
     def seconds(self, load: Load, steps: int = 1) -> float:
         """Return the time of the fastest of ``steps`` steps, in seconds."""
-        batch, taken = self.batch(load), []
-        for _ in range(steps):
-            devices.synchronize(self.device)
-            begin = time.perf_counter()
-            self.step(batch)
-            devices.synchronize(self.device)
-            taken.append(time.perf_counter() - begin)
-        return min(taken)
+        batch = self.batch(load)
+        return min(durations(lambda: self.step(batch), steps, self.device))
 
     def on_paper(self) -> tuple[StepMemory, StepWork]:
         """Estimate memory and FLOPs of a step of any size from two small steps on tensors without data.

@@ -22,13 +22,13 @@ from iart.inference.restorer import evaluating
 from iart.log import logger
 from iart.upscaling.networks import Loaded
 from iart.upscaling.scene_cuts import NEIGHBORS, mark_shots
-from iart.upscaling.settings import Settings
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.upscaling.upscaler import Upscaler, cut
 from iart.video.uncompressed import Y4M, RawRGB, y4m_header
 
 T = TypeVar('T')
 _USED = ('precision', 'preview', 'scene_cuts', 'segment', 'overwrite', 'plan')
-_SAY = 10.0  # seconds between two lines of progress
+_REPORT_EVERY = 10.0  # seconds between two lines of progress
 
 
 def restored(
@@ -44,17 +44,17 @@ def restored(
 ) -> Iterator[tuple[T, Tensor]]:
     """Yield each frame with its restored frame, as early as the network allows.
 
-    A causal network restores a frame when it comes, or three frames later where cuts are looked for; any other one a
-    segment at a time.
+    A causal network restores a frame when it arrives, or three frames later if scene cuts are detected; other networks
+    restore a segment at a time.
 
     Args:
-        network: on ``device``; in its own mode again afterward.
+        network: the network, on ``device``; its training mode is restored afterward.
         device: the device to compute on.
-        frames: in order, all of one size.
-        rgb: gives a frame as (3, h, w) in [0, 1].
+        frames: frames in order, all of one size.
+        rgb: function that converts a frame to (3, h, w) in [0, 1].
         precision: ``fp32``, ``fp16`` or ``bf16``.
         plan, segment: see :func:`iart.upscale`; no effect on causal networks.
-        scene_cuts: start anew where a shot begins.
+        scene_cuts: whether propagation restarts where a shot begins.
 
     Yields:
         The frame, and (3, s·h, s·w) in [0, 1], on the CPU.
@@ -106,7 +106,7 @@ def run(
     target: BinaryIO | Path,
     loaded: Loaded,
     device: torch.device,
-    settings: Settings,
+    settings: UpscaleOptions,
     *,
     raw: RawRGB | None = None,
     scale: int | None = None,
@@ -154,15 +154,15 @@ def run(
 
 def _write(sink: BinaryIO, form: RawRGB | Y4M, frames: Iterator[Tensor]) -> None:
     written, began = 0, time.monotonic()
-    said = began
+    reported = began
     try:
         sink.write(form.header())
         for frame in frames:
             sink.write(form.encode(frame))
             sink.flush()
             written += 1
-            if (now := time.monotonic()) - said > _SAY:
-                said = now
+            if (now := time.monotonic()) - reported > _REPORT_EVERY:
+                reported = now
                 logger.info(f'{written} frames, {written / (now - began):.2f} frames/s')
     except BrokenPipeError as error:
         raise DataError(f'the program that reads the output ended after {written} frames') from error
@@ -171,7 +171,7 @@ def _write(sink: BinaryIO, form: RawRGB | Y4M, frames: Iterator[Tensor]) -> None
     logger.info(f'{written} frames in {time.monotonic() - began:.1f} s')
 
 
-def _latency(network: nn.Module, settings: Settings) -> str:
+def _latency(network: nn.Module, settings: UpscaleOptions) -> str:
     if is_causal(network):
         ahead = f'{NEIGHBORS} frames later, which finding cuts takes' if settings.scene_cuts else 'when it comes'
         return f'a causal network: each frame is restored {ahead}'
@@ -179,13 +179,13 @@ def _latency(network: nn.Module, settings: Settings) -> str:
     return f'not a causal network: frames are restored {settings.segment} at a time, after {frames} have come'
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: UpscaleOptions) -> None:
     """Refuse settings that have no effect on pipes.
 
     Raises:
         SettingError: one is not at its default.
     """
-    default = Settings()
-    for one in fields(Settings):
+    default = UpscaleOptions()
+    for one in fields(UpscaleOptions):
         if one.name not in _USED and getattr(settings, one.name) != getattr(default, one.name):
             raise SettingError(one.name, 'has no effect between pipes: frames are passed on uncompressed as they come')

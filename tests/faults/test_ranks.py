@@ -18,7 +18,7 @@ from running import free_port, join_ranks
 from iart import cli, distributed, log
 from iart.data.loaders import build_dataset
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
 from iart.training.trainer import Trainer
 
@@ -193,7 +193,7 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
     os.kill(ranks_of(agent.pid)[1], signal.SIGKILL)
     assert agent.wait(120) == 0, (tmp_path / 'node0.txt').read_text()
     output = (tmp_path / 'node0.txt').read_text()
-    assert len(re.findall(r'going on from \S+/\d+\.state, iteration \d+', output)) == 1
+    assert len(re.findall(r'resuming from \S+/\d+\.state, iteration \d+', output)) == 1
     assert 'finished after 12 iterations' in output
     assert (states / '12.state').exists()
     steps = [

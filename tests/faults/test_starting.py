@@ -24,11 +24,11 @@ from iart.errors import OptionsError, UserError
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import load
-from iart.options.recipe import MultiStepLR
+from iart.options.train_section import MultiStepLR
 from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, build
 from iart.scoring.run_test import run_test
 from iart.training import trainer as trainer_module
-from iart.training.optimizers import build_optimizer
+from iart.training.parameter_groups import build_optimizer
 from iart.training.preparation import GradientCheck
 from iart.training.schedules import lr_at
 
@@ -262,6 +262,8 @@ def take_steps(network, optimizer, steps):
 
 @pytest.mark.parametrize('name', ['timm/adan', 'timm/lion', 'timm/lamb', 'timm/muon', 'timm/adamw', 'timm/sgdw'])
 def test_optimizers_of_timm_resume_exactly(name):
+    if name not in optimizer_names():
+        pytest.skip(f'this version of timm has no {name}')
     whole, cut, resumed = (small_optimizer(name) for _ in range(3))
     take_steps(*whole, range(4))
     take_steps(*cut, range(2))

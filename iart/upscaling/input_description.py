@@ -13,26 +13,29 @@ from iart.ops.footage import Footage, Luma, measure_footage
 from iart.pretrained import load_manifest, place
 from iart.shipped import weights_root
 from iart.upscaling import sources
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Source
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video.facts import Clip
 
 _FRAMES, _STEP = 3, 5
 _MOST_PIXELS = 1024  # a side, from the middle of the frame
 _BLOCKS, _NOISE, _SOFT = 1.1, 2.5, 0.6
+# Small frames were mostly shrunk, and then have detail at every pixel, which measures as noise: 3.2 gray levels in
+# Vid4's clean LR frames of city.
+_NOISE_FROM = 180  # pixels of the shorter side
 _LUMA = (0.299, 0.587, 0.114)
 _REAL_NETWORK = 'RealVSR'
 
 Kind = Literal['clean', 'real']
 
 
-def describe_footage(source: Source, clip: Clip, settings: Settings, network: nn.Module) -> None:
+def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, network: nn.Module) -> None:
     """Log what a few frames of an input look like, and weights that suit it better than the ones in use.
 
     Args:
         source: the input.
         clip: its facts.
-        settings: which part of it is wanted.
+        settings: settings, which select a part of the input.
         network: what will restore it.
     """
     if not distributed.is_main():
@@ -45,7 +48,7 @@ def describe_footage(source: Source, clip: Clip, settings: Settings, network: nn
         log.logger.info(f'{clip.file}: {line}')
 
 
-def _sample(source: Source, clip: Clip, settings: Settings) -> Iterator[Luma]:
+def _sample(source: Source, clip: Clip, settings: UpscaleOptions) -> Iterator[Luma]:
     for shown in islice(sources.read(source, clip, settings), 0, _FRAMES * _STEP, _STEP):
         yield _luma(shown.picture.rgb())
 
@@ -54,7 +57,7 @@ def _luma(rgb: Tensor) -> Luma:
     """(1, 3, h, w) or (3, h, w) RGB in [0, 1] → the middle of its luma in gray levels."""
     frame = rgb.reshape(3, *rgb.shape[-2:]).float().cpu().numpy()
     h, w = (min(side, _MOST_PIXELS) for side in frame.shape[1:])
-    top, left = ((side - kept) // 2 for side, kept in zip(frame.shape[1:], (h, w), strict=True))
+    top, left = ((side - part) // 2 for side, part in zip(frame.shape[1:], (h, w), strict=True))
     middle = frame[:, top : top + h, left : left + w]
     return np.asarray(np.tensordot(np.array(_LUMA, np.float32), middle, 1) * 255, np.float32)
 
@@ -68,21 +71,23 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
         network: name of the network's class.
     """
     vertical, horizontal = footage.detail
+    noise_shows = min(size) >= _NOISE_FROM
+    noisy = noise_shows and footage.noise > _NOISE
     faults = [
         word
         for word, present in (
             ('compressed in blocks', footage.blockiness > _BLOCKS),
-            ('noisy', footage.noise > _NOISE),
+            ('noisy', noisy),
             ('soft: it was enlarged or blurred before', max(footage.detail) < _SOFT),
         )
         if present
     ]
     figures = (
         f'detail of about {round(size[1] * horizontal)}×{round(size[0] * vertical)} pixels, blockiness '
-        f'{footage.blockiness:.2f}, noise {footage.noise:.1f} gray levels'
+        f'{footage.blockiness:.2f}' + (f', noise {footage.noise:.1f} gray levels' if noise_shows else '')
     )
     described = [f'{figures}: {", ".join(faults) or "clean"}']
-    kind: Kind = 'real' if footage.blockiness > _BLOCKS or footage.noise > _NOISE else 'clean'
+    kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
         suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
