@@ -69,7 +69,7 @@ class DryRun:
     """The trainer's step without data, checkpoints and processes.
 
     Args:
-        options: of a training run; no weight files are read, neither the flow network's nor the perceptual loss's.
+        options: options of a training run; no weight files are read, neither of the flow network nor of VGG.
         device: the device to compute on.
         changes: keys of ``network_g`` that replace the options' own.
         precision: instead of ``train.precision``.
