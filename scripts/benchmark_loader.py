@@ -7,8 +7,8 @@ Windows of 1280x720 frames with flips and rotation, from an LMDB and from folder
 (about 800 MB). Both classes get the same random numbers, and their pixels are compared first; then both are timed in
 turn, and the medians and their ratio are printed.
 
-With --chain, windows with LR frames made as BI, by RealBasicVSR's degradation chain, and read from files are timed in turn
-with a training step of the given options on one clip. A step is timed on three frames and scaled by FLOPs.
+With --chain, windows with LR frames made as BI, by RealBasicVSR's degradation chain, and read from files are timed in
+turn with a training step of the given options on one clip. A step is timed on three frames and scaled by FLOPs.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from iart.data.recurrent_dataset import REDSRecurrentDataset, VideoClipDataset
 from iart.image import IMAGE_SUFFIXES, encode_png, read_image
 from iart.ops.degradation import degrade_uint8
 from iart.options import load
-from iart.timing import timed
+from iart.stopwatch import timed
 from iart.training.dry_run import DryRun, Load
 
 FRAMES = 100  # BasicSR's class requires it

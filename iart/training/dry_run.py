@@ -17,7 +17,7 @@ from iart.models.vsr_model import TEACHER_LOSS
 from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import ARCH_REGISTRY, SMALLEST_SIDE, find, vgg_without_weights
-from iart.timing import durations
+from iart.stopwatch import durations
 from iart.training.counted_backbones import backbones_once
 from iart.training.parameter_groups import build_discriminator_optimizer, build_optimizer
 from iart.training.preparation import model_around
