@@ -19,11 +19,11 @@ TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output
 
 
 def flow_is_frozen(step: int, fix_flow: int) -> bool:
-    """Whether the flow network rests at this step (counted from 0).
+    """Return whether the flow network is frozen at this step (counted from 0).
 
     Args:
         step: optimizer steps done so far.
-        fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
+        fix_flow: number of steps at the start during which it is frozen; 0 for none, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
 

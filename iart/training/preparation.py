@@ -99,7 +99,7 @@ def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], in
 
     Args:
         model: on ``device``.
-        options: of the run.
+        options: the run's options.
         clip: (h, w) of the LR frames that are trained on, and their number.
         device: where to compute.
 
