@@ -100,6 +100,11 @@ def gathers_samples(device: torch.device) -> bool:
     return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
 
 
+def generates_cpp(device: torch.device) -> bool:
+    """Return whether ``torch.compile`` generates C++ for the device, which a compiler on this machine builds."""
+    return device.type == 'cpu'
+
+
 def fuses_optimizer(device: torch.device) -> bool:
     """Return whether the optimizer should update all weights in a few launches."""
     return device.type == 'cuda'

@@ -3,10 +3,12 @@ losses."""
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from iart.archs.builder import compile_network
 from iart.archs.flow import comes_with_clip
 from iart.archs.probe import check_output
 from iart.data.batch import Batch
@@ -117,6 +119,17 @@ class VSRModel(nn.Module):
     def clipped_together(self) -> list[list[nn.Parameter]]:
         """Return the groups of parameters whose gradients are clipped to one norm each."""
         return [list(self.parameters())]
+
+    def compile_parts(self, **arguments: Any) -> None:
+        """Compile parts of the network, see :func:`iart.archs.builder.compile_network`, and the losses of pixels.
+
+        Args:
+            **arguments: as for :func:`torch.compile`.
+        """
+        compile_network(self.network, **arguments)
+        for loss in self.losses.values():
+            if not compares_frames(loss):  # a perceptual loss is a network itself
+                loss.compile(**arguments)
 
     def flow_parameters(self) -> list[nn.Parameter]:
         """Weights of the flow network; empty for networks without one."""
