@@ -1,9 +1,8 @@
-"""How much faster our PSNR and SSIM are than BasicSR's, on one core.
+"""Measure the speed of iart's PSNR and SSIM relative to BasicSR's, on one core.
 
     python scripts/benchmark_metrics.py [--height 720 --width 1280 --repeats 9]
 
-Both are timed in turn on the same pair of frames; the medians and their ratio are printed, with the difference of the
-results.
+Both are timed in turn on the same pair of frames; medians, their ratio and the difference of the results are printed.
 """
 
 import argparse

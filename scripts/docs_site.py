@@ -1,7 +1,7 @@
 """Hooks of mkdocs: pages of the site that live outside docs/, notebooks, links, and pages that nav does not name.
 
-mkdocs calls the functions by their names (``hooks`` in mkdocs.yml). The Markdown files stay as they are, so that their
-links also work where the repository is browsed.
+mkdocs calls the functions by their names (``hooks`` in mkdocs.yml). The Markdown files do not change, so that their
+links also work when the repository is browsed.
 """
 
 import base64

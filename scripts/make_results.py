@@ -1,11 +1,11 @@
-"""Makes docs/results.md and its pictures from result folders of ``iart test``, and from the metrics of a training run.
+"""Make docs/results.md and its pictures from result folders of ``iart test`` and the metrics of a training run.
 
     iart test --lq Vid4/BIx4 --gt Vid4/GT --save-frames                                  # and the others
     python scripts/make_results.py bicubic=results/A_bicubic iart-small=results/A BasicVSR=results/B \
         --curve experiments/NAME/metrics.csv
 
 Each result is given as LABEL=FOLDER, the folder as iart test wrote it; all of them must be of the same clips. Pictures
-show small details only. Nothing is restored or measured here: less than a minute on a CPU.
+show small details only. Nothing is restored or measured: this takes less than a minute on a CPU.
 """
 
 import argparse

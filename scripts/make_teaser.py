@@ -1,4 +1,4 @@
-"""Makes docs/images/teaser.png: a detail of the bundled clip as LR, bicubic, restored by the shipped network, and GT.
+"""Make docs/images/teaser.png: a detail of the bundled clip as LR, bicubic, restored by the shipped network, and GT.
 
     python scripts/make_teaser.py [--frame 48] [--out docs/images/teaser.png]
 
@@ -19,7 +19,7 @@ from iart.metrics.psnr_ssim_metric import calculate_psnr, calculate_ssim
 from iart.ops.degradation import degrade_uint8, upsample_bicubic
 from iart.reporting.comparison import enlarge, find_detail
 
-_REACH = 4  # frames on either side of the one that is shown
+_REACH = 4  # frames before and after the one shown
 _PANEL = 128, 144  # height and width of the detail, in GT pixels
 _ENLARGED = 2  # so that its pixels can be seen
 _GAP, _CAPTION, _FONT = 6, 44, 22
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def scores(frame: Frame, truth: Frame) -> tuple[float, float]:
-    """PSNR in dB and SSIM on Y of one frame."""
+    """Return PSNR in dB and SSIM of a frame, on Y."""
     bgr, true_bgr = frame[..., ::-1], truth[..., ::-1]
     return (
         float(calculate_psnr(bgr, true_bgr, crop_border=0, test_y_channel=True)),

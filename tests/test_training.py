@@ -130,6 +130,18 @@ def test_half_precision_trains(root, precision):
     assert trainer.state.scaler.is_enabled() == (precision == 'fp16')
 
 
+def test_compilation_without_a_compiler_is_refused(root, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(OptionsError, match=r'train\.compile: got true, but no-such-compiler is not on the PATH'):
+        train(root, train__compile=True)
+
+
+def test_pixel_losses_are_compiled_with_the_network(root):
+    model = Trainer(load(write_options(root, datasets__val=None)), device=CPU).model
+    model.compile_parts(backend='eager')
+    assert model.losses['l_pix']._compiled_call_impl is not None
+
+
 @pytest.mark.parametrize('network', [{'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}])
 def test_networks_of_basicsr_train_and_score(tmp_path, network):
     write_clips(tmp_path, size=(64, 64), frames=2, clips=1)

@@ -159,7 +159,7 @@ class ImplicitAlignment(nn.Module):
         return shares.view(-1, n, h, w, self.num_heads).permute(1, 4, 0, 2, 3)
 
     def _attend(self, prepared: Prepared, current: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Attend from every pixel of the current frame to its taps.
+        """Compute attention from every pixel of the current frame to its taps.
 
         Returns:
             attention: (window², n·h·w, heads), a softmax over the first dimension;

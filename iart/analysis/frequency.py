@@ -1,4 +1,4 @@
-"""What resampling does to each frequency (paper, section 3.3): exact for the fixed kernels, measured for others.
+"""Frequency response of resampling (paper, section 3.3): exact for fixed kernels, measured for other alignments.
 
 ``f`` is in cycles per pixel, ``d`` the sub-pixel part of a shift. An ideal resampler multiplies by e^{2πifd}.
 """
@@ -17,7 +17,7 @@ _A = -0.75  # of torch's bicubic kernel
 
 
 class Curves(NamedTuple):
-    """Response of a resampler, averaged over shifts; an array over frequencies each."""
+    """Response of a resampler, averaged over shifts; each attribute is an array over frequencies."""
 
     gain: Array
     """Mean of the response relative to the ideal one: the Fourier transform of the kernel (the paper's F)."""
@@ -95,7 +95,7 @@ class Measured(NamedTuple):
     f: Array
     """Frequencies."""
     energy: Array
-    """Mean over shifts of P(f; d) / P(f; 0), P the power spectrum of the result: the values' projection divides out."""
+    """Mean over shifts of P(f; d) / P(f; 0), where P is the power spectrum of the result: value projections cancel."""
     error: Array
     """Mean squared error against the result without shift, shifted ideally, relative to its power."""
 
@@ -112,14 +112,15 @@ def measure(
 ) -> Measured:
     """Measure the response of an alignment along the width or the height, by shifting a feature map ideally.
 
-    The current feature is shifted, the flow is the shift, and the source stays. An untrained alignment with weights
-    gives curves without a meaning.
+    The current feature is shifted ideally, the flow is the shift, and the source stays. The curves of an untrained
+    alignment with weights are meaningless.
 
     Args:
         align: an alignment, called with (source, current, flow).
-        source: (n, c, h, w), as the alignment gets it; more pixels along the axis are finer.
-        current: (n, c, h, w), the current feature without motion; default the source itself.
-        axis: of the shift and of the spectrum.
+        source: (n, c, h, w) feature such as the alignment gets in the network; more pixels along the axis give a finer
+            spectrum.
+        current: (n, c, h, w) current feature without motion; default: the source.
+        axis: axis of the shift and of the spectrum.
         shifts: number of shifts in [0, 1), in the middles of equal steps.
         bins: number of frequencies up to 0.5; not more than pixels along the axis / 2.
 

@@ -23,8 +23,8 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, SVG and PDF; return the PNG.
 
     Args:
-        figure: to write.
-        path: without an ending.
+        figure: the figure to write.
+        path: path of the files, without an extension.
 
     Raises:
         DataError: a file cannot be written.
@@ -41,7 +41,7 @@ def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
     """Draw the exact curves of the fixed kernels over frequency, and those measured on trained alignments.
 
     Args:
-        measured: by alignment and axis; ``x`` is drawn solid, ``y`` dashed.
+        measured: curves by alignment and axis; ``x`` is drawn solid, ``y`` dashed.
     """
     f = np.linspace(0, 0.5, 200)
     figure = Figure(figsize=(11, 3.3), layout='constrained')

@@ -1,4 +1,4 @@
-"""How an alignment weighs its taps as the sub-pixel offset changes, beside bilinear interpolation."""
+"""Weights of an alignment's taps over the sub-pixel offset, compared with bilinear interpolation."""
 
 from typing import Any, NamedTuple
 
@@ -30,12 +30,12 @@ class TapCurves(NamedTuple):
 
 @torch.no_grad()
 def tap_curves(align: Any, source: Tensor, current: Tensor) -> TapCurves:
-    """Ask an alignment for its ``tap_weights`` at one shift after the other; the current feature is shifted, too.
+    """Evaluate an alignment's ``tap_weights`` over a range of shifts; the current feature is shifted as well.
 
     Args:
         align: an alignment with ``tap_weights`` and ``window``.
-        source: (n, c, h, w) feature as the alignment gets it, more than 8 pixels a side.
-        current: (n, c, h, w), the current feature without motion.
+        source: (n, c, h, w) feature such as the alignment gets in the network, more than 8 pixels a side.
+        current: (n, c, h, w) current feature without motion.
     """
     offsets = (np.arange(STEPS) + 0.5) / STEPS
     attention, spread, bilinear = [], [], []

@@ -93,10 +93,16 @@ def windows_of_attention_backward(device: torch.device) -> int:
 
 
 def gathers_samples(device: torch.device) -> bool:
-    """Whether images are sampled by gathering pixels: on CUDA in deterministic mode, where grid_sample's backward
-    pass adds in an order that changes from run to run.
+    """Return whether images are sampled by gathering pixels.
+
+    True on CUDA in deterministic mode: grid_sample's backward pass adds in an order that changes from run to run.
     """
     return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
+
+
+def generates_cpp(device: torch.device) -> bool:
+    """Return whether ``torch.compile`` generates C++ for the device, which a compiler on this machine builds."""
+    return device.type == 'cpu'
 
 
 def fuses_optimizer(device: torch.device) -> bool:
@@ -110,7 +116,7 @@ def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
 
 
 def pins_memory(device: torch.device) -> bool:
-    """Whether copies to the device gain from page-locked host memory."""
+    """Return whether copies to the device benefit from page-locked host memory."""
     return device.type == 'cuda'
 
 
@@ -205,7 +211,7 @@ def describe(device: torch.device) -> str:
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux tells more there
+    with contextlib.suppress(OSError):  # Linux has more details there
         named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
         model = named.group(1) if named else model
     count = torch.get_num_threads()
@@ -229,7 +235,7 @@ def peak_reserved_mb(device: torch.device) -> float | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the device, so that a clock read next is honest."""
+    """Wait until the device has finished all its work, as timing requires."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
     elif device.type == 'mps':
@@ -237,14 +243,12 @@ def synchronize(device: torch.device) -> None:
 
 
 def shares_host_memory(device: torch.device) -> bool:
-    """Whether tensors on the device are tensors in the host's memory."""
+    """Return whether the device's tensors are in the host's memory."""
     return device.type == 'cpu'
 
 
 def takes_host_memory(device: torch.device) -> bool:
-    """Whether what is allocated on the device is missing on the host: of a CPU, and of Apple's GPUs, which have no
-    memory of their own.
-    """
+    """Return whether allocations on the device reduce the host's memory: CPUs, and Apple's GPUs, which share it."""
     return device.type in ('cpu', 'mps')
 
 
@@ -275,10 +279,10 @@ def release_reserve(device: torch.device) -> None:
 
 
 def lacks_memory(error: BaseException, device: torch.device) -> bool:
-    """Whether an allocation failed, on the device or on the host.
+    """Return whether an error is a failed allocation, on the device or on the host.
 
-    cuDNN says "unable to find an engine" both where no workspace fits any more and where it does not know the GPU;
-    only with little memory left it means the former.
+    cuDNN raises "unable to find an engine" both if no workspace fits in memory and if it does not support the GPU;
+    only if little memory is left, it means the former.
     """
     if memory.lacks_memory(error):
         return True
@@ -288,5 +292,5 @@ def lacks_memory(error: BaseException, device: torch.device) -> bool:
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by the hardware of a GPU rather than emulated."""
+    """Return whether the GPU's hardware computes bfloat16, rather than emulating it."""
     return device.type != 'cuda' or torch.cuda.get_device_capability(device) >= (8, 0)

@@ -100,8 +100,9 @@ class TrainOptions(Section):
     skip_limit: Positive = 100
     """Iterations with a NaN or infinite loss or gradient are skipped; at this many in the whole run it ends."""
     compile: bool = False
-    """Compile the fusion of the backbones, where most of the time goes, with `torch.compile`; networks without
-    backbones of ours are compiled as a whole. Results differ in the last bits."""
+    """Compile with `torch.compile` what takes most of the time: the fusion of the backbones of `IART`, the trunks and
+    alignment of `IABasicVSR`, pixel losses; other networks as a whole. Results differ in the last bits. On a CPU it
+    needs a C++ compiler (`g++`)."""
     deterministic: bool = False
     """Only deterministic algorithms: the same run gives the same bits on the same machine. On a GPU attention and
     warping then take slower backward passes."""

@@ -132,9 +132,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
 
 def _load(options: Options) -> Load:
     if 'train' not in options.datasets:
-        raise OptionsError(
-            'datasets.train: got nothing, expected the section that says how long and large training clips are'
-        )
+        raise OptionsError('datasets.train: got nothing, expected the section with length and size of training clips')
     section = options.datasets['train']
     frames, gt_size = (
         int(section.arguments.get(name, default)) for name, default in (('num_frame', -1), ('gt_size', 256))

@@ -67,7 +67,7 @@ class DryRun:
     """The trainer's step without data, checkpoints and processes.
 
     Args:
-        options: of a training run; the flow network starts without its weight file, a perceptual loss is left out.
+        options: options of a training run; weights of the flow network are not read, a perceptual loss is left out.
         device: the device to compute on.
         changes: keys of ``network_g`` that replace the options' own.
         precision: instead of ``train.precision``.
