@@ -225,7 +225,7 @@ def print_estimate(estimate: Estimate) -> None:
         *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in estimate.flops_per_frame.items()),
         (
             'a step',
-            f'{load.clips} clip{"s" * (load.clips > 1)} of {load.frames} frames, LR {load.side}×{load.side}, '
+            f'{load.clips} clip{"s" if load.clips > 1 else ""} of {load.frames} frames, LR {load.side}×{load.side}, '
             f'{estimate.precision}',
         ),
         ('TFLOPs per iteration', f'{estimate.flops_per_step / 1e12:.2f}'),
