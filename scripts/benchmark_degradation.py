@@ -15,7 +15,7 @@ import torch
 from iart import log
 from iart.ops.degradation import degrade, degrade_uint8
 from iart.registry import matlab_imresize
-from iart.timing import in_turn
+from iart.stopwatch import in_turn
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from iart.data import png, transforms
 from iart.data.recurrent_dataset import REDSRecurrentDataset
 from iart.image import IMAGE_SUFFIXES, encode_png, read_image
 from iart.ops.degradation import degrade_uint8
-from iart.timing import timed
+from iart.stopwatch import timed
 
 FRAMES = 100  # BasicSR's class requires it
 SCALE = 4

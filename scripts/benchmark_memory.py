@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     from iart.inference.options import PlanOptions
     from iart.inference.plan import Size
     from iart.inference.restorer import PlannedRestorer
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     class Synthetic:
         def __len__(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 
 from iart import log  # noqa: E402
 from iart.registry import METRIC_REGISTRY, find  # noqa: E402
-from iart.timing import in_turn  # noqa: E402
+from iart.stopwatch import in_turn  # noqa: E402
 
 
 def main() -> None:

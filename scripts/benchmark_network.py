@@ -118,7 +118,7 @@ def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
 def medians(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Return the median seconds of each function, called in turn."""
     from iart import device as devices
-    from iart.timing import in_turn
+    from iart.stopwatch import in_turn
 
     device = devices.choose(arguments.device)
     seconds = in_turn([*functions.values()], arguments.rounds, device, warm_up=False, clock=CLOCKS[arguments.clock])
@@ -225,7 +225,7 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
     """Return the peak memory of a training step in this process, and the memory before it, in MB."""
     set_threads(arguments)
     from iart import device as devices
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     device = devices.choose(arguments.device)
     network, clip = (
@@ -263,7 +263,7 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     from iart import device as devices
     from iart.inference.costs import Allocations
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     device = devices.choose(arguments.device)
     backbones = {kind: network_of(arguments, kind, 'blocks').swin_backbone['forward_1'].train() for kind in KINDS}

@@ -32,7 +32,7 @@ LAYERS = (
         'degradations',
         'device',
         'memory',
-        'timing',
+        'stopwatch',
         'processes',
         'optimizers',
         'component_errors',

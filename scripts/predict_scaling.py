@@ -20,7 +20,7 @@ from iart.inference.costs import measure
 from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import load
-from iart.timing import durations
+from iart.stopwatch import durations
 from iart.training.dry_run import DryRun, Load
 
 CPU = torch.device('cpu')

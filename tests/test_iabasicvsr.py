@@ -1,4 +1,4 @@
-"""IABasicVSR: BasicVSR to the bit without alignment, the paper's size with it, sizes, streaming, recognition, given
+"""IABasicVSR: bit-exactly BasicVSR without alignment, the paper's size with it, sizes, streaming, recognition, given
 flows.
 """
 
@@ -124,8 +124,8 @@ def test_sizes_that_do_not_fit_are_named(arguments, message):
 def test_a_weight_file_shows_its_network(changes, tmp_path):
     section = {'type': 'IABasicVSR', **SMALL, 'num_heads': 8, **changes}
     network = build_network(section)
-    told = recognize(network.state_dict())
-    assert build_network(told).load_state_dict(network.state_dict())
+    recognized = recognize(network.state_dict())
+    assert build_network(recognized).load_state_dict(network.state_dict())
     write_weights(tmp_path / 'own.safetensors', network, section)
     assert network_section(tmp_path / 'own.safetensors') == section
 

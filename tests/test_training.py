@@ -1,4 +1,4 @@
-"""Training on tiny frames: it learns, thaws, stops, goes on to the bit, and says what is wrong."""
+"""Training on tiny frames: it learns, thaws, stops, resumes bit-exactly, and reports what is wrong."""
 
 import csv
 import signal

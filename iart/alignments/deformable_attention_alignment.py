@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.alignments.arguments import check_above_zero
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.deformable import TAPS, deformable_attention, offsets_at_flow
 from iart.ops.dense import Dense
 from iart.ops.warp import flow_warp

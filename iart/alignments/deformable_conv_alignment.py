@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from iart.alignments.arguments import check_above_zero
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.deformable import TAPS, modulated_deform_conv, offsets_at_flow
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.alignments.arguments import check_above_zero
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.dense import Dense, dense
 from iart.ops.sine import TEMPERATURE, offset_code, tap_code
 from iart.ops.taps import Origin, first_tap, sampling_taps

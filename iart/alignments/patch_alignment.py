@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iart.alignments.arguments import check_above_zero
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 

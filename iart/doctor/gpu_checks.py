@@ -14,7 +14,7 @@ from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
-from iart.timing import durations
+from iart.stopwatch import durations
 
 _REPORT = 'report this with the JSON file'
 

@@ -32,7 +32,7 @@ def flow_is_frozen(step: int, fix_flow: int) -> bool:
 
 @MODEL_REGISTRY.register(suffix=SUFFIX)
 class VSRModel(nn.Module):
-    """A network, its losses, and a flow network that rests at the start.
+    """A network, its losses, and a flow network that is frozen at the start.
 
     The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.

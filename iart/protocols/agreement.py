@@ -1,4 +1,4 @@
-"""Do the clips at hand make a protocol's benchmark: exactly, in part, or not at all?"""
+"""Agreement of clips with a protocol's benchmark: exact, partial, or none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -22,8 +22,8 @@ from iart.options import Options
 from iart.scoring.evaluator import score_set
 from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
+from iart.stopwatch import durations
 from iart.study.study_file import Run, StudyPlan, digest
-from iart.timing import durations
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on

@@ -119,7 +119,7 @@ class Results:
         state = 'complete' if done == planned else f'{done} of {planned} trainings done'
         bicubic = [
             f'Bicubic interpolation on {set_name}: PSNR {scores["psnr"]:.3f}. A row that is not above it has been '
-            'trained too briefly to tell alignments apart.'
+            'trained too briefly to distinguish alignments.'
             for set_name, scores in (read_bicubic(self.plan) or {}).items()
             if 'psnr' in scores
         ]

@@ -16,7 +16,7 @@ from iart.models.vsr_model import VSRModel
 from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
-from iart.timing import durations
+from iart.stopwatch import durations
 from iart.training.counted_backbones import backbones_once
 from iart.training.parameter_groups import build_optimizer
 from iart.training.state import build_ema

@@ -86,7 +86,7 @@ def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
 
 
 def _build_loss(section: Mapping[str, Any], key: str) -> nn.Module:
-    """Build a loss; one on VGG features reads weights that torchvision fetches where they are not at hand."""
+    """Build a loss; one on VGG features reads weights that torchvision fetches if they are missing."""
     try:
         loss: nn.Module = build(LOSS_REGISTRY, section, key=f'train.{key}')
     except OptionsError as error:

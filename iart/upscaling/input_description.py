@@ -90,7 +90,7 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
-        suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
+        suits = f'--weights {" or ".join(names)}' if names else 'none is available; docs/real_footage.md trains one'
         described.append(
             'these weights were trained on clean frames and sharpen such artifacts; weights for real footage '
             f'({_REAL_NETWORK}): {suits}'

@@ -299,7 +299,7 @@ def test_a_best_score_whose_weights_cannot_be_written_counts_on_no_rank(root, mo
     asked = []
     monkeypatch.setattr(distributed, 'from_main', lambda item: asked.append(item) or item)
     trainer = train(root, datasets__val=val, train__total_iter=1)
-    assert asked[-1] is False, 'rank 0 told the others'
+    assert asked[-1] is False, 'rank 0 notified the others'
     assert trainer.progress.best is None
 
 

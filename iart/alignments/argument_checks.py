@@ -2,7 +2,7 @@
 
 
 def check_above_zero(**arguments: float | None) -> None:
-    """Check that arguments are above 0; None stands for a default.
+    """Check that arguments are above 0; None means the default.
 
     Raises:
         ValueError: one is not; the message names it.
