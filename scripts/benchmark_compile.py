@@ -24,7 +24,7 @@ from iart.errors import OptionsError
 from iart.models.vsr_model import VSRModel
 from iart.options import Options, load
 from iart.registry import LOSS_REGISTRY, build
-from iart.timing import in_turn
+from iart.stopwatch import in_turn
 
 CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
 
