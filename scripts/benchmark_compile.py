@@ -54,10 +54,15 @@ def main() -> None:
         step()
     log.logger.info(f'first steps, compilation included: {time.perf_counter() - begin:.1f} s in all')
     seconds = dict(zip(models, in_turn(steps, arguments.rounds, device, clock=CLOCKS[arguments.clock]), strict=True))
-    rows = [{'variant': name, 's/step': value, 'ratio': seconds['as it is'] / value} for name, value in seconds.items()]
+    ratios = {name: seconds['as it is'] / value for name, value in seconds.items()}
     n, t, _, h, w = batch['lq'].shape
     title = f'{options.name}: step of {n} × {t} frames, LR {w}×{h}, {arguments.clock} seconds'
-    log.table(title, list(rows[0]), [[row['variant'], f'{row["s/step"]:.3g}', f'{row["ratio"]:.2f}'] for row in rows])
+    log.table(
+        title,
+        ['variant', 's/step', 'ratio'],
+        [[name, f'{value:.3g}', f'{ratios[name]:.2f}'] for name, value in seconds.items()],
+    )
+    rows = [{'variant': name, 's/step': value, 'ratio': ratios[name]} for name, value in seconds.items()]
     if arguments.json:
         arguments.json.write_text(json.dumps({'title': title, 'rows': rows}, indent=1, ensure_ascii=False))
 
