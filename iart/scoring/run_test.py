@@ -11,6 +11,7 @@ from iart import distributed, log
 from iart.archs.builder import build_network, without_weight_files
 from iart.archs.probe import show_clips_like
 from iart.errors import OptionsError
+from iart.files import require_writable
 from iart.inference.baselines import BicubicRestorer
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
@@ -66,6 +67,7 @@ def run_test(
     datasets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
     out = results_folder(options, baseline)
+    require_writable(out, '--force_yml path:results_root=FOLDER, or run it in another folder')
     if baseline:
         network, facts = None, NetworkFacts(type='Bicubic')
     else:
