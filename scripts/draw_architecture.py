@@ -38,6 +38,7 @@ LAYERS = (
         'distributed',
         'image',
         'log',
+        'overlap',
     ),
     ('options', 'ops', 'weights', 'pretrained', 'video'),
     ('alignments',),

@@ -123,8 +123,8 @@ def aligned_frames(
         both = (torch.zeros_like(x), torch.zeros_like(near)) if far is None else (sources[1], far)
         aligned = [recompute(recompute_align, align, sources[0], x, near, *both)]
     elif far is not None and devices.saves_launches(x.device) and (join := _join_of(align, sources)):
-        both = recompute(recompute_align, align, join(sources), torch.cat((x, x)), torch.cat((near, far)))
-        aligned = list(both.chunk(2))
+        together = recompute(recompute_align, align, join(sources), torch.cat((x, x)), torch.cat((near, far)))
+        aligned = list(together.chunk(2))
     else:
         aligned = [recompute(recompute_align, align, sources[0], x, near)]
         if far is not None:
@@ -148,7 +148,13 @@ def _join_of(align: nn.Module, sources: Sequence[Any]) -> Callable[[Sequence[Any
     """Return what joins ready sources along the batch: the alignment's ``join``; None if it has none for its own kind
     of sources."""
     join: Callable[[Sequence[Any]], Any] | None = getattr(align, 'join', None)
-    return torch.cat if join is None and all(isinstance(source, Tensor) for source in sources) else join
+    if join is None and all(isinstance(source, Tensor) for source in sources):
+        return _cat
+    return join
+
+
+def _cat(sources: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(sources))
 
 
 def check_fused_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:

@@ -14,6 +14,7 @@ from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
+from iart.overlap import overlapped
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
 from iart.upscaling.footage import describe_footage
@@ -231,7 +232,8 @@ def _fill(
         for segment in pieces:
             if segment.number not in finished:
                 if is_mine(turn):
-                    output.put(segment.number, first, counted(upscaler.restore(segment, _rgb)))
+                    restored = counted(upscaler.restore(segment, _rgb))
+                    overlapped(restored, partial(output.put, segment.number, first))  # encodes one frame behind
                 else:
                     bar.advance(len(segment.own))  # by another process, meanwhile
                 turn += 1

@@ -17,3 +17,19 @@ def test_a_run_is_saved_and_resumed(on_null_device, tmp_path, precision):
 def test_a_run_with_nccl(on_null_device, tmp_path):
     (only,) = on_null_device('train', str(tmp_path), {'train__precision': 'fp16'}, ranks=1, MASTER_PORT=29617)
     assert only['states'] == ['2.state', '4.state']
+
+
+def test_a_run_of_two_processes_with_gloo(on_null_device, tmp_path):
+    changes = {'train__precision': 'bf16', 'datasets__train__batch_size_per_gpu': 1}
+    results = on_null_device(
+        'train', str(tmp_path), changes, False, 'gloo', ranks=2, MASTER_PORT=29631, NULL_CUDA_DEVICES=2
+    )
+    assert [result['step'] for result in results] == [4, 4]
+    assert results[0]['states'] == ['2.state', '4.state']
+
+
+def test_basicvsr_trains(on_null_device, tmp_path):
+    network = {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}
+    changes = {'network_g': network, 'train__precision': 'fp16', 'datasets__train__gt_size': 256}
+    result = on_null_device('train', str(tmp_path), changes)
+    assert result['states'] == ['2.state', '4.state']
