@@ -45,7 +45,7 @@ LAYERS = (
     ('archs', 'losses', 'metrics', 'data'),
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
-    ('training', 'reporting', 'exporting'),
+    ('training', 'reporting', 'export'),
     ('study', 'demo', 'doctor'),
     ('commands',),
     ('cli', '__main__'),

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import iart
-from iart.demo.frames import CLIP, ROOT, film_frames
+from iart.demo.bundled_clip import CLIP, ROOT, film_frames
 from iart.image import Frame, to_tensor, to_uint8
 from iart.metrics.psnr_ssim_metric import calculate_psnr, calculate_ssim
 from iart.ops.degradation import degrade_uint8, upsample_bicubic

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from iart.demo.frames import CLIP, prepare
+from iart.demo.bundled_clip import CLIP, prepare
 from iart.errors import EXIT_USER_ERROR, UserError
 from iart.shipped import ROOT
 

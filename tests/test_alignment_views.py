@@ -14,7 +14,7 @@ from iart.ops.taps import sampling_taps
 from iart.scoring import alignment_views
 from iart.scoring.alignment_views import bilinear_weights, color_offsets, watch, write_views
 from iart.scoring.evaluator import SetScores
-from iart.scoring.report import Material, SetReport
+from iart.scoring.set_report import Material, SetReport
 
 CPU = torch.device('cpu')
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from helpers.rebuilt import fill
 
-from iart.analysis import figures
+from iart.analysis import plots
 from iart.analysis.cost import costs
 from iart.analysis.frequency import KERNELS, exact, ideal_shift, measure, response
 from iart.analysis.known_flow import Pair, alignment_error
-from iart.analysis.taps import tap_curves
+from iart.analysis.tap_curves import tap_curves
 from iart.cli import main
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, build
@@ -92,7 +92,7 @@ def test_taps_follow_the_offset():
     assert curves.attention.shape == (len(curves.offsets), 3, 9)
     np.testing.assert_allclose(curves.attention.sum(2), 1, atol=1e-5)
     np.testing.assert_allclose(curves.bilinear.sum(1), 1, atol=1e-6)
-    assert figures.taps(curves).axes[4].lines
+    assert plots.taps(curves).axes[4].lines
 
 
 def test_costs_count_parameters_and_memory():
@@ -117,7 +117,7 @@ def test_the_command_writes_figures_and_numbers(tmp_path, monkeypatch):
     assert 'Error on known flow' in (tmp_path / 'out' / 'index.html').read_text()
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert names >= {
-        f'{name}.{kind}' for name in ('frequency', 'shifts', 'known_flow', 'cost') for kind in figures.FORMATS
+        f'{name}.{kind}' for name in ('frequency', 'shifts', 'known_flow', 'cost') for kind in plots.FORMATS
     }
 
 

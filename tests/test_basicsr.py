@@ -17,7 +17,7 @@ from iart.inference.restorer import plan_restorer
 from iart.models.vsr_model import VSRModel
 from iart.options import resolve
 from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, build
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 
 CPU = torch.device('cpu')
 PAGE = (Path(__file__).parents[1] / 'docs' / 'basicsr.md').read_text(encoding='utf-8')

@@ -21,7 +21,7 @@ from iart.image import to_tensor, to_uint8
 from iart.upscaling import live
 from iart.upscaling.api import upscale
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video.uncompressed import Y4M, RawRGB, y4m_header
 from iart.weights import write_weights
 
@@ -159,7 +159,7 @@ class Kept(io.BytesIO):
 def between(network, content, raw=None, **settings):
     sink, loaded = Kept(), Loaded(network, 'a causal network', '')
     try:
-        live.run(io.BytesIO(content), sink, loaded, torch.device('cpu'), Settings(**settings), raw=raw)
+        live.run(io.BytesIO(content), sink, loaded, torch.device('cpu'), UpscaleOptions(**settings), raw=raw)
     finally:
         sink.close()
         between.content = sink.content

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from iart import cli
-from iart.demo import run
+from iart.demo import walkthrough
 from iart.errors import DataError
 from iart.options import load
 
@@ -21,14 +21,14 @@ def test_arguments() -> None:
 def test_everything_is_written_below_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / 'a: folder'
-    options = load(run._TRAINING, run._overrides(out / 'frames', out, 7))
+    options = load(walkthrough._TRAINING, walkthrough._overrides(out / 'frames', out, 7))
     assert options.train is not None
     assert options.train.total_iter == 7
     places = [options.path.experiments_root, options.path.results_root]
     for data in options.datasets.values():
         places += [data.arguments['dataroot_gt'], data.arguments['dataroot_lq']]
     assert all(Path(place).is_relative_to(out) for place in places)
-    scoring = run._scoring('x', options.network_g, out / 'frames', out)
+    scoring = walkthrough._scoring('x', options.network_g, out / 'frames', out)
     assert Path(scoring.path.results_root).is_relative_to(out)
 
 
@@ -36,18 +36,18 @@ def test_everything_is_written_below_one_folder(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(DataError, match='--output FOLDER'):
-        run._check_writable(tmp_path / 'out')
+        walkthrough._check_writable(tmp_path / 'out')
 
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
     (tmp_path / 'out').write_text('mine')
     with pytest.raises(DataError, match='--output FOLDER'):
-        run._check_writable(tmp_path / 'out')
+        walkthrough._check_writable(tmp_path / 'out')
     assert (tmp_path / 'out').read_text() == 'mine'
 
 
 def test_the_film_part_has_no_gap() -> None:
-    from iart.demo.frames import PARTS
+    from iart.demo.bundled_clip import PARTS
 
-    parts = [part for part in PARTS['train'] if f'{part[0]:03d}' in run._SHOWN]
+    parts = [part for part in PARTS['train'] if f'{part[0]:03d}' in walkthrough._SHOWN]
     assert [first for first, _ in parts[1:]] == [last + 1 for _, last in parts[:-1]]

@@ -20,7 +20,7 @@ from iart.inference.costs import Allocations, Costs, measure
 from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.ops.warp import flow_warp, gather_warp
-from iart.scoring.report import NetworkFacts, as_dict
+from iart.scoring.set_report import NetworkFacts, as_dict
 from iart.scoring.settings import Settings
 from iart.training.memory_fallback import within_memory
 

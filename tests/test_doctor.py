@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from iart.cli import main
-from iart.doctor import gpu_checks, host_checks, ranks, run
+from iart.doctor import examination, gpu_checks, host_checks, ranks
 from iart.doctor.result import CheckResult
 
 
@@ -14,7 +14,7 @@ from iart.doctor.result import CheckResult
 def quick(monkeypatch):
     """Checks answered at once: all are fine, there is no GPU."""
     monkeypatch.setattr(
-        run,
+        examination,
         '_in_process',
         lambda name, device, limit, variables: (
             CheckResult('skipped', 'no GPU') if name == 'GPU' else CheckResult('ok', 'fine')
@@ -31,7 +31,7 @@ def test_every_check_is_in_the_file(quick, tmp_path, capsys):
 
 
 def test_something_wrong_ends_with_code_1(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(run, '_in_process', lambda *_: CheckResult('wrong', 'broken', 'mend it'))
+    monkeypatch.setattr(examination, '_in_process', lambda *_: CheckResult('wrong', 'broken', 'mend it'))
     with pytest.raises(SystemExit) as ended:
         main(['doctor', '--json', str(tmp_path / 'figures.json')])
     assert ended.value.code == 1
@@ -39,8 +39,8 @@ def test_something_wrong_ends_with_code_1(monkeypatch, tmp_path, capsys):
 
 
 def test_a_check_that_hangs_and_one_that_does_not_exist_are_reported():
-    assert 'not finished after' in run._in_process('memory', 'cpu', 0.01, {}).detail
-    assert run._in_process('no such check', 'cpu', 60, {}).verdict == 'wrong'
+    assert 'not finished after' in examination._in_process('memory', 'cpu', 0.01, {}).detail
+    assert examination._in_process('no such check', 'cpu', 60, {}).verdict == 'wrong'
 
 
 @pytest.mark.parametrize('name', ['installation', 'BasicSR', 'codecs', 'disk', 'shared memory', 'threads'])

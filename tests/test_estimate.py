@@ -15,9 +15,9 @@ from iart.errors import OptionsError
 from iart.inference.costs import Allocations
 from iart.ops import flops
 from iart.options import load
-from iart.training import estimate as estimating
+from iart.training import cost_estimate
+from iart.training.cost_estimate import estimate, print_estimate
 from iart.training.dry_run import DryRun, Load, StepMemory, StepWork
-from iart.training.estimate import estimate, print_estimate
 
 CPU = torch.device('cpu')
 
@@ -100,7 +100,7 @@ def test_a_backbone_is_executed_once_for_all_frames_and_passes(tmp_path, monkeyp
 
 
 def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(estimating.devices, 'free_memory', lambda device: 2**20)
+    monkeypatch.setattr(cost_estimate.devices, 'free_memory', lambda device: 2**20)
     monkeypatch.setattr(DryRun, 'on_paper', lambda self: (StepMemory(1e6, -10, 2_000), StepWork(-1e3, 3e5)))
     result = estimate(
         load(options_file(tmp_path, datasets__train__num_frame=6, datasets__train__gt_size=256)), CPU, seconds=0

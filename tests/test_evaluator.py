@@ -15,7 +15,7 @@ from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
 from iart.metrics.psnr_ssim_metric import calculate_psnr
 from iart.scoring.evaluator import score_set, share_out
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.restored_clip import LQFrames
 from iart.scoring.settings import Saving, Settings
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from iart.ops.footage import Footage, measure_footage
-from iart.upscaling.footage import lines, named_weights
+from iart.upscaling.input_description import lines, named_weights
 
 
 def natural(size=(256, 320), seed=0):

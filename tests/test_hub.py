@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 import iart
 from iart.archs.builder import build_network
-from iart.archs.convert import convert
+from iart.archs.conversion import convert
 from iart.errors import UserError, WeightsError
 from iart.weights import write_weights
 

@@ -12,7 +12,7 @@ from iart.archs.recognize import network_section, recognize
 from iart.archs.stores import stores
 from iart.errors import OptionsError, WeightsError
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, find, ours
-from iart.training.optimizers import freeze_all_but
+from iart.training.parameter_groups import freeze_all_but
 from iart.weights import load_weights, write_weights
 
 SMALL = {'num_feat': 8, 'num_block': 1, 'num_extract_block': 1, 'num_heads': 2, 'head': 'pixelshuffle4'}

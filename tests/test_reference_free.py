@@ -17,11 +17,11 @@ from iart.registry import METRIC_REGISTRY, find
 from iart.reporting.results import _frames
 from iart.scoring.benchmark import agree, compare
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics, try_metrics, usable
-from iart.scoring.report import NetworkFacts
+from iart.scoring.measures import build_metrics, try_metrics, usable
+from iart.scoring.score_tables import frames_csv
 from iart.scoring.scores import ClipScores, SetScores
+from iart.scoring.set_report import NetworkFacts
 from iart.scoring.settings import Settings
-from iart.scoring.tables import frames_csv
 
 CPU = torch.device('cpu')
 NIQE = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}

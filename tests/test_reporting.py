@@ -15,10 +15,10 @@ from iart import cli
 from iart.analysis.findings import Findings, FindingsPicture, Table, write_findings
 from iart.errors import DataError, UserError
 from iart.image import write_png
-from iart.reporting.footage import choose_frames, find_footage, located
 from iart.reporting.images import Slices, cut_slices, error_map, flicker
 from iart.reporting.page import write_report
 from iart.reporting.results import read_results
+from iart.reporting.shown_clips import choose_frames, find_shown_clips, located
 from iart.reporting.tables import command_of, set_table
 from iart.reporting.views import charts_of
 from iart.scoring.settings import Saving
@@ -130,7 +130,7 @@ def test_error_map_is_black_where_nothing_is_wrong():
 
 
 def test_slices_measure_flicker(made):
-    footage, notes = find_footage(read_results(made), 4)
+    footage, notes = find_shown_clips(read_results(made), 4)
     assert notes == []
     slices = cut_slices(footage[0])
     assert isinstance(slices, Slices)

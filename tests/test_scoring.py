@@ -19,8 +19,8 @@ from iart.protocols import get, match
 from iart.reporting.comparison import comparison, find_detail
 from iart.scoring import benchmark as scoring
 from iart.scoring.benchmark import agree, build_sets, compare, score
-from iart.scoring.report import NetworkFacts
 from iart.scoring.scores import ClipScores, SetScores
+from iart.scoring.set_report import NetworkFacts
 from iart.scoring.settings import Saving, Settings
 
 CPU = torch.device('cpu')

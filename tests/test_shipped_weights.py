@@ -8,11 +8,11 @@ from safetensors import safe_open
 
 import iart
 from iart import image, pretrained, shipped
-from iart.demo import frames as demo_frames
+from iart.demo import bundled_clip
 from iart.files import sha256
 from iart.ops.degradation import degrade_uint8, upsample_bicubic
 from iart.upscaling import networks
-from iart.upscaling.settings import DEFAULT_WEIGHTS
+from iart.upscaling.upscale_options import DEFAULT_WEIGHTS
 from iart.weights import stored_options
 
 MOST_BYTES = 5_000_000
@@ -49,8 +49,8 @@ def test_the_card_names_the_file_and_its_hash(file: Path) -> None:
 
 def test_upscales_better_than_bicubic_without_any_download(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, 'obtain', lambda *_: pytest.fail('nothing is to be fetched'))
-    film = demo_frames.film_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4', 4)
-    gt = [demo_frames.shrink(frame) for frame in film]
+    film = bundled_clip.film_frames(repository / 'datasets' / 'demo' / 'bigbuckbunny.mp4', 4)
+    gt = [bundled_clip.shrink(frame) for frame in film]
     lq = [degrade_uint8(frame, 'BI', 4) for frame in gt]
     restored = list(iart.upscale(iter(lq), device='cpu'))
     assert [frame.shape for frame in restored] == [frame.shape for frame in gt]

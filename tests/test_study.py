@@ -9,12 +9,12 @@ from helpers.sintel import write_sintel
 from helpers.tiny import TinyFlow, options, write_clips
 
 from iart.errors import UserError
+from iart.study.bicubic_scores import read_bicubic, score_bicubic
 from iart.study.command import main
-from iart.study.page import write_results
-from iart.study.plan import Plan
-from iart.study.reference import read_reference, score_reference
+from iart.study.result_files import write_results
 from iart.study.rows import PAPER_PARAMETERS, ROWS, TABLES, published
 from iart.study.runs import perform, read_scores
+from iart.study.study_file import StudyPlan
 from iart.study.table import Results
 
 CPU = torch.device('cpu')
@@ -49,7 +49,7 @@ def test_rows_of_tables_exist_and_have_the_papers_figures():
 
 
 def test_trainings_differ_in_alignment_flow_and_seed_only(study):
-    plan = Plan(study)
+    plan = StudyPlan(study)
     assert [run.name for run in plan.runs()] == [
         f'{row}_gt_s{seed}' for seed in (0, 1) for row in ('bilinear', 'implicit')
     ]
@@ -62,7 +62,7 @@ def test_trainings_differ_in_alignment_flow_and_seed_only(study):
 
 
 def test_a_study_continues_where_it_was_stopped(study, monkeypatch):
-    plan = Plan(study)
+    plan = StudyPlan(study)
     assert main([str(study), '--only', 'bilinear_gt_s0']) == 0
     first = read_scores(plan, plan.run('bilinear_gt_s0'))
     assert first is not None
@@ -87,24 +87,24 @@ def test_a_study_continues_where_it_was_stopped(study, monkeypatch):
 
 
 def test_results_of_other_options_are_not_taken(study):
-    plan = Plan(study)
+    plan = StudyPlan(study)
     perform(plan, plan.run('implicit_gt_s0'), CPU)
     assert read_scores(plan, plan.run('implicit_gt_s0')) is not None
-    assert read_scores(Plan(study, ['train:optim_g:lr=5e-4']), plan.run('implicit_gt_s0')) is None
+    assert read_scores(StudyPlan(study, ['train:optim_g:lr=5e-4']), plan.run('implicit_gt_s0')) is None
 
 
 def test_a_damaged_reference_is_named(study):
-    plan = Plan(study)
-    score_reference(plan)
-    assert read_reference(plan).keys() == {'held'}
-    assert read_reference(Plan(study, ['train:total_iter=1'])) is None
+    plan = StudyPlan(study)
+    score_bicubic(plan)
+    assert read_bicubic(plan).keys() == {'held'}
+    assert read_bicubic(StudyPlan(study, ['train:total_iter=1'])) is None
     (plan.folder / 'bicubic.json').write_text('[]')
     with pytest.raises(UserError, match=r'bicubic\.json: cannot be read'):
         write_results(Results(plan))
 
 
 def test_one_seed_has_a_table_too(study):
-    plan = Plan(study)
+    plan = StudyPlan(study)
     perform(plan, plan.run('implicit_gt_s0'), CPU)
     text = write_results(Results(plan)).with_name('table.md').read_text()
     assert '1 of 4 trainings done' in text
@@ -112,7 +112,7 @@ def test_one_seed_has_a_table_too(study):
 
 
 def test_rows_side_by_side_in_processes(study):
-    plan = Plan(study, ['train:total_iter=1'])
+    plan = StudyPlan(study, ['train:total_iter=1'])
     arguments = [str(study), '--processes', '2', '--device', 'cpu', '--force_yml', 'train:total_iter=1']
     assert main(arguments) == 0
     assert len(Results(plan).scores) == 4
@@ -133,19 +133,19 @@ def test_mistakes_in_a_study_file_are_named(study, changes, message):
     content = {**yaml.safe_load(study.read_text()), **changes}
     study.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=message):
-        Plan(study)
+        StudyPlan(study)
     assert main([str(study)]) == 2
 
 
 def test_unknown_training_is_answered_with_the_nearest_name(study):
     with pytest.raises(UserError, match="did you mean 'implicit_gt_s1'"):
-        Plan(study).run('implicit_gt_1')
+        StudyPlan(study).run('implicit_gt_1')
 
 
 @pytest.mark.parametrize('name', ['synthetic_small', 'clips_small', 'sintel'])
 def test_shipped_studies_are_complete(repository, name, capsys):
     path = repository / 'options' / 'study' / f'{name}.yml'
-    assert len({run.name for run in Plan(path).runs()}) >= 24
+    assert len({run.name for run in StudyPlan(path).runs()}) >= 24
     assert main([str(path), '--parameters']) == 0
     assert 'implicit' in capsys.readouterr().out
 
@@ -180,7 +180,7 @@ def test_shipped_studies_train(repository, name, tmp_path, monkeypatch):
     study |= {'options': str(folder / study['options']), 'root': str(tmp_path / 'studies')}
     study |= changes if 'spynet_path' in study else {}
     (tmp_path / 'study.yml').write_text(yaml.safe_dump(study))
-    plan = Plan(tmp_path / 'study.yml', [*SMALLER, *data[name]])
+    plan = StudyPlan(tmp_path / 'study.yml', [*SMALLER, *data[name]])
     scores = perform(plan, plan.run(f'implicit_{study["flows"][0]}_s0'), CPU)
     assert scores.iterations == 1
     assert next(iter(scores.scores.values())).keys() == {'psnr', 'ssim'}

@@ -27,9 +27,9 @@ from iart.errors import DataError, UserError
 from iart.image import read_image, write_png
 from iart.inference.options import PlanOptions
 from iart.upscaling import networks
-from iart.upscaling.settings import Settings, parse_fps, parse_time
 from iart.upscaling.sources import find_jobs
-from iart.video.options import EncodingOptions
+from iart.upscaling.upscale_options import UpscaleOptions, parse_fps, parse_time
+from iart.video.encoding_options import EncodingOptions
 from iart.weights import write_weights
 
 
@@ -367,8 +367,8 @@ def test_the_command_line_gives_every_setting(arguments, precision):
     parser = argparse.ArgumentParser()
     upscale.add_commands(parser.add_subparsers())
     given = parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *arguments])
-    assert upscale.settings_of(given) == Settings(precision=precision)
+    assert upscale.settings_of(given) == UpscaleOptions(precision=precision)
     others = ['--start', '1:30', '--scene-cuts', 'off', '--crf', '3', '--plan', 'chunks', '--half-features']
-    assert upscale.settings_of(parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *others])) == Settings(
+    assert upscale.settings_of(parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *others])) == UpscaleOptions(
         start=Fraction(90), scene_cuts=False, encode=EncodingOptions(crf=3), plan=PlanOptions('chunks', half=True)
     )

@@ -15,12 +15,12 @@ from iart.inference.options import PlanOptions
 from iart.upscaling import outputs
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video import pyav
 from iart.video.copied_packets import Outlet, Taken
 from iart.video.encode import CODECS
-from iart.video.options import EncodingOptions
+from iart.video.encoding_options import EncodingOptions
 from iart.video.read_back import differences, read_back
 from iart.video.side_data import side_data_of
 from iart.video.timecode import advanced
@@ -34,7 +34,7 @@ def upscale(source, output, codec=None, **settings):
     if codec and CODECS[codec] not in av.codecs_available:
         pytest.skip(f'this FFmpeg has no {codec}')
     settings = {'segment': 6, 'plan': PlanOptions(chunk_overlap=2), 'encode': EncodingOptions(codec=codec), **settings}
-    run(find_jobs([str(source)], output), Loaded(Enlarge(), 'Enlarge', ''), CPU, Settings(**settings))
+    run(find_jobs([str(source)], output), Loaded(Enlarge(), 'Enlarge', ''), CPU, UpscaleOptions(**settings))
     return output
 
 

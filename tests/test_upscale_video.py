@@ -14,9 +14,9 @@ from iart.errors import DataError, UserError
 from iart.inference.options import PlanOptions
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
-from iart.video.options import EncodingOptions
+from iart.upscaling.upscale_options import UpscaleOptions
+from iart.video.encoding_options import EncodingOptions
 
 CPU = torch.device('cpu')
 SMALL = PlanOptions(chunk_overlap=2)
@@ -24,7 +24,7 @@ SMALL = PlanOptions(chunk_overlap=2)
 
 def upscale(source, output, network=None, **settings):
     settings = {'segment': 5, 'plan': SMALL, **settings}
-    run(find_jobs([str(source)], output), Loaded(network or Enlarge(), 'Enlarge', ''), CPU, Settings(**settings))
+    run(find_jobs([str(source)], output), Loaded(network or Enlarge(), 'Enlarge', ''), CPU, UpscaleOptions(**settings))
     return output
 
 
@@ -243,7 +243,7 @@ def test_other_codecs(rich, tmp_path, codec):
 def test_scale_is_checked_against_the_network(rich, tmp_path):
     jobs = find_jobs([str(rich)], tmp_path / 'out.mp4')
     with pytest.raises(UserError, match='scale: got 2, but this network enlarges by 4'):
-        run(jobs, Loaded(Enlarge(), '', ''), CPU, Settings(), scale=2)
+        run(jobs, Loaded(Enlarge(), '', ''), CPU, UpscaleOptions(), scale=2)
 
 
 def test_interlaced_is_refused_with_advice(tmp_path):

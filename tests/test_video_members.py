@@ -15,8 +15,8 @@ from iart.data.loaders import build_dataset
 from iart.errors import DataError
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video.index import index_of
 
 CLOSED = {'x264-params': 'bframes=0'}
@@ -29,7 +29,12 @@ def frames(count, height=48, width=64):
 
 def upscale(source, output, **settings):
     """Return (count, width, height, format, times) of what is written."""
-    run(find_jobs([str(source)], output), Loaded(Enlarge(), 'Enlarge', ''), torch.device('cpu'), Settings(**settings))
+    run(
+        find_jobs([str(source)], output),
+        Loaded(Enlarge(), 'Enlarge', ''),
+        torch.device('cpu'),
+        UpscaleOptions(**settings),
+    )
     with av.open(str(output)) as container:
         shown = list(container.decode(video=0))
     times = [round(float(frame.pts * frame.time_base), 4) for frame in shown]

@@ -14,7 +14,7 @@ from helpers.video_files import copy, encode, with_content
 from iart.data.frames import open_store
 from iart.data.loaders import build_part
 from iart.data.store import Box
-from iart.demo.frames import film_frames
+from iart.demo.bundled_clip import film_frames
 from iart.errors import DataError
 from iart.image import read_image, to_tensor, to_uint8, write_png
 from iart.ops.degradation import degrade_uint8
@@ -22,8 +22,8 @@ from iart.preparing.degrade import degrade_data
 from iart.upscaling import sources
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video import index as video_index
 from iart.video.color import Coding, coding_of
 from iart.video.index import Facts, VideoIndex, index_of
@@ -37,13 +37,13 @@ CPU = torch.device('cpu')
 
 def shown(source, **settings):
     """The (time stamp, uint8 RGB) of every frame as upscaling reads them, and the clip."""
-    options = Settings(**settings)
+    options = UpscaleOptions(**settings)
     clip = sources.examine(Path(source), options)
     return [(s.pts, to_uint8(s.picture.rgb())) for s in sources.read(Path(source), clip, options)], clip
 
 
 def upscaled(source, output):
-    run(find_jobs([str(source)], output), Loaded(Enlarge(), 'Enlarge', ''), CPU, Settings())
+    run(find_jobs([str(source)], output), Loaded(Enlarge(), 'Enlarge', ''), CPU, UpscaleOptions())
     return [read_image(path)[::4, ::4] for path in sorted(output.iterdir())]
 
 
@@ -249,7 +249,7 @@ def test_names(tmp_path, name, capsys):
     from iart.log import setup
 
     setup()
-    run(find_jobs([str(odd)], tmp_path / 'out'), Loaded(Enlarge(), 'Enlarge', ''), CPU, Settings())
+    run(find_jobs([str(odd)], tmp_path / 'out'), Loaded(Enlarge(), 'Enlarge', ''), CPU, UpscaleOptions())
     assert len(list((tmp_path / 'out').iterdir())) == 3
 
 
@@ -322,7 +322,9 @@ def test_one_bad_file_does_not_stop_the_batch(tmp_path):
         encode(tmp_path / 'in' / f'{name}.mkv', [texture(0)], 'ffv1')
     (tmp_path / 'in' / 'b.mkv').write_text('no video')
     with pytest.raises(DataError, match=r'1 of 3 inputs could not be upscaled.*b\.mkv'):
-        run(find_jobs([str(tmp_path / 'in')], tmp_path / 'out'), Loaded(Enlarge(), 'Enlarge', ''), CPU, Settings())
+        run(
+            find_jobs([str(tmp_path / 'in')], tmp_path / 'out'), Loaded(Enlarge(), 'Enlarge', ''), CPU, UpscaleOptions()
+        )
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['a.mkv', 'c.mkv']
 
 
@@ -332,9 +334,9 @@ def test_odd_frame_at_the_end_is_found_before_the_work(tmp_path):
     write_png(tmp_path / 'in' / '5.png', texture(0, 20, 20))
     [job] = find_jobs([str(tmp_path / 'in')], tmp_path / 'out')
     with pytest.raises(DataError, match=r'5\.png: got 20×20 pixels, expected 22×18'):
-        sources.examine(job.source, Settings())
+        sources.examine(job.source, UpscaleOptions())
     write_png(tmp_path / 'in' / '5.png', texture(0))
-    assert any('missing: 4' in note for note in sources.examine(job.source, Settings()).notes)
+    assert any('missing: 4' in note for note in sources.examine(job.source, UpscaleOptions()).notes)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ def test_rotated_video_becomes_upright_frames(tmp_path):
     path = write(tmp_path / 'a.mp4', [texture(n, 18, 22) for n in range(2)], rotated=True, aspect=Fraction(4, 3))
     if index_of(path).facts.display_matrix is None:
         pytest.skip('this PyAV cannot write a rotation')
-    clip = sources.examine(path, Settings(), upright=True)
+    clip = sources.examine(path, UpscaleOptions(), upright=True)
     assert (clip.height, clip.width) == (22, 18)
     assert any('upright' in note for note in clip.notes)
     assert any('4:3' in note for note in clip.notes)

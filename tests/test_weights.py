@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import iart
-from iart.archs.convert import convert
+from iart.archs.conversion import convert
 from iart.archs.iart_arch import IART
 from iart.errors import WeightsError
 from iart.weights import released_state_dict, stored_options

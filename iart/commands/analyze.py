@@ -68,12 +68,12 @@ def add_commands(commands: Any) -> None:
 
 def _analyze(arguments: argparse.Namespace) -> None:
     from iart import device, log
-    from iart.analysis import figures
+    from iart.analysis import plots
     from iart.analysis.cost import costs
     from iart.analysis.findings import FindingsPicture, write_findings
     from iart.analysis.frequency import measure
     from iart.analysis.known_flow import alignment_error
-    from iart.analysis.taps import tap_curves
+    from iart.analysis.tap_curves import tap_curves
     from iart.data.exact_flow_dataset import SyntheticFlowTestDataset
     from iart.files import to_json, write_text
     from iart.registry import ALIGNMENT_REGISTRY, build
@@ -100,13 +100,13 @@ def _analyze(arguments: argparse.Namespace) -> None:
         response[label] = {axis: measure(network.align, pairs[0].current, axis=axis) for axis in ('x', 'y')}
         if hasattr(network.align, 'tap_weights'):
             curves = tap_curves(network.align, pairs[0].source, pairs[0].current)
-            figures.save(figures.taps(curves), out / f'taps_{label}')
+            plots.save(plots.taps(curves), out / f'taps_{label}')
             pictures.append(FindingsPicture(f'taps_{label}.png', _TAPS.format(label)))
     cost = costs([(ROWS[name].label, ROWS[name].alignment) for name in _ROWS], device.choose(arguments.device))
-    figures.save(figures.frequency(response), out / 'frequency')
-    figures.save(figures.single_shifts(), out / 'shifts')
-    figures.save(figures.errors(error), out / 'known_flow')
-    figures.save(figures.cost(cost), out / 'cost')
+    plots.save(plots.frequency(response), out / 'frequency')
+    plots.save(plots.single_shifts(), out / 'shifts')
+    plots.save(plots.errors(error), out / 'known_flow')
+    plots.save(plots.cost(cost), out / 'cost')
     facts = {
         'known_flow': {name: {k: _plain(v) for k, v in e._asdict().items()} for name, e in error.items()},
         'frequency': {

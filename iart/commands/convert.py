@@ -39,7 +39,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     from iart.errors import UserError
 
     log.setup()
-    from iart.archs.convert import convert
+    from iart.archs.conversion import convert
 
     about = dict(text.partition('=')[::2] for text in arguments.about)
     if unnamed := [text for text in arguments.about if '=' not in text]:

@@ -32,7 +32,7 @@ def _iterations(text: str) -> int:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from iart import device, log
-    from iart.demo.run import run
+    from iart.demo.walkthrough import run
 
     log.setup()
     run(arguments.output, arguments.iterations, device.choose(arguments.device))

@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
 
 def _doctor(arguments: argparse.Namespace) -> None:
     from iart import log
-    from iart.doctor.run import examine
+    from iart.doctor.examination import examine
 
     log.setup()
     with tempfile.TemporaryDirectory(prefix='iart-null-') as folder:

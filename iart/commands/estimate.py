@@ -31,7 +31,7 @@ def _estimate(arguments: argparse.Namespace) -> None:
     from iart import device as devices
     from iart import log
     from iart.options import load
-    from iart.training.estimate import estimate, print_estimate
+    from iart.training.cost_estimate import estimate, print_estimate
 
     log.setup()
     if arguments.json:

@@ -35,7 +35,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from iart.errors import SettingError, UserError
 
     log.setup()
-    from iart.exporting.export import ExportOptions, export
+    from iart.export.graph_folder import ExportOptions, export
     from iart.upscaling.networks import find
 
     width, _, height = arguments.size.partition('x')

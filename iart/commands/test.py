@@ -43,7 +43,7 @@ def _options_and_weights(arguments: argparse.Namespace) -> 'tuple[Options, str |
     from iart.archs.recognize import require_section
     from iart.options import load, resolve
     from iart.upscaling.networks import find
-    from iart.upscaling.settings import DEFAULT_WEIGHTS
+    from iart.upscaling.upscale_options import DEFAULT_WEIGHTS
 
     if (file := getattr(arguments, 'opt', None)) is not None:
         return load(file, arguments.force_yml, scoring=True), arguments.weights and str(find(arguments.weights))

@@ -11,8 +11,8 @@ from typing import Any
 from iart.errors import UserError
 from iart.inference.options import PlanOptions
 from iart.settings_fields import add_settings, command_line_words, read_settings
-from iart.upscaling.settings import DEFAULT_WEIGHTS, Settings
-from iart.video.options import EncodingOptions
+from iart.upscaling.upscale_options import DEFAULT_WEIGHTS, UpscaleOptions
+from iart.video.encoding_options import EncodingOptions
 
 _TEXT = 'enlarge a video or a folder of frames with a network'
 
@@ -67,15 +67,15 @@ def add_commands(commands: Any) -> None:
             default=argparse.SUPPRESS,
             help=f'the same as --precision {name}',
         )
-    for kind in (Settings, EncodingOptions, PlanOptions):
+    for kind in (UpscaleOptions, EncodingOptions, PlanOptions):
         add_settings(parser, kind)
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
+def settings_of(arguments: argparse.Namespace) -> UpscaleOptions:
     """Return the settings that a parser with :func:`add_commands` read."""
-    settings: Settings = read_settings(
+    settings: UpscaleOptions = read_settings(
         arguments,
-        Settings,
+        UpscaleOptions,
         plan=read_settings(arguments, PlanOptions),
         encode=read_settings(arguments, EncodingOptions),
     )
@@ -130,7 +130,7 @@ def _between_pipes(arguments: argparse.Namespace) -> bool:
     return piped and (is_pipe(str(output)) or output.suffix in ('.y4m', '.rgb'))
 
 
-def _upscale_pipe(arguments: argparse.Namespace, settings: Settings) -> None:
+def _upscale_pipe(arguments: argparse.Namespace, settings: UpscaleOptions) -> None:
     from iart import device, log
     from iart.upscaling import live
     from iart.upscaling.networks import load
@@ -142,7 +142,7 @@ def _upscale_pipe(arguments: argparse.Namespace, settings: Settings) -> None:
     source = sys.stdin.buffer if arguments.input[0] == '-' else Path(arguments.input[0])
     target = live.standard_output() if output == '-' else arguments.output
     log.setup()
-    with command_line_words(Settings):
+    with command_line_words(UpscaleOptions):
         live.check_settings(settings)
         place = device.choose(arguments.device)
         loaded = load(arguments.weights, place, arguments.key)

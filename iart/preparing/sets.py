@@ -16,7 +16,7 @@ from iart.preparing.arrangement import (
     write_lmdb,
     write_meta,
 )
-from iart.protocols import Clip, get
+from iart.protocols import BenchmarkClip, get
 
 __all__ = ['PrepareOptions', 'prepare']
 
@@ -167,7 +167,7 @@ def _small(name: str, root: Path, output: Path, wishes: PrepareOptions) -> list[
     return made
 
 
-def _gt_clips(root: Path, clips: Sequence[Clip], wishes: PrepareOptions) -> Mapping[str, Path]:
+def _gt_clips(root: Path, clips: Sequence[BenchmarkClip], wishes: PrepareOptions) -> Mapping[str, Path]:
     """Return the folder of GT frames of each clip: ``GT/<clip>``, ``<clip>/truth`` or ``<clip>``."""
     folders: dict[str, Path] = {}
     for clip in clips:

@@ -5,10 +5,10 @@ match(protocol, {'city': 34, 'walk': 47}).label  ->  'Vid4-BI, 2 of 4 clips'
 """
 
 from iart.protocols.agreement import Match, candidates, match, metric_differences
-from iart.protocols.protocol import Clip, ManyClips, Protocol, Published, get, load, load_all, names
+from iart.protocols.protocol import BenchmarkClip, ManyClips, Protocol, Published, get, load, load_all, names
 
 __all__ = [
-    'Clip',
+    'BenchmarkClip',
     'ManyClips',
     'Match',
     'Protocol',

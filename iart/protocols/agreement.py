@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from iart.errors import listing
-from iart.protocols.protocol import Clip, ManyClips, Protocol, Size, load_all
+from iart.protocols.protocol import BenchmarkClip, ManyClips, Protocol, Size, load_all
 
 _METRICS = ('calculate_psnr', 'calculate_ssim', 'calculate_niqe')
 
@@ -99,7 +99,7 @@ def _named_differences(
 ) -> tuple[list[str], int]:
     """What is wrong, and the number of the protocol's clips that are there."""
     assert isinstance(protocol.clips, tuple)
-    clips: dict[str, Clip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
+    clips: dict[str, BenchmarkClip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
     foreign = [name for name in frames if name not in clips]
     wrong = [f'clips that {protocol.benchmark} does not have: {listing(foreign, 8)}'] if foreign else []
     present = {clips[name].name for name in frames if name in clips}
@@ -125,7 +125,7 @@ def _count_differences(
     return wrong, len(frames)
 
 
-def _clip_differences(name: str, count: int, size: Size | None, clip: Clip | ManyClips) -> list[str]:
+def _clip_differences(name: str, count: int, size: Size | None, clip: BenchmarkClip | ManyClips) -> list[str]:
     wrong = [f'clip {name} has {count} frames, expected {clip.frames}'] if clip.frames not in (None, count) else []
     if size is not None and clip.size is not None and tuple(size) != clip.size:
         wrong.append(f'clip {name} is {size[1]}x{size[0]}, expected {clip.size[1]}x{clip.size[0]}')

@@ -17,7 +17,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra='forbid', frozen=True)
 
 
-class Clip(_Strict):
+class BenchmarkClip(_Strict):
     """One clip of a benchmark."""
 
     name: str
@@ -84,7 +84,7 @@ class Protocol(_Strict):
     """Which frames of a clip count, from 0."""
     average: Literal['frames_then_clips']
     note: str
-    clips: tuple[Clip, ...] | ManyClips
+    clips: tuple[BenchmarkClip, ...] | ManyClips
     published: tuple[Published, ...]
 
     @model_validator(mode='after')

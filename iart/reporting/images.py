@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iart.image import Frame, read_bytes
 from iart.reporting.comparison import Box
-from iart.reporting.footage import Footage
+from iart.reporting.shown_clips import ShownClip
 
 ERROR_LIMIT = 32  # levels of 255 at which an error map is brightest
 _QUALITY, _QUALITY_OF_LARGE, _LARGE = 90, 84, 600_000  # WebP; pixels from which a frame is large
@@ -111,7 +111,7 @@ class Slices:
         return self.pictures[name].repeat(max(1, min(MOST_ROWS, _SLICE_HEIGHT // self.frames)), 0)
 
 
-def cut_slices(footage: Footage) -> Slices | None:
+def cut_slices(footage: ShownClip) -> Slices | None:
     """Slices through the first frames of a clip, where its versions change most differently in time; None for a short
     clip.
     """
@@ -131,7 +131,7 @@ def cut_slices(footage: Footage) -> Slices | None:
     return Slices(row, left, width, length, pictures, flicker(pictures))
 
 
-def _survey(footage: Footage, length: int) -> NDArray[np.float32]:
+def _survey(footage: ShownClip, length: int) -> NDArray[np.float32]:
     """Return (h, w): the difference of the versions' changes between neighboring frames, summed over some frames."""
     pairs = sorted({round(i * (length - 2) / (_SURVEYED - 1)) for i in range(_SURVEYED)})
     total: NDArray[np.float32] | None = None

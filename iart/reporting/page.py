@@ -30,10 +30,10 @@ from iart.errors import UserError
 from iart.files import to_json, write_text
 from iart.reporting import tables
 from iart.reporting.figures import write_figures
-from iart.reporting.footage import Footage, find_footage
 from iart.reporting.images import ERROR_LIMIT
 from iart.reporting.measurements import Measurement, read_measurement, split
 from iart.reporting.results import Result, read_results
+from iart.reporting.shown_clips import ShownClip, find_shown_clips
 from iart.reporting.views import MOST_CHARTS, Shot, SliceView, alignments_of, charts_of, shots_of, slices_of
 from iart.version import __version__
 
@@ -63,7 +63,7 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, clips: 
     scored, measured = split(folders)
     measurements = [read_measurement(folder) for folder in measured]
     results = read_results(scored)
-    footage, notes = find_footage(results, clips)
+    footage, notes = find_shown_clips(results, clips)
     shots, slices = _look(footage, results, frames)
     sets = [tables.set_table(name, results) for name in dict.fromkeys(e.name for r in results for e in r.file.sets)]
     charts = charts_of(results)
@@ -127,7 +127,7 @@ def _default_output(folders: Sequence[Path]) -> Path:
     return folder / 'report.html'
 
 
-def _look(footage: Sequence[Footage], results: Sequence[Result], frames: int) -> tuple[list[Shot], list[SliceView]]:
+def _look(footage: Sequence[ShownClip], results: Sequence[Result], frames: int) -> tuple[list[Shot], list[SliceView]]:
     shots, slices = [], []
     for piece in log.track(footage, 'report', len(footage), unit='clip'):
         shots += shots_of(piece, results, frames)

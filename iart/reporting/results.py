@@ -29,7 +29,7 @@ class Network(_Read):
     method: str | None = None
 
 
-class Settings(_Read):
+class SettingsEntry(_Read):
     metrics: dict[str, dict[str, Any]]
     scale: int
     flip_seq: bool = False
@@ -41,7 +41,7 @@ class Settings(_Read):
     ranks: int = 1
 
 
-class Comparison(_Read):
+class ComparisonEntry(_Read):
     method: str
     source: str
     figure: str
@@ -78,7 +78,7 @@ class SetEntry(_Read):
     explanation: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     total: dict[str, float]
-    published: tuple[Comparison, ...] = ()
+    published: tuple[ComparisonEntry, ...] = ()
     clips: tuple[ClipEntry, ...]
     seconds: float = 0.0
     fps: float | None = None
@@ -103,7 +103,7 @@ class ReportFile(_Read):
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ''
     network: Network
-    settings: Settings
+    settings: SettingsEntry
     sets: tuple[SetEntry, ...]
 
 

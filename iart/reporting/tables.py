@@ -38,7 +38,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """A clip, or the mean of all.
 
     Args:
@@ -77,9 +77,9 @@ class SetTable:
     lower: frozenset[str]
     """Those of which less is better."""
     labels: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     left_out: int
-    total: Row
+    total: ScoreRow
     comparisons: tuple[tuple[str, Any], ...]
     """(label, comparison with a published figure)."""
     published: tuple[PublishedRow, ...]
@@ -92,8 +92,8 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
     metrics = tuple(dict.fromkeys(metric for _, entry in given for metric in entry.total))
     digits = {m: digits_of(m, results) for m in metrics}
 
-    def row(clip: str, title: str, frames: int | None) -> Row:
-        return Row(
+    def row(clip: str, title: str, frames: int | None) -> ScoreRow:
+        return ScoreRow(
             title,
             frames,
             tuple(_cells([None if e is None else _mean(e, clip, m) for e in entries], digits[m]) for m in metrics),

@@ -10,9 +10,9 @@ from typing import Any
 from iart.errors import DataError
 from iart.image import Frame
 from iart.reporting.comparison import find_detail
-from iart.reporting.footage import BICUBIC, Choice, Footage, choose_frames
 from iart.reporting.images import Image, Slices, cut, cut_slices, error_map, from_png, lossless, lossy, shrunk
 from iart.reporting.results import Frames, Result, finite
+from iart.reporting.shown_clips import BICUBIC, Choice, ShownClip, choose_frames
 from iart.reporting.tables import digits_of, number
 
 MOST_CHARTS = 12  # clips
@@ -110,7 +110,7 @@ def _series(label: str, color: int, values: tuple[float, ...], digits: int) -> d
     return {'label': label, 'color': color, 'mean': number(sum(values) / len(values), digits), 'values': shown}
 
 
-def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Shot]:
+def shots_of(footage: ShownClip, results: Sequence[Result], count: int) -> list[Shot]:
     """Return the chosen frames of a clip."""
     scored = {r.label: r.frames[footage.set, footage.clip] for r in results if r.label in footage.files}
     metric = next((m for frames in scored.values() for m in frames.values), None)
@@ -118,7 +118,7 @@ def shots_of(footage: Footage, results: Sequence[Result], count: int) -> list[Sh
     return [_shot(footage, choice, scored, results) for choice in choose_frames(values, len(footage.names), count)]
 
 
-def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: Sequence[Result]) -> Shot:
+def _shot(footage: ShownClip, choice: Choice, scored: dict[str, Frames], results: Sequence[Result]) -> Shot:
     versions = footage.versions(choice.at)
     where = f'clip {footage.clip}, frame {footage.names[choice.at]}'
     layers = [
@@ -159,7 +159,7 @@ def _shot(footage: Footage, choice: Choice, scored: dict[str, Frames], results: 
     )
 
 
-def _first_pair(names: list[str], footage: Footage) -> tuple[int, int]:
+def _first_pair(names: list[str], footage: ShownClip) -> tuple[int, int]:
     """Return the initial left and right layer: the plainest version and the best network."""
     plain = next((n for n in ('LR bicubic', BICUBIC) if n in names), names[0])
     best = next((n for n in footage.files if n in names and n != plain), names[-1])
@@ -191,7 +191,7 @@ def _caption(scored: dict[str, Frames], name: str, index: int, results: Sequence
     return ' · '.join(parts)
 
 
-def slices_of(footage: Footage) -> SliceView | None:
+def slices_of(footage: ShownClip) -> SliceView | None:
     slices = cut_slices(footage)
     if slices is None:
         return None

@@ -32,7 +32,7 @@ from iart.data.loaders import build_part
 from iart.files import to_json, write_text
 from iart.image import Frame, to_tensor, write_png
 from iart.ops.taps import first_tap, sampling_taps
-from iart.scoring.report import SetReport
+from iart.scoring.set_report import SetReport
 
 FRAMES = 3  # enough for a second-order neighbor
 _LARGEST = 256  # LR pixels a side; a larger frame is cut around its middle

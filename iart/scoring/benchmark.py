@@ -23,12 +23,12 @@ from iart.ops.degradation import recognize
 from iart.protocols import Match, candidates, get, match, metric_differences
 from iart.protocols import Protocol as Benchmark
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics, try_metrics
-from iart.scoring.report import Material, NetworkFacts, SetReport, as_dict
+from iart.scoring.measures import build_metrics, try_metrics
 from iart.scoring.restored_clip import ClipSet
+from iart.scoring.score_tables import Comparison, frames_csv, print_comparisons, print_scores
 from iart.scoring.scores import SetScores
+from iart.scoring.set_report import Material, NetworkFacts, SetReport, as_dict
 from iart.scoring.settings import Saving, Settings
-from iart.scoring.tables import Comparison, frames_csv, print_comparisons, print_scores
 
 
 class SetOptions(Protocol):

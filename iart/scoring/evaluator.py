@@ -14,7 +14,7 @@ from iart.errors import DataError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.restorer import Restore
 from iart.overlap import overlapped
-from iart.scoring.measuring import Measure, Metric, usable
+from iart.scoring.measures import Measure, Metric, usable
 from iart.scoring.restored_clip import ClipSet, RestoredClip
 from iart.scoring.scores import ClipScores, SetScores
 from iart.scoring.settings import Saving, Settings

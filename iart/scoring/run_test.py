@@ -17,7 +17,7 @@ from iart.inference.restorer import plan_restorer
 from iart.options import DatasetOptions, Options
 from iart.scoring.alignment_views import write_views
 from iart.scoring.benchmark import build_sets, score
-from iart.scoring.report import NetworkFacts, SetReport
+from iart.scoring.set_report import NetworkFacts, SetReport
 from iart.scoring.settings import Saving, Settings
 from iart.weights import load_weights
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from iart.analysis.figures import save
+from iart.analysis.plots import save
 from iart.study.rows import BASELINE, ROWS, TABLES
 from iart.study.table import Line, Results
 

@@ -10,11 +10,11 @@ import torch
 from iart import device as devices
 from iart import log
 from iart.errors import UserError
-from iart.study.page import write_results
-from iart.study.plan import Plan
-from iart.study.reference import score_reference
+from iart.study.bicubic_scores import score_bicubic
+from iart.study.result_files import write_results
 from iart.study.rows import PAPER_PARAMETERS, ROWS
 from iart.study.runs import parameters, perform, perform_all, read_scores
+from iart.study.study_file import StudyPlan
 from iart.study.table import Results
 from iart.training.dry_run import DryRun, Load
 
@@ -50,7 +50,7 @@ def _run(given: argparse.Namespace) -> None:
         torch.set_num_threads(given.threads)
     if given.processes < 1:
         raise UserError(f'--processes: got {given.processes}, expected 1 or more')
-    plan = Plan(given.study, given.force_yml)
+    plan = StudyPlan(given.study, given.force_yml)
     if given.parameters:
         _print_parameters(plan)
         return
@@ -64,21 +64,21 @@ def _run(given: argparse.Namespace) -> None:
         return
     try:
         if not given.table:
-            score_reference(plan)
+            score_bicubic(plan)
             perform_all(plan, given.device, given.processes, given.study)
     finally:
         page = write_results(Results(plan))
         log.logger.info(f'written to {plan.folder}: {page.name}, table.md, results.csv, figures/')
 
 
-def _print_parameters(plan: Plan) -> None:
+def _print_parameters(plan: StudyPlan) -> None:
     print(f'{"row":28}{"alignment":>12}{"live":>12}{"with dead":>12}{"paper, M":>10}')
     for row, total, own, dead in parameters(plan):
         paper = f'{PAPER_PARAMETERS[row]:.2f}' if row in PAPER_PARAMETERS else 'n/a'
         print(f'{ROWS[row].label:28}{own:12,}{total:12,}{total + dead:12,}{paper:>10}')
 
 
-def _print_estimate(plan: Plan, device: torch.device) -> None:
+def _print_estimate(plan: StudyPlan, device: torch.device) -> None:
     """Seconds of a step, and minutes of a training, from three steps of each row."""
     total, timed = 0.0, dict[tuple[str, str], float]()
     print(f'{"row":28}{"flow":>8}{"ms/step":>10}{"minutes":>10}')

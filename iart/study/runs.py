@@ -25,9 +25,9 @@ from iart.inference.costs import measure
 from iart.inference.restorer import Restore, plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
-from iart.study.plan import Plan, Run, digest
+from iart.study.study_file import Run, StudyPlan, digest
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
@@ -71,7 +71,7 @@ class Scores:
     device: str
 
 
-def read_scores(plan: Plan, run: Run) -> Scores | None:
+def read_scores(plan: StudyPlan, run: Run) -> Scores | None:
     """Return the scores of a training; None when it is not done, or was done with other options."""
     path = plan.result_file(run)
     try:
@@ -83,7 +83,7 @@ def read_scores(plan: Plan, run: Run) -> Scores | None:
     return scores if scores.digest == digest(plan.options(run)) else None
 
 
-def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
+def perform(plan: StudyPlan, run: Run, device: torch.device) -> Scores:
     """Train a row, from where a former run was stopped, score it, and write its scores.
 
     Raises:
@@ -125,7 +125,7 @@ def perform(plan: Plan, run: Run, device: torch.device) -> Scores:
     return result
 
 
-def perform_all(plan: Plan, device: str, processes: int, config: Path) -> None:
+def perform_all(plan: StudyPlan, device: str, processes: int, config: Path) -> None:
     """Train and score everything that is missing.
 
     Args:
@@ -154,7 +154,7 @@ def perform_all(plan: Plan, device: str, processes: int, config: Path) -> None:
         )
 
 
-def _in_a_process(plan: Plan, run: Run, device: str, config: Path, failures: list[str]) -> None:
+def _in_a_process(plan: StudyPlan, run: Run, device: str, config: Path, failures: list[str]) -> None:
     command = [sys.executable, '-m', 'iart.study.command', str(config), '--only', run.name, '--device', device]
     if plan.overrides:
         command += ['--force_yml', *plan.overrides]
@@ -220,7 +220,7 @@ def _count(module: nn.Module | None) -> int:
     return sum(p.numel() for p in module.parameters()) if module is not None else 0
 
 
-def parameters(plan: Plan) -> Sequence[tuple[str, int, int, int]]:
+def parameters(plan: StudyPlan) -> Sequence[tuple[str, int, int, int]]:
     """Return (row, parameters, those of the alignment, dead weights of the released code) of each row."""
     counted = {}
     for run in plan.runs():

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from iart.analysis.findings import Table
-from iart.study.plan import Plan
-from iart.study.reference import read_reference
+from iart.study.bicubic_scores import read_bicubic
 from iart.study.rows import BASELINE, PAPER_PARAMETERS, ROWS, TABLES, Figure, published
 from iart.study.runs import Scores, read_scores
+from iart.study.study_file import StudyPlan
 
 _NOTHING = 'n/a'
 
@@ -72,7 +72,7 @@ class Results:
         plan: of the study.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: StudyPlan) -> None:
         self.plan = plan
         self.runs = list(plan.runs())
         self.scores = [scores for run in self.runs if (scores := read_scores(plan, run)) is not None]
@@ -119,7 +119,7 @@ class Results:
         bicubic = [
             f'Bicubic interpolation on {set_name}: PSNR {scores["psnr"]:.3f}. A row that is not above it has been '
             'trained too briefly to tell alignments apart.'
-            for set_name, scores in (read_reference(self.plan) or {}).items()
+            for set_name, scores in (read_bicubic(self.plan) or {}).items()
             if 'psnr' in scores
         ]
         return f'{state}; {self._budget()}.', *bicubic, _NOTES

@@ -18,7 +18,7 @@ from iart.ops import flops
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
 from iart.training.counted_backbones import backbones_once
-from iart.training.optimizers import build_optimizer
+from iart.training.parameter_groups import build_optimizer
 from iart.training.state import build_ema
 
 _SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on

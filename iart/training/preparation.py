@@ -16,7 +16,7 @@ from iart.models.vsr_model import CLEANING_LOSS, TEACHER_LOSS, VSRModel, loss_of
 from iart.models.vsrgan_model import VSRGANModel
 from iart.options import Options, TrainOptions
 from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY, build
-from iart.training.optimizers import freeze_all_but
+from iart.training.parameter_groups import freeze_all_but
 from iart.weights import load_weights
 
 _MOST_FRAMES = 15  # shown before training: as many as the recipes of BasicSR train with

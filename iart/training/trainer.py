@@ -22,7 +22,7 @@ from iart.training.experiment import Experiment
 from iart.training.flow_computation import fill_flow_cache
 from iart.training.guard import Guard
 from iart.training.memory_fallback import within_memory
-from iart.training.optimizers import build_discriminator_optimizer, build_optimizer
+from iart.training.parameter_groups import build_discriminator_optimizer, build_optimizer
 from iart.training.preparation import GradientCheck, build_model, training_clip, try_model
 from iart.training.progress import Progress
 from iart.training.recorder import Recorder

@@ -16,7 +16,7 @@ from iart.inference.plan import Plan
 from iart.inference.restorer import PlannedRestorer, plan_restorer
 from iart.options import Options
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics, try_metrics
+from iart.scoring.measures import build_metrics, try_metrics
 from iart.scoring.settings import Saving, Settings
 from iart.training.progress import Best
 from iart.training.recorder import Recorder

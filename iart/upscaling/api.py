@@ -12,7 +12,7 @@ from iart.image import Frame, to_tensor, to_uint8
 from iart.inference.options import PlanOptions
 from iart.upscaling.live import restored
 from iart.upscaling.networks import load
-from iart.upscaling.settings import DEFAULT_WEIGHTS, SEGMENT
+from iart.upscaling.upscale_options import DEFAULT_WEIGHTS, SEGMENT
 
 
 def upscale(

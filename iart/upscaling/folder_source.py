@@ -9,7 +9,7 @@ from iart import log
 from iart.data.pairs import missing_numbers
 from iart.errors import DataError, listing
 from iart.image import IMAGE_SUFFIXES, natural_key
-from iart.upscaling.settings import FPS, Settings
+from iart.upscaling.upscale_options import FPS, UpscaleOptions
 from iart.video.color import Coding
 from iart.video.facts import Clip, Tags
 from iart.video.pictures import Shown, Still
@@ -36,7 +36,7 @@ class FrameFolder:
     files: Sequence[Path]
 
 
-def examine(source: FrameFolder, settings: Settings) -> Clip:
+def examine(source: FrameFolder, settings: UpscaleOptions) -> Clip:
     """Return the facts of a folder, from the headers of all selected frames.
 
     Raises:

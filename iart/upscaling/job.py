@@ -17,11 +17,11 @@ from iart.inference.options import EXACT, PlanOptions
 from iart.overlap import overlapped
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
-from iart.upscaling.footage import describe_footage
+from iart.upscaling.input_description import describe_footage
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Job
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.upscaling.upscaler import Upscaler, cut
 from iart.version import __version__
 from iart.video import pyav
@@ -34,7 +34,9 @@ _FORMAT = 1  # of the files in an unfinished output's folder
 _PLAN = 'plan.json'
 
 
-def run(jobs: list[Job], loaded: Loaded, device: torch.device, settings: Settings, scale: int | None = None) -> None:
+def run(
+    jobs: list[Job], loaded: Loaded, device: torch.device, settings: UpscaleOptions, scale: int | None = None
+) -> None:
     """Upscale every input, after all checks that are possible beforehand.
 
     Args:
@@ -107,7 +109,7 @@ class _Task:
     clip: Clip
     rehearsal: Rehearsal | None
     identity: dict[str, Any]
-    settings: Settings
+    settings: UpscaleOptions
 
 
 @contextlib.contextmanager
@@ -121,7 +123,7 @@ def _named_errors(output: Path) -> Iterator[None]:
         ) from error
 
 
-def _prepare(job: Job, scale: int, settings: Settings) -> tuple[Clip, Rehearsal | None]:
+def _prepare(job: Job, scale: int, settings: UpscaleOptions) -> tuple[Clip, Rehearsal | None]:
     check_free(job.output, overwrite=settings.overwrite)
     clip = sources.examine(job.source, settings, upright=not job.is_video)
     if clip.display_matrix is not None and job.is_video and not pyav.can_write_display_matrix():
@@ -266,7 +268,7 @@ def _plan(unfinished: PartialFolder, upscaler: Upscaler, task: _Task) -> PlanOpt
 
 
 def _identity(
-    job: Job, clip: Clip, rehearsal: Rehearsal | None, loaded: Loaded, device: torch.device, settings: Settings
+    job: Job, clip: Clip, rehearsal: Rehearsal | None, loaded: Loaded, device: torch.device, settings: UpscaleOptions
 ) -> dict[str, Any]:
     """Return everything that the bytes of the output depend on."""
     import av

@@ -22,7 +22,7 @@ from iart.inference.restorer import evaluating
 from iart.log import logger
 from iart.upscaling.networks import Loaded
 from iart.upscaling.scene_cuts import NEIGHBORS, mark_shots
-from iart.upscaling.settings import Settings
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.upscaling.upscaler import Upscaler, cut
 from iart.video.uncompressed import Y4M, RawRGB, y4m_header
 
@@ -106,7 +106,7 @@ def run(
     target: BinaryIO | Path,
     loaded: Loaded,
     device: torch.device,
-    settings: Settings,
+    settings: UpscaleOptions,
     *,
     raw: RawRGB | None = None,
     scale: int | None = None,
@@ -171,7 +171,7 @@ def _write(sink: BinaryIO, form: RawRGB | Y4M, frames: Iterator[Tensor]) -> None
     logger.info(f'{written} frames in {time.monotonic() - began:.1f} s')
 
 
-def _latency(network: nn.Module, settings: Settings) -> str:
+def _latency(network: nn.Module, settings: UpscaleOptions) -> str:
     if is_causal(network):
         ahead = f'{NEIGHBORS} frames later, which finding cuts takes' if settings.scene_cuts else 'when it comes'
         return f'a causal network: each frame is restored {ahead}'
@@ -179,13 +179,13 @@ def _latency(network: nn.Module, settings: Settings) -> str:
     return f'not a causal network: frames are restored {settings.segment} at a time, after {frames} have come'
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: UpscaleOptions) -> None:
     """Refuse settings that have no effect on pipes.
 
     Raises:
         SettingError: one is not at its default.
     """
-    default = Settings()
-    for one in fields(Settings):
+    default = UpscaleOptions()
+    for one in fields(UpscaleOptions):
         if one.name not in _USED and getattr(settings, one.name) != getattr(default, one.name):
             raise SettingError(one.name, 'has no effect between pipes: frames are passed on uncompressed as they come')

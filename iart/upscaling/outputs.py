@@ -16,7 +16,7 @@ from iart.errors import DataError
 from iart.files import write_atomically, write_bytes
 from iart.image import to_uint8, write_png
 from iart.partial import PartialFolder
-from iart.upscaling.settings import Settings
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video.copied_packets import Taken
 from iart.video.encode import add_video_stream, encode, tag_frame
 from iart.video.mux import MILLISECONDS, MuxError, mux
@@ -52,7 +52,7 @@ class Output(Protocol):
         ...
 
 
-def partial_folder(output: Path, settings: Settings, *, follows: bool = False) -> PartialFolder:
+def partial_folder(output: Path, settings: UpscaleOptions, *, follows: bool = False) -> PartialFolder:
     """Return the folder of an unfinished output, whose segments a later run continues with."""
     return PartialFolder(
         output,

@@ -14,7 +14,7 @@ from iart.image import IMAGE_SUFFIXES, natural_key
 from iart.upscaling import folder_source as folders
 from iart.upscaling import video_source as videos
 from iart.upscaling.folder_source import FrameFolder, is_image
-from iart.upscaling.settings import VIDEO_OUTPUTS, Settings, is_video_output
+from iart.upscaling.upscale_options import VIDEO_OUTPUTS, UpscaleOptions, is_video_output
 from iart.video.container import check_seekable, is_video
 from iart.video.facts import Clip
 from iart.video.pictures import Shown
@@ -169,7 +169,7 @@ _FEW_IMAGES = 4
 """Up to this number, images beside videos are covers, not frames."""
 
 
-def examine(source: Source, settings: Settings, *, upright: bool = False) -> Clip:
+def examine(source: Source, settings: UpscaleOptions, *, upright: bool = False) -> Clip:
     """Return the facts of an input.
 
     Args:
@@ -185,7 +185,7 @@ def examine(source: Source, settings: Settings, *, upright: bool = False) -> Cli
     return videos.examine(source, settings, upright=upright)
 
 
-def read(source: Source, clip: Clip, settings: Settings) -> Iterator[Shown]:
+def read(source: Source, clip: Clip, settings: UpscaleOptions) -> Iterator[Shown]:
     """Yield the selected frames of an input, in order."""
     return folders.read(source, clip) if isinstance(source, FrameFolder) else videos.read(clip, settings)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from iart import log
 from iart.errors import DataError
-from iart.upscaling.settings import Settings
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video import pyav
 from iart.video.color import coding_of
 from iart.video.container import opened, picture_stream
@@ -26,7 +26,7 @@ _CUT_SHORT = 1.5  # seconds that may be missing at the end: containers round, an
 _ALWAYS = 1 << 62
 
 
-def examine(file: Path, settings: Settings, *, upright: bool = False) -> Clip:
+def examine(file: Path, settings: UpscaleOptions, *, upright: bool = False) -> Clip:
     """Read a video's packets and decode the first frame of the part that is wanted.
 
     Args:
@@ -139,7 +139,7 @@ class _Chosen:
     ends: float
 
 
-def _choose(file: Path, index: VideoIndex, clock: _Clock, settings: Settings) -> _Chosen:
+def _choose(file: Path, index: VideoIndex, clock: _Clock, settings: UpscaleOptions) -> _Chosen:
     times, count = index.times, len(index.times)
     begin, stop = _stamp(settings.start, clock, -_ALWAYS), _stamp(settings.end, clock, _ALWAYS)
     low, high = (int(np.searchsorted(times, stamp - clock.offset)) for stamp in (begin, stop))
@@ -203,7 +203,7 @@ def _losses(
         yield f'it contains {len(others) + 1} video streams; only the first (stream {stream.index}) is upscaled'
 
 
-def _unused_rate(settings: Settings, index: VideoIndex) -> Iterator[str]:
+def _unused_rate(settings: UpscaleOptions, index: VideoIndex) -> Iterator[str]:
     if settings.fps is not None and not index.counted:
         yield '--fps is for frames without times; this video keeps its times'
 
@@ -235,7 +235,7 @@ def _promised(container: Any, stream: Any) -> float:
     return float(container.duration or 0) / _SECOND if len(container.streams) == 1 else 0.0
 
 
-def read(clip: Clip, settings: Settings) -> Iterator[Shown]:
+def read(clip: Clip, settings: UpscaleOptions) -> Iterator[Shown]:
     """Yield the selected frames as they are decoded; frames that cannot be decoded are counted and logged.
 
     Raises:
@@ -264,7 +264,7 @@ def read(clip: Clip, settings: Settings) -> Iterator[Shown]:
         )
 
 
-def _check(frame: Any, stamp: int, clip: Clip, settings: Settings) -> None:
+def _check(frame: Any, stamp: int, clip: Clip, settings: UpscaleOptions) -> None:
     seconds = float((stamp - clip.origin) * clip.time_base)
     if frame.interlaced_frame and not settings.progressive:
         raise _interlaced(clip.file)

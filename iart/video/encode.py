@@ -11,8 +11,8 @@ from typing import Any
 
 from iart.errors import SettingError, listing, nearest
 from iart.video.color import Coding
+from iart.video.encoding_options import EncodingOptions
 from iart.video.facts import UNSPECIFIED, Clip, Tags
-from iart.video.options import EncodingOptions
 from iart.video.packets import Encoded
 from iart.video.pixel_formats import depth, is_rgb, subsampling
 

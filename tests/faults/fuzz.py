@@ -42,9 +42,9 @@ from iart.options import dump, load
 from iart.training.checkpoints import load_state, save_state
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
-from iart.video.options import EncodingOptions
+from iart.upscaling.upscale_options import UpscaleOptions
+from iart.video.encoding_options import EncodingOptions
 from iart.video.read_back import read_back
 from iart.weights import read_weights
 
@@ -148,7 +148,7 @@ def upscale_mp4(path: Path) -> None:
         output = Path(name) / 'out.mp4'
         try:
             jobs = find_jobs([str(path)], output)
-            settings = Settings(encode=EncodingOptions(preset='ultrafast'), plan=PlanOptions('device'))
+            settings = UpscaleOptions(encode=EncodingOptions(preset='ultrafast'), plan=PlanOptions('device'))
             run(jobs, Loaded(Enlarge(), 'Enlarge', ''), torch.device('cpu'), settings)
         except UserError:
             if output.exists():

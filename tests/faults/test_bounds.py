@@ -14,8 +14,8 @@ from iart.training.progress import Progress
 from iart.training.replaced import ReplacedWindows
 from iart.upscaling.job import run
 from iart.upscaling.networks import Loaded
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import find_jobs
+from iart.upscaling.upscale_options import UpscaleOptions
 
 
 @pytest.fixture
@@ -77,7 +77,12 @@ def test_a_video_of_damaged_packets_is_one_line(tmp_path, caplog):
     whole = encode(tmp_path / 'whole.mkv', [texture(n, 48, 64) for n in range(60)], 'ffv1', gop=1)
     noise = np.random.default_rng(0).integers(0, 256, 40, np.uint8).tobytes()
     path = copy(whole, tmp_path / 'a.mkv', lambda n, p: with_content(p, noise) if n % 3 else p)
-    run(find_jobs([str(path)], tmp_path / 'out.mkv'), Loaded(Enlarge(), 'Enlarge', ''), torch.device('cpu'), Settings())
+    run(
+        find_jobs([str(path)], tmp_path / 'out.mkv'),
+        Loaded(Enlarge(), 'Enlarge', ''),
+        torch.device('cpu'),
+        UpscaleOptions(),
+    )
     with av.open(str(tmp_path / 'out.mkv')) as container:
         assert len(list(container.decode(video=0))) == 20
     [line] = [record.getMessage() for record in caplog.records if 'damaged' in record.getMessage()]

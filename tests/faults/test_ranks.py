@@ -18,7 +18,7 @@ from running import free_port, join_ranks
 from iart import cli, distributed, log
 from iart.data.loaders import build_dataset
 from iart.scoring.evaluator import score_set
-from iart.scoring.measuring import build_metrics
+from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
 from iart.training.trainer import Trainer
 

@@ -28,7 +28,7 @@ from iart.options.recipe import MultiStepLR
 from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, build
 from iart.scoring.run_test import run_test
 from iart.training import trainer as trainer_module
-from iart.training.optimizers import build_optimizer
+from iart.training.parameter_groups import build_optimizer
 from iart.training.preparation import GradientCheck
 from iart.training.schedules import lr_at
 

@@ -10,7 +10,7 @@ from iart.image import write_png
 from iart.inference.baselines import BicubicRestorer
 from iart.ops.degradation import degrade_uint8
 from iart.scoring.benchmark import build_sets, score
-from iart.scoring.report import NetworkFacts
+from iart.scoring.set_report import NetworkFacts
 from iart.scoring.settings import Saving, Settings
 
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}, 'ssim': {'type': 'calculate_ssim', 'crop_border': 0}}

@@ -62,7 +62,7 @@ def step(precision: str, policy: str, clips: int = 1, frames: int = 6, small: bo
     """Launches, waits for the device, peak in MB of a training step: the N6 recipe's, or one of a small network."""
     from iart.models.vsr_model import VSRModel
     from iart.options import TrainOptions
-    from iart.training.optimizers import build_optimizer
+    from iart.training.parameter_groups import build_optimizer
 
     device = devices.choose()
     devices.configure(deterministic=False)

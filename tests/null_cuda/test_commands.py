@@ -1,6 +1,5 @@
 """Commands on the null device: scoring by every plan, reports, upscaling, estimates."""
 
-
 PLANS = [
     ['--plan', 'device', '--tf32', 'off'],
     ['--plan', 'host', '--precision', 'fp16', '--force_yml', 'val:flip_seq=true'],

@@ -7,25 +7,25 @@ import torch
 from iart.errors import DataError
 from iart.files import to_json, write_text
 from iart.inference.baselines import BicubicRestorer
-from iart.study.plan import Plan, digest
 from iart.study.runs import score_sets
+from iart.study.study_file import StudyPlan, digest
 
 _FILE = 'bicubic.json'
 
 
-def score_reference(plan: Plan) -> None:
+def score_bicubic(plan: StudyPlan) -> None:
     """Score bicubic interpolation on the sets of a study, if that is not done.
 
     Raises:
         UserError: a set cannot be read, or the file cannot be written.
     """
-    if read_reference(plan) is None:
+    if read_bicubic(plan) is None:
         options = plan.options(next(plan.runs()))
         scores, _ = score_sets(BicubicRestorer(options.scale), options, torch.device('cpu'))
         write_text(plan.folder / _FILE, to_json({'digest': digest(options), 'scores': scores}))
 
 
-def read_reference(plan: Plan) -> dict[str, dict[str, float]] | None:
+def read_bicubic(plan: StudyPlan) -> dict[str, dict[str, float]] | None:
     """Return the scores of bicubic interpolation by set and metric; None when there are none for these options.
 
     Raises:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from iart.errors import UserError
-from iart.exporting.graphs import Graph
-from iart.exporting.samples import Size, difference, sample
+from iart.export.graphs import Graph
+from iart.export.samples import Size, difference, sample
 
 OPSET = 18  # from 20 on GridSample has another definition, which TensorRT 10.13 computes wrongly
 MOST = {'fp32': 1e-4, 'fp16': 2e-2}
@@ -54,7 +54,7 @@ def write_onnx(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> None
     Args:
         path: the file.
         graph: in evaluation mode.
-        inputs: see :func:`iart.exporting.samples.sample`.
+        inputs: see :func:`iart.export.samples.sample`.
 
     Raises:
         UserError: the graph cannot be exported; the message names the graph and says why.

@@ -13,8 +13,8 @@ from iart.ops.footage import Footage, Luma, measure_footage
 from iart.pretrained import load_manifest, place
 from iart.shipped import weights_root
 from iart.upscaling import sources
-from iart.upscaling.settings import Settings
 from iart.upscaling.sources import Source
+from iart.upscaling.upscale_options import UpscaleOptions
 from iart.video.facts import Clip
 
 _FRAMES, _STEP = 3, 5
@@ -26,7 +26,7 @@ _REAL_NETWORK = 'RealVSR'
 Kind = Literal['clean', 'real']
 
 
-def describe_footage(source: Source, clip: Clip, settings: Settings, network: nn.Module) -> None:
+def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, network: nn.Module) -> None:
     """Log what a few frames of an input look like, and weights that suit it better than the ones in use.
 
     Args:
@@ -45,7 +45,7 @@ def describe_footage(source: Source, clip: Clip, settings: Settings, network: nn
         log.logger.info(f'{clip.file}: {line}')
 
 
-def _sample(source: Source, clip: Clip, settings: Settings) -> Iterator[Luma]:
+def _sample(source: Source, clip: Clip, settings: UpscaleOptions) -> Iterator[Luma]:
     for shown in islice(sources.read(source, clip, settings), 0, _FRAMES * _STEP, _STEP):
         yield _luma(shown.picture.rgb())
 

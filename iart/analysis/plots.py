@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from iart.analysis.cost import Cost
 from iart.analysis.frequency import KERNELS, Measured, exact, response
 from iart.analysis.known_flow import DISTANCES, PHASES, AlignmentError
-from iart.analysis.taps import TapCurves
+from iart.analysis.tap_curves import TapCurves
 from iart.files import named_errors, write_atomically
 
 FORMATS = ('png', 'svg', 'pdf')

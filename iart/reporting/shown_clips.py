@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Footage:
+class ShownClip:
     """One clip in all its versions; frames are uint8 RGB, numbered as in the scores.
 
     Args:
@@ -77,7 +77,7 @@ def enlarged(lq: Frame, scale: int) -> Frame:
     return to_uint8(upsample_bicubic(to_tensor(lq)[None], scale)[0])
 
 
-def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], list[str]]:
+def find_shown_clips(results: Sequence[Result], most: int) -> tuple[list[ShownClip], list[str]]:
     """Return the clips with saved frames, at most ``most`` of each set.
 
     Returns:
@@ -101,7 +101,7 @@ def find_footage(results: Sequence[Result], most: int) -> tuple[list[Footage], l
     return footage, list(dict.fromkeys(notes))
 
 
-def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[str]) -> Footage | None:
+def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[str]) -> ShownClip | None:
     """Return the restored frames of the results that scored the same frames as the first."""
     names = next(iter(owners.values())).frames[name, clip].names
     files: dict[str, list[Path]] = {}
@@ -118,12 +118,12 @@ def _one_clip(name: str, clip: str, owners: Mapping[str, Result], notes: list[st
         else:
             files[label] = paths
     scale = next(iter(owners.values())).file.settings.scale
-    return Footage(name, clip, names, files, scale) if files else None
+    return ShownClip(name, clip, names, files, scale) if files else None
 
 
 def _with_data(
-    name: str, pieces: list[Footage], shown: Mapping[str, Mapping[str, Result]], notes: list[str]
-) -> list[Footage]:
+    name: str, pieces: list[ShownClip], shown: Mapping[str, Mapping[str, Result]], notes: list[str]
+) -> list[ShownClip]:
     """Add LR frames and ground truth, if the folders that the results name still contain them."""
     if not pieces:
         return []
@@ -151,7 +151,7 @@ def _with_data(
         lq = dataset.read_lq(number)
         truth = (dataset, number) if dataset.has_gt else None
         complete.append(
-            Footage(name, piece.clip, piece.names, piece.files, piece.scale, [lq[j] for j in places], truth, places)
+            ShownClip(name, piece.clip, piece.names, piece.files, piece.scale, [lq[j] for j in places], truth, places)
         )
     return complete
 

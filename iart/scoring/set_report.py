@@ -15,9 +15,9 @@ from iart import device as devices
 from iart import distributed
 from iart.files import sha256
 from iart.protocols import Match
+from iart.scoring.score_tables import Comparison
 from iart.scoring.scores import SetScores
 from iart.scoring.settings import Settings
-from iart.scoring.tables import Comparison
 from iart.version import __version__
 
 

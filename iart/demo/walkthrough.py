@@ -13,20 +13,20 @@ import torch
 
 from iart import log
 from iart.archs.recognize import require_section
-from iart.demo.frames import prepare
+from iart.demo.bundled_clip import prepare
 from iart.errors import DataError
 from iart.image import read_image
 from iart.options import Options, load, resolve
 from iart.reporting.comparison import comparison
-from iart.scoring.report import SetReport
 from iart.scoring.run_test import results_folder, run_test
+from iart.scoring.set_report import SetReport
 from iart.shipped import ROOT
 from iart.training.trainer import Trainer
 from iart.upscaling.job import run as run_jobs
 from iart.upscaling.networks import find
 from iart.upscaling.networks import load as load_network
-from iart.upscaling.settings import DEFAULT_WEIGHTS, Settings
 from iart.upscaling.sources import find_jobs
+from iart.upscaling.upscale_options import DEFAULT_WEIGHTS, UpscaleOptions
 
 _TRAINING = ROOT / 'options' / 'demo' / 'IART_demo.yml'
 _SHOWN = ('060', '078', '096')  # clips without a gap between them: the part of the film that becomes a video
@@ -147,7 +147,7 @@ def _upscale(frames: Path, out: Path, device: torch.device) -> Path:
     for clip in _SHOWN:
         for file in (frames / 'train' / 'BIx4' / clip).iterdir():
             shutil.copy(file, small)
-    settings = Settings(overwrite=True, restart=True, compare=True, fps=Fraction(25))
+    settings = UpscaleOptions(overwrite=True, restart=True, compare=True, fps=Fraction(25))
     run_jobs(find_jobs([str(small)], video), load_network(DEFAULT_WEIGHTS, device), device, settings)
     return video
 

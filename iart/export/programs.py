@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from iart.errors import UserError
-from iart.exporting.graphs import Graph
-from iart.exporting.onnx_graphs import MOST, Checked
-from iart.exporting.samples import Size, difference, sample
+from iart.export.graphs import Graph
+from iart.export.onnx_graphs import MOST, Checked
+from iart.export.samples import Size, difference, sample
 
 
 def write_program(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> None:
@@ -31,7 +31,7 @@ def write_program(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> N
 def check_program(
     path: Path, graph: Graph, reference: Graph, size: Size, channels: int, precision: str
 ) -> list[Checked]:
-    """Load a ``.pt2`` file and run it; see :func:`iart.exporting.onnx_graphs.check_onnx`.
+    """Load a ``.pt2`` file and run it; see :func:`iart.export.onnx_graphs.check_onnx`.
 
     Raises:
         UserError: it differs by more than is allowed.

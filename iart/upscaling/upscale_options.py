@@ -8,7 +8,7 @@ from pathlib import Path
 from iart.errors import SettingError, UserError
 from iart.inference.options import PlanOptions
 from iart.settings_fields import check_settings, setting
-from iart.video.options import EncodingOptions
+from iart.video.encoding_options import EncodingOptions
 
 VIDEO_OUTPUTS = ('.mp4', '.mkv', '.mov', '.m4v', '.webm')
 SEGMENT = 100  # frames
@@ -47,7 +47,7 @@ def parse_fps(text: str) -> Fraction:
 
 
 @dataclass(frozen=True)
-class Settings:
+class UpscaleOptions:
     """Settings for each input.
 
     Args:

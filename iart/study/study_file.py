@@ -57,7 +57,7 @@ class Run:
         return f'{self.row}_{self.flow}_s{self.seed}'
 
 
-class Plan:
+class StudyPlan:
     """The trainings of a study and the options of each.
 
     Args:

@@ -13,10 +13,10 @@ from torch import nn
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
 from iart.errors import SettingError, UserError
-from iart.exporting.graphs import SMALLEST_SIDE, ClipGraphs, Graph, WindowGraph
-from iart.exporting.onnx_graphs import MOST, OPSET, Checked, check_onnx, require_onnx, write_onnx
-from iart.exporting.programs import check_program, write_program
-from iart.exporting.samples import Size, sample
+from iart.export.graphs import SMALLEST_SIDE, ClipGraphs, Graph, WindowGraph
+from iart.export.onnx_graphs import MOST, OPSET, Checked, check_onnx, require_onnx, write_onnx
+from iart.export.programs import check_program, write_program
+from iart.export.samples import Size, sample
 from iart.log import logger, table
 from iart.version import __version__
 from iart.weights import load_weights

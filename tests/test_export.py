@@ -11,9 +11,9 @@ from helpers.rebuilt import fill
 from iart.archs.builder import build_network
 from iart.cli import main
 from iart.errors import SettingError, UserError
-from iart.exporting import onnx_graphs
-from iart.exporting.export import ExportOptions, export
-from iart.exporting.graphs import ClipGraphs, WindowGraph
+from iart.export import onnx_graphs
+from iart.export.graph_folder import ExportOptions, export
+from iart.export.graphs import ClipGraphs, WindowGraph
 from iart.weights import write_weights
 
 IART = {**tiny.NETWORK, 'propagation': {'passes': ['backward_1', 'forward_1']}}

@@ -63,7 +63,7 @@ def _on_gpu(
 
 
 def _in_process(name: str, device: str, limit: int, variables: dict[str, str]) -> CheckResult:
-    command = [sys.executable, '-m', 'iart.doctor.run', name, device]
+    command = [sys.executable, '-m', 'iart.doctor.examination', name, device]
     begin = time.monotonic()
     try:
         done = subprocess.run(

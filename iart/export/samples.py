@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from iart.exporting.graphs import Graph, WindowGraph
+from iart.export.graphs import Graph, WindowGraph
 
 Size = tuple[int, int]
 """Height and width of LR frames."""
