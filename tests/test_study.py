@@ -1,6 +1,13 @@
 """The alignment study: plans, trainings that continue, tables beside the paper's figures, charts."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +21,7 @@ from iart.study.command import main
 from iart.study.result_files import write_results
 from iart.study.rows import PAPER_PARAMETERS, ROWS, TABLES, published
 from iart.study.runs import perform, read_scores
+from iart.study.side_by_side import perform_all
 from iart.study.study_file import StudyPlan
 from iart.study.table import Results
 
@@ -116,6 +124,62 @@ def test_rows_side_by_side_in_processes(study):
     arguments = [str(study), '--processes', '2', '--device', 'cpu', '--force_yml', 'train:total_iter=1']
     assert main(arguments) == 0
     assert len(Results(plan).scores) == 4
+
+
+TRAINING = """
+import pathlib, signal, sys, time
+from iart.processes import stop_with_parent
+
+def save(*_):
+    pathlib.Path(sys.argv[1] + '.saved').touch()
+    sys.exit(2)
+
+signal.signal(signal.SIGTERM, save)
+stop_with_parent()
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+"""A process that saves when it is asked to stop, as a training does."""
+
+
+def wait_for(*paths):
+    end = time.monotonic() + 50
+    while not all(map(Path.exists, paths)):
+        assert time.monotonic() < end, f'{paths} did not appear'
+        time.sleep(0.02)
+
+
+def test_a_study_that_is_stopped_stops_its_trainings(study, tmp_path, monkeypatch):
+    """Each saves, no other is started, and none is reported as failed."""
+    started = [tmp_path / f'{row}_gt_s0' for row in ('bilinear', 'implicit')]
+
+    def command(run, place, arguments):
+        assert arguments == [str(study), '--threads', '1']
+        return [sys.executable, '-c', TRAINING, str(tmp_path / run.name)]
+
+    def stop():
+        wait_for(*started)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr('iart.study.side_by_side._command', command)
+    threading.Thread(target=stop).start()
+    with pytest.raises(UserError, match='the study was stopped; run it again to continue'):
+        perform_all(StudyPlan(study), 'cpu', 2, study, threads=1)
+    assert sorted(tmp_path.glob('*_s?.saved')) == [path.with_name(f'{path.name}.saved') for path in started]
+    assert not (tmp_path / 'bilinear_gt_s1').exists()
+
+
+def test_trainings_stop_when_their_study_is_killed(tmp_path):
+    place = tmp_path / 'training'
+    start = 'import subprocess, sys, time; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); time.sleep(60)'
+    parent = subprocess.Popen([sys.executable, '-c', start, sys.executable, '-c', TRAINING, place])
+    try:
+        wait_for(place)
+        assert not place.with_name('training.saved').exists()
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(place.with_name('training.saved'))
 
 
 @pytest.mark.parametrize(

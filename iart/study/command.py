@@ -10,10 +10,12 @@ import torch
 from iart import device as devices
 from iart import log
 from iart.errors import UserError
+from iart.processes import stop_with_parent
 from iart.study.bicubic_scores import score_bicubic
 from iart.study.result_files import write_results
 from iart.study.rows import PAPER_PARAMETERS, ROWS
-from iart.study.runs import parameters, perform, perform_all, read_scores
+from iart.study.runs import parameters, perform, read_scores
+from iart.study.side_by_side import perform_all
 from iart.study.study_file import StudyPlan
 from iart.study.table import Results
 from iart.training.dry_run import DryRun, Load
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--processes', type=int, default=1, help='trainings side by side')
     parser.add_argument('--threads', type=int, help='threads of each training on a CPU')
     parser.add_argument('--only', metavar='RUN', help='one training, such as implicit_gt_s0')
+    parser.add_argument('--stop_with_parent', action='store_true', help=argparse.SUPPRESS)  # of --processes
     parser.add_argument('--table', action='store_true', help='write the results that there are; train nothing')
     parser.add_argument('--parameters', action='store_true', help='print the parameters of each row; train nothing')
     parser.add_argument('--estimate', action='store_true', help='time a few steps of each row; train nothing')
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> None:
     log.setup()
+    if given.stop_with_parent:
+        stop_with_parent()
     if given.threads:
         torch.set_num_threads(given.threads)
     if given.processes < 1:
@@ -65,7 +70,7 @@ def _run(given: argparse.Namespace) -> None:
     try:
         if not given.table:
             score_bicubic(plan)
-            perform_all(plan, given.device, given.processes, given.study)
+            perform_all(plan, given.device, given.processes, given.study, given.threads)
     finally:
         page = write_results(Results(plan))
         log.logger.info(f'written to {plan.folder}: {page.name}, table.md, results.csv, figures/')

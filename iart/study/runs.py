@@ -1,20 +1,15 @@
-"""One training of a study: train, score, measure the cost, write it down; and many of them side by side."""
+"""One training of a study: train, score, measure the cost, write it down."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from iart import device as devices
-from iart import log
 from iart.archs.builder import build_network
 from iart.archs.flow import comes_with_clip
 from iart.archs.released import dead_parameters
@@ -123,48 +118,6 @@ def perform(plan: StudyPlan, run: Run, device: torch.device) -> Scores:
     )
     write_text(plan.result_file(run), to_json(asdict(result)))
     return result
-
-
-def perform_all(plan: StudyPlan, device: str, processes: int, config: Path) -> None:
-    """Train and score everything that is missing.
-
-    Args:
-        plan: of the study.
-        device: name of the device, or several with commas in between, which the processes share out.
-        processes: trainings at a time; with 1 they run in this process.
-        config: the study file, for the other processes.
-
-    Raises:
-        UserError: a training failed; the others are done all the same.
-    """
-    missing = [run for run in plan.runs() if read_scores(plan, run) is None]
-    names = device.split(',')
-    if processes == 1 and len(names) == 1:
-        for number, run in enumerate(missing, 1):
-            log.logger.info(f'training {number} of {len(missing)}: {run.name}')
-            perform(plan, run, devices.choose(names[0]))
-        return
-    failures: list[str] = []
-    with ThreadPoolExecutor(max(processes, len(names))) as pool:
-        for number, run in enumerate(missing):
-            pool.submit(_in_a_process, plan, run, names[number % len(names)], config, failures)
-    if failures:
-        raise UserError(
-            f'{len(failures)} trainings failed; run the study again to continue:\n  ' + '\n  '.join(failures)
-        )
-
-
-def _in_a_process(plan: StudyPlan, run: Run, device: str, config: Path, failures: list[str]) -> None:
-    command = [sys.executable, '-m', 'iart.study.command', str(config), '--only', run.name, '--device', device]
-    if plan.overrides:
-        command += ['--force_yml', *plan.overrides]
-    folder = plan.folder / 'logs'
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f'{run.name}.log').open('w') as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-    if code:
-        failures.append(f'{run.name}: exit code {code}, see {folder / f"{run.name}.log"}')
-    log.logger.info(f'{run.name}: {"failed" if code else "done"}')
 
 
 def score_sets(restore: Restore, options: Options, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
