@@ -285,18 +285,7 @@ def _identity(
         'precision': settings.precision,
         'tf32': devices.tf32_in_use(device),
         'device': device.type,
-        'plan': _cutting(settings.plan),
+        'plan': settings.plan.decides_bits(),
         'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),
         'versions': {'iart': __version__, 'torch': torch.__version__, 'av': av.__version__},
     }
-
-
-def _cutting(plan: PlanOptions) -> list[Any]:
-    """Return the values of a plan that change bits; the place of features does not."""
-    return [
-        'whole' if plan.kind in (*EXACT, 'auto') else plan.kind,
-        plan.chunk,
-        plan.tile,
-        plan.tile_overlap,
-        plan.half,
-    ]
