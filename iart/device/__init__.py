@@ -15,6 +15,8 @@ import torch
 
 from iart import log, memory
 from iart.device.cuda_support import choose_cuda, unusable_driver
+from iart.device.graphs import record as record
+from iart.device.graphs import records_graphs as records_graphs
 from iart.device.kernels import compute_dtype as compute_dtype
 from iart.device.kernels import computes_bf16 as computes_bf16
 from iart.device.kernels import fuses_optimizer as fuses_optimizer
@@ -240,6 +242,19 @@ def release_reserve(device: torch.device) -> None:
         release_pinned()
     elif device.type == 'mps':
         torch.mps.empty_cache()
+
+
+def fragmentation(device: torch.device) -> str:
+    """Return advice for a device on which memory is free but in pieces, to end a message with; empty otherwise."""
+    if device.type != 'cuda' or 'expandable_segments' in os.environ.get('PYTORCH_CUDA_ALLOC_CONF', ''):
+        return ''
+    reserved, used = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
+    if reserved - used < _LITTLE * torch.cuda.get_device_properties(device).total_memory:
+        return ''
+    return (
+        f'. {(reserved - used) / 2**30:.1f} GB are free in pieces: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True '
+        'in the environment may make them usable'
+    )
 
 
 def lacks_memory(error: BaseException, device: torch.device) -> bool:

@@ -102,6 +102,10 @@ class TrainOptions(Section):
     compile: bool = False
     """Compile the fusion of the backbones, where most of the time goes, with `torch.compile`; networks without
     backbones of ours are compiled as a whole. Results differ in the last bits."""
+    cuda_graphs: bool = False
+    """Record the forward and backward passes as a CUDA graph and replay it, which saves the time of launching each
+    kernel: for one process, clips of one size, and `network_g.use_checkpoint: none`. No effect on a CPU; never run on
+    a GPU so far."""
     deterministic: bool = False
     """Only deterministic algorithms: the same run gives the same bits on the same machine. On a GPU attention and
     warping then take slower backward passes."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,16 @@ from iart.archs.stores import streams
 from iart.inference.costs import Allocations
 from iart.models.vsr_model import VSRModel
 from iart.ops import flops
+from iart.ops.flops import Counts, Work
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
 from iart.training.counted_backbones import backbones_once
+from iart.training.gpu_on_paper import as_on_gpu
 from iart.training.parameter_groups import build_optimizer
 from iart.training.state import build_ema
 
+# Of the optimizer for each weight: unscaling, norm and clipping of gradients, Adam, the average.
+_UPDATE_BYTES, _UPDATE_KERNELS = 60, 100
 _SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on
 
 
@@ -61,6 +66,35 @@ class StepWork:
 
     def at(self, load: Load) -> float:
         return load.pixels * (self.per_pixel + load.frames * self.per_frame_pixel)
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Work of a step by operators, from steps of 3 and 5 frames.
+
+    Args:
+        few, more: work of the forward and backward passes of one clip of 3 and 5 frames.
+        pixels: LR pixels of their frames.
+        update: work of the optimizer.
+    """
+
+    few: Counts
+    more: Counts
+    pixels: int
+    update: Work
+
+    def at(self, load: Load) -> Counts:
+        """Return the work of a step: numbers of calls grow with the frames, FLOPs and bytes with their pixels too."""
+        size, frames = load.pixels / self.pixels, load.frames - 3
+        counts: Counts = {('', 'optimizer'): self.update}
+        for key, most in self.more.items():
+            least = self.few.get(key, Work())
+            flops, moved, calls = (
+                getattr(least, name) + frames * (getattr(most, name) - getattr(least, name)) / 2
+                for name in ('flops', 'bytes', 'calls')
+            )
+            counts[key] = Work(max(0, int(size * flops)), max(0, int(size * moved)), max(0, int(calls)))
+        return counts
 
 
 class DryRun:
@@ -132,29 +166,53 @@ class DryRun:
         return min(taken)
 
     def on_paper(self) -> tuple[StepMemory, StepWork]:
-        """Estimate memory and FLOPs of a step of any size from two small steps on tensors without data.
+        """Estimate memory and FLOPs of a step of any size on this device, from two small steps on tensors without data.
 
         Raises:
             ValueError, RuntimeError, AssertionError: the network refuses a small clip.
         """
+        memory, counts = self._counted_twice(on_gpu=False)
+        work, work_more = (flops.total(each).flops for each in (counts.few, counts.more))
+        work_per_frame = (work_more - work) / 2
+        return memory, StepWork((work - 3 * work_per_frame) / counts.pixels, work_per_frame / counts.pixels)
+
+    def on_gpu_paper(self) -> tuple[StepMemory, StepCounts]:
+        """Return memory and work, by operators, of a step of any size on a GPU; the device is a CPU.
+
+        Raises:
+            ValueError, RuntimeError, AssertionError: the network refuses a small clip.
+        """
+        return self._counted_twice(on_gpu=True)
+
+    def _counted_twice(self, *, on_gpu: bool) -> tuple[StepMemory, StepCounts]:
         side = _SIDE if streams(self.network) else _SIDE_OF_OTHERS
         self.model.eval()  # stochastic depth needs data; its effect on memory and work is small
         try:
             runs = [
-                self._counted(Load(1, frames, side)) for frames in (3, 5)
+                self._counted(Load(1, frames, side), on_gpu=on_gpu) for frames in (3, 5)
             ]  # odd: whether a clip is mirrored is a question about data
         finally:
             self.model.train()
-        (peak, work), (peak_more, work_more) = runs
+        (peak, few), (peak_more, more) = runs
         weights = sum(_bytes(p) for p in self.model.parameters())
         gradients = sum(_bytes(p) for p in self.model.parameters() if p.requires_grad)
         fixed = weights * (2 if self.ema is not None else 1) + 3 * gradients  # gradients and the two moments of Adam
-        per_frame, work_per_frame = (peak_more - peak) / 2, (work_more - work) / 2
+        per_frame = (peak_more - peak) / 2
         memory = StepMemory(fixed, (peak - gradients - 3 * per_frame) / side**2, per_frame / side**2)
-        return memory, StepWork((work - 3 * work_per_frame) / side**2, work_per_frame / side**2)
+        update = Work(0, int(_UPDATE_BYTES * gradients / 4), _UPDATE_KERNELS)
+        return memory, StepCounts(few, more, side**2, update)
 
     def frame_flops(self, side: tuple[int, int]) -> int:
         """Return the FLOPs that one more frame of ``side`` (height, width) means for restoring a long clip."""
+        return flops.total(self.frame_counts(side)).flops
+
+    def frame_counts(self, side: tuple[int, int], *, on_gpu: bool = False) -> Counts:
+        """Return the work of one more frame by operators.
+
+        Args:
+            side: (height, width) in LR pixels.
+            on_gpu: whether to count what a GPU computes, in the run's precision, instead of this device in float32.
+        """
         counted = []
         training = self.network.training
         self.network.eval()
@@ -163,19 +221,23 @@ class DryRun:
                 flops.counting() as counting,
                 torch.no_grad(),
                 Allocations() as allocations,
+                as_on_gpu(counting) if on_gpu else nullcontext(),
+                devices.autocast(self.device, self.precision if on_gpu else 'fp32'),
                 backbones_once(self.network, counting, allocations),
             ):
                 self.network(torch.rand(1, frames, 3, *side, device=self.device))
-            counted.append(counting.flops)
+            counted.append(counting.counts)
         self.network.train(training)
-        return (counted[1] - counted[0]) // 2
+        two = flops.difference(counted[1], counted[0])
+        return {key: Work(work.flops // 2, work.bytes // 2, work.calls // 2) for key, work in two.items()}
 
-    def _counted(self, load: Load) -> tuple[int, int]:
-        """Return the peak of bytes, gradients included, and FLOPs."""
+    def _counted(self, load: Load, *, on_gpu: bool = False) -> tuple[int, Counts]:
+        """Return the peak of bytes, gradients included, and the work."""
         try:
             with (
                 flops.counting() as counting,
                 Allocations() as allocations,
+                as_on_gpu(counting) if on_gpu else nullcontext(),
                 backbones_once(self.network, counting, allocations),
             ):
                 batch = self.batch(load)
@@ -184,7 +246,7 @@ class DryRun:
                 loss.backward()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-        return allocations.peak, counting.flops
+        return allocations.peak, counting.counts
 
 
 def _bytes(tensor: Tensor) -> int:

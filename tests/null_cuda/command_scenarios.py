@@ -54,7 +54,7 @@ def scoring(root: str, plans: list[list[str]]) -> dict[str, Any]:
     codes = run_commands(root, commands)
     report = json.loads((folder / 'results/basicvsr_GT/report.json').read_text())
     page = (folder / 'results/iart_GT/report.html').exists()
-    return {'codes': codes, 'report': report, 'page': page}
+    return {'codes': codes, 'facts': [*report.values(), *report['settings'].values()], 'page': page}
 
 
 def upscaling(root: str) -> dict[str, Any]:

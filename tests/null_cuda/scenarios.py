@@ -175,7 +175,9 @@ def deterministic(section: dict[str, Any], deterministic: bool = True) -> dict[s
     }
 
 
-def train(root: str, changes: dict[str, Any], auto_resume: bool = False, backend: str = 'nccl') -> dict[str, Any]:
+def train(
+    root: str, changes: dict[str, Any], auto_resume: bool = False, backend: str = 'nccl', side: int = 16
+) -> dict[str, Any]:
     """Train a tiny network on tiny clips with the trainer; values are garbage, so what looks at them is told that all
     is well.
     """
@@ -192,7 +194,7 @@ def train(root: str, changes: dict[str, Any], auto_resume: bool = False, backend
     iart.training.guard.Guard.admits = lambda self, *_: not distributed.any_rank(False)
     folder = Path(root)
     if not (folder / 'GT').exists():
-        write_clips(folder)
+        write_clips(folder, size=(side, side + 4))
     options = load(write_options(folder, train__deterministic=False, **changes))
     ranked = 'RANK' in os.environ
     device = devices.choose('cuda', int(os.environ.get('LOCAL_RANK', '0')), int(os.environ.get('WORLD_SIZE', '1')))

@@ -31,5 +31,5 @@ def test_a_run_of_two_processes_with_gloo(on_null_device, tmp_path):
 def test_basicvsr_trains(on_null_device, tmp_path):
     network = {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}
     changes = {'network_g': network, 'train__precision': 'fp16', 'datasets__train__gt_size': 256}
-    result = on_null_device('train', str(tmp_path), changes)
+    result = on_null_device('train', str(tmp_path), changes, False, 'nccl', 64)
     assert result['states'] == ['2.state', '4.state']
