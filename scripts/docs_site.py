@@ -1,9 +1,11 @@
-"""Hooks of mkdocs: pages of the site that live outside docs/, links out of it, and pages that nav does not name.
+"""Hooks of mkdocs: pages of the site that live outside docs/, notebooks, links, and pages that nav does not name.
 
 mkdocs calls the functions by their names (``hooks`` in mkdocs.yml). The Markdown files stay as they are, so that their
 links also work where the repository is browsed.
 """
 
+import base64
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -16,8 +18,9 @@ PAGES = {
     'changelog.md': 'CHANGELOG.md',
     'card.md': 'experiments/pretrained_models/IART_small.md',
     'folders.md': 'datasets/README.md',
+    'tour.md': 'docs/tour.ipynb',
 }
-"""Page of the site and the file of the repository that it shows."""
+"""Page of the site and the file of the repository that it shows: Markdown, or a notebook with its outputs."""
 MORE = 'More'
 
 _LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\]]*\]\([^)]*\))*)\]\(([^)\s]+)\)')
@@ -66,12 +69,47 @@ def rewrite_links(text: str, page: str, repository: str = '') -> str:
     return ''.join(part if k % 2 else _LINK.sub(replaced, part) for k, part in enumerate(parts))
 
 
+def content_of(page: str) -> tuple[str, dict[str, bytes]]:
+    """Return the Markdown of a page, and pictures that it shows by their names in the site."""
+    source = source_of(page)
+    text = (ROOT / source).read_text(encoding='utf-8')
+    return notebook_page(text, PurePosixPath(page).stem) if source.endswith('.ipynb') else (text, {})
+
+
+def notebook_page(text: str, name: str) -> tuple[str, dict[str, bytes]]:
+    """Return a notebook as Markdown: text, code, and below it what it printed and drew.
+
+    Args:
+        text: content of the .ipynb, with its outputs.
+        name: beginning of the pictures' names.
+    """
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in json.loads(text)['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'markdown':
+            parts.append(source)
+            continue
+        parts.append(f'```python\n{source}\n```')
+        for output in cell['outputs']:
+            if 'text' in output:
+                parts.append(f'```text\n{"".join(output["text"]).rstrip()}\n```')
+            elif 'image/png' in output['data']:
+                picture = f'images/{name}_{len(pictures)}.png'
+                pictures[picture] = base64.b64decode(''.join(output['data']['image/png']))
+                parts.append(f'![Output of the code above]({picture})')
+    return '\n\n'.join(parts) + '\n', pictures
+
+
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages that show files outside docs/."""
+    """Add the pages that show files outside docs/, and notebooks."""
     from mkdocs.structure.files import File
 
-    for page, source in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding='utf-8')))
+    for page in PAGES:
+        text, pictures = content_of(page)
+        files.append(File.generated(config, page, content=text))
+        for picture, data in pictures.items():
+            files.append(File.generated(config, picture, content=data))
     named = set(re.findall(r"'([\w./-]+\.md)'", str(config['nav'])))
     rest = sorted(file.src_uri for file in files.documentation_pages() if file.src_uri not in named)
     if rest:

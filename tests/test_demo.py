@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from iart import cli
 from iart.demo import walkthrough
@@ -14,8 +15,18 @@ from iart.options import load
 def test_arguments() -> None:
     arguments = cli._parser().parse_args(['demo', '--output', 'x', '--iterations', '0'])
     assert (arguments.output, arguments.iterations, arguments.device) == (Path('x'), 0, 'auto')
+    assert cli._parser().parse_args(['demo']).iterations is None
     with pytest.raises(SystemExit):
         cli._parser().parse_args(['demo', '--iterations', '-1'])
+
+
+@pytest.mark.parametrize(('seconds', 'iterations'), [(0.01, 100), (1.5, 30), (60.0, 4)])
+def test_the_training_is_as_long_as_the_machine_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, iterations: int
+) -> None:
+    monkeypatch.setattr(walkthrough.DryRun, 'seconds', lambda self, load, steps: seconds)
+    options = load(walkthrough._TRAINING, walkthrough._overrides(tmp_path, tmp_path, 100))
+    assert walkthrough._affordable(options, torch.device('cpu')) == iterations
 
 
 def test_everything_is_written_below_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ _Loader.add_constructor('!ENV', lambda loader, node: loader.construct_sequence(n
 
 
 def text_of(page: str) -> str:
-    return (ROOT / docs_site.source_of(page)).read_text(encoding='utf-8')
+    return docs_site.content_of(page)[0]
 
 
 def anchors(page: str) -> set[str]:
@@ -48,7 +48,8 @@ def test_links_within_the_site_lead_somewhere(page: str) -> None:
             continue
         file, _, anchor = target.partition('#')
         other = (Path(page).parent / file).as_posix() if file else page
-        there = other in docs_site.PAGES or (ROOT / 'docs' / other).exists()
+        pictures = docs_site.content_of(page)[1]
+        there = other in docs_site.PAGES or other in pictures or (ROOT / 'docs' / other).exists()
         if not there or (anchor and other.endswith('.md') and anchor not in anchors(other)):
             wrong.append(target)
     assert not wrong
@@ -67,6 +68,15 @@ def test_links_are_rewritten() -> None:
     assert docs_site.rewrite_links('[r](../README.md)', 'gpu.md') == '[r](index.md)'
     block = '```\n[a](docs/upscale.md)\n```\n'
     assert docs_site.rewrite_links(block, 'index.md') == block
+
+
+def test_a_notebook_is_shown_with_its_outputs() -> None:
+    text, pictures = docs_site.content_of('tour.md')
+    assert text.startswith('# A tour of iart')
+    assert '```python' in text
+    assert '```text' in text
+    assert len(pictures) >= 6
+    assert all(f'({name})' in text and data.startswith(b'\x89PNG') for name, data in pictures.items())
 
 
 def test_every_complaint_has_a_symptom_and_a_remedy() -> None:

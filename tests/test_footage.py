@@ -77,3 +77,10 @@ def test_weights_are_named_that_suit():
     assert not any('RealVSR' in line for line in lines(blocks, (720, 1280), 'RealVSR'))
     assert f'--weights {named_weights("clean")[0]}' in lines(clean, (720, 1280), 'RealVSR')[1]
     assert {'iart-small', 'basicvsr-reds4'} <= set(named_weights('clean'))
+
+
+def test_small_frames_are_not_called_noisy_for_their_detail() -> None:
+    footage = Footage(detail=(1.0, 1.0), blockiness=1.0, noise=4.0)
+    assert 'noisy' in lines(footage, (180, 320), 'IART')[0]
+    assert lines(footage, (144, 176), 'IART') == [lines(footage, (144, 176), 'IART')[0]]
+    assert lines(footage, (144, 176), 'IART')[0].endswith(': clean')

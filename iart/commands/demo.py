@@ -19,7 +19,10 @@ def add_commands(commands: Any) -> None:
         help='where everything is written (default results/demo)',
     )
     parser.add_argument(
-        '--iterations', type=_iterations, default=100, metavar='N', help='length of the training (default 100); 0: none'
+        '--iterations',
+        type=_iterations,
+        metavar='N',
+        help='length of the training (default: what takes 45 seconds, up to 100); 0: none',
     )
     add_device(parser)
 

@@ -21,6 +21,7 @@ from iart.reporting.comparison import comparison
 from iart.scoring.run_test import results_folder, run_test
 from iart.scoring.set_report import SetReport
 from iart.shipped import ROOT
+from iart.training.dry_run import DryRun, Load
 from iart.training.trainer import Trainer
 from iart.upscaling.job import run as run_jobs
 from iart.upscaling.networks import find
@@ -29,16 +30,18 @@ from iart.upscaling.sources import find_jobs
 from iart.upscaling.upscale_options import DEFAULT_WEIGHTS, UpscaleOptions
 
 _TRAINING = ROOT / 'options' / 'demo' / 'IART_demo.yml'
-_SHOWN = ('060', '078', '096')  # clips without a gap between them: the part of the film that becomes a video
+_SHOWN = ('060', '078')  # clips without a gap between them: the part of the film that becomes a video
 _SET = 'demo'
+_MOST_SECONDS = 45  # of the training, where its length is not given
+_FEWEST, _MOST = 4, 100  # iterations, likewise
 
 
-def run(out: Path, iterations: int, device: torch.device) -> Path:
+def run(out: Path, iterations: int | None, device: torch.device) -> Path:
     """Run the demo; what an earlier one left in the folder is used again or replaced, its training renamed.
 
     Args:
         out: folder for everything that is written.
-        iterations: length of the training; 0 trains nothing.
+        iterations: length of the training; 0 trains nothing; None for as many as take 45 seconds, up to 100.
         device: where to compute.
 
     Returns:
@@ -60,17 +63,19 @@ def run(out: Path, iterations: int, device: torch.device) -> Path:
     }
     log.logger.info('3/5 a video, bicubic on the left, the network on the right')
     video = _upscale(frames, out, device)
-    log.logger.info(f'4/5 training a small IART for {iterations} iterations')
+    if iterations is None:
+        iterations = _affordable(load(_TRAINING, _overrides(frames, out, _MOST)), device)
+    log.logger.info(f'4/5 training a small IART for {iterations} iterations, which teaches it little')
     if iterations:
         options = load(_TRAINING, _overrides(frames, out, iterations))
         Trainer(options, device=device).fit()
         log.setup()  # training wrote to its own log file
         trained = _scoring('IART_demo', dict(options.network_g), frames, out)
-        best = Path(options.path.experiments_root) / options.name / 'models' / 'net_g_best.pth'
-        if not best.is_file():  # a signal stopped it
+        last = Path(options.path.experiments_root) / options.name / 'models' / f'net_g_{iterations}.pth'
+        if not last.is_file():  # a signal stopped it
             raise DataError('the training was stopped before its end, expected it to finish: run  iart demo  again')
         name = f'IART, {iterations} iterations'
-        results[name] = (_score(trained, device, weights=best), results_folder(trained))
+        results[name] = (_score(trained, device, weights=last), results_folder(trained))
     log.logger.info('5/5 picture')
     picture = _picture(out / 'comparison.png', frames, results)
     rows = [
@@ -94,19 +99,25 @@ def _check_writable(out: Path) -> None:
         raise DataError(f'{out}: got a folder that cannot be written, expected another:  iart demo --output FOLDER')
 
 
+def _affordable(options: Options, device: torch.device) -> int:
+    """Return how many iterations fit into the time for the training, at the speed of this machine now."""
+    data = options.datasets['train'].arguments
+    load_of_step = Load(1, data['num_frame'], data['gt_size'] // options.scale)
+    seconds = DryRun(options, device).seconds(load_of_step, steps=2)
+    return min(max(int(_MOST_SECONDS / seconds), _FEWEST), _MOST)
+
+
 def _overrides(frames: Path, out: Path, iterations: int) -> list[str]:
     """Return the changes to the options of the training: its length, and where everything is."""
     places = {
         'path:experiments_root': out / 'experiments',
         'path:results_root': out / 'results',
-        **{
-            f'datasets:{phase}:dataroot_{side}': frames / phase / folder
-            for phase in ('train', 'val')
-            for side, folder in (('gt', 'GT'), ('lq', 'BIx4'))
-        },
+        'datasets:train:dataroot_gt': frames / 'train' / 'GT',
+        'datasets:train:dataroot_lq': frames / 'train' / 'BIx4',
     }
-    length = [f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]']
-    return length + [f'{key}={json.dumps(str(path))}' for key, path in places.items()]
+    changes = [f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]']
+    changes += ['datasets:val=null', 'logger:print_freq=10']  # it is scored after its end, with its frames
+    return changes + [f'{key}={json.dumps(str(path))}' for key, path in places.items()]
 
 
 def _scoring(name: str, network: Mapping[str, Any], frames: Path, out: Path) -> Options:

@@ -20,6 +20,9 @@ from iart.video.facts import Clip
 _FRAMES, _STEP = 3, 5
 _MOST_PIXELS = 1024  # a side, from the middle of the frame
 _BLOCKS, _NOISE, _SOFT = 1.1, 2.5, 0.6
+# Small frames were mostly shrunk, and then have detail at every pixel, which measures as noise: 3.2 gray levels in
+# Vid4's clean LR frames of city.
+_NOISE_FROM = 180  # pixels of the shorter side
 _LUMA = (0.299, 0.587, 0.114)
 _REAL_NETWORK = 'RealVSR'
 
@@ -68,21 +71,23 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
         network: name of the network's class.
     """
     vertical, horizontal = footage.detail
+    noise_shows = min(size) >= _NOISE_FROM
+    noisy = noise_shows and footage.noise > _NOISE
     faults = [
         word
         for word, present in (
             ('compressed in blocks', footage.blockiness > _BLOCKS),
-            ('noisy', footage.noise > _NOISE),
+            ('noisy', noisy),
             ('soft: it was enlarged or blurred before', max(footage.detail) < _SOFT),
         )
         if present
     ]
     figures = (
         f'detail of about {round(size[1] * horizontal)}×{round(size[0] * vertical)} pixels, blockiness '
-        f'{footage.blockiness:.2f}, noise {footage.noise:.1f} gray levels'
+        f'{footage.blockiness:.2f}' + (f', noise {footage.noise:.1f} gray levels' if noise_shows else '')
     )
     described = [f'{figures}: {", ".join(faults) or "clean"}']
-    kind: Kind = 'real' if footage.blockiness > _BLOCKS or footage.noise > _NOISE else 'clean'
+    kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
         suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
