@@ -99,9 +99,7 @@ class Trainer:
             self.reporter = Reporter(options, self.settings, device, self.progress)
             self.losses: dict[str, Tensor] = {}
             self.runner = self._wrap()
-            self.gradients = (
-                recorded(self._gradients, self.model, device) if self.settings.cuda_graphs else self._gradients
-            )
+            self.gradients = recorded(self._gradients, self.model, device, self.settings.cuda_graphs)
             self.experiment.begin(options, self.step)  # last: nothing above may cost a former run its place
             self.saver = Saver(self.experiment, options.logger)
             self.recorder = Recorder(self.experiment.folder, options, step=self.step, validated=self.progress.validated)
