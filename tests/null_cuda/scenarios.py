@@ -14,6 +14,7 @@ from typing import Any
 import null_device
 import torch
 from command_scenarios import scoring, upscaling
+from prediction_scenarios import predicted
 
 from iart import device as devices
 from iart.archs.iart_arch import IART
@@ -21,7 +22,7 @@ from iart.errors import UserError
 from iart.inference.execution import run
 from iart.inference.plan import Plan, Size
 
-__all__ = ['scoring', 'upscaling']  # and everything below
+__all__ = ['predicted', 'scoring', 'upscaling']  # and everything below
 
 SMALL = {'mid_channels': 8, 'embed_dim': 40, 'depths': [2, 2], 'num_heads': [2, 2], 'window_size': (3, 4, 4)}
 
@@ -203,7 +204,13 @@ def train(
     trainer.fit()
     states = sorted(p.name for p in trainer.experiment.states.iterdir())
     distributed.leave()
-    return {'step': trainer.step, 'states': states, 'resumed': str(trainer.experiment.resume_from)}
+    calls = null_device.counts().calls
+    return {
+        'step': trainer.step,
+        'states': states,
+        'resumed': str(trainer.experiment.resume_from),
+        'graphs': [calls['captures'], calls['graph launches']],
+    }
 
 
 if __name__ == '__main__':

@@ -33,3 +33,11 @@ def test_basicvsr_trains(on_null_device, tmp_path):
     changes = {'network_g': network, 'train__precision': 'fp16', 'datasets__train__gt_size': 256}
     result = on_null_device('train', str(tmp_path), changes, False, 'nccl', 64)
     assert result['states'] == ['2.state', '4.state']
+
+
+def test_a_step_is_recorded_and_replayed(on_null_device, tmp_path):
+    """The flow network rests for two steps and then trains, two batches make a step, values cannot be asked for."""
+    changes = {'train__precision': 'fp16', 'train__cuda_graphs': True, 'train__accumulate': 2, 'train__grad_clip': 1.0}
+    result = on_null_device('train', str(tmp_path), changes)
+    assert result['step'] == 4
+    assert result['graphs'] == [1, 4], 'recorded once, launched for every step'
