@@ -1,4 +1,4 @@
-"""Files that are complete or absent: atomic writing, locks and hashes."""
+"""Files and folders that are complete or absent: atomic writing, locks and hashes."""
 
 import contextlib
 import hashlib
@@ -44,6 +44,37 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def folder_written_atomically(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder to fill; when the block ends, flush it to disk and rename it to ``path``.
+
+    A block that raises leaves nothing. Missing parent folders are created.
+
+    Args:
+        path: the folder to write.
+        replace: whether a former folder is replaced; else a folder that exists by then, such as that of another
+            process, stays as it is, and the new one is discarded.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.', suffix=_UNFINISHED) as name:
+        filled = Path(name) / path.name
+        filled.mkdir()
+        yield filled
+        for file in (filled, *filled.rglob('*')):
+            _flush(file)
+        if replace and path.exists():
+            path.rename(Path(name) / 'former')
+        try:
+            filled.rename(path)
+        except OSError:
+            if replace or not path.is_dir():
+                raise
+        _flush(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -84,7 +84,7 @@ def place(weights: Weights, root: Path) -> Path:
 
 
 class State(NamedTuple):
-    """What stands at a weight file's place: ``word`` is missing, ok, unknown (no size or hash to hold it against) or
+    """The state of a weight file: ``word`` is missing, ok, unknown (no size or hash to compare with) or
     wrong.
     """
 

@@ -97,42 +97,42 @@ def _no_layers(state: Mapping[str, Tensor]) -> Collection[str]:
 
 
 def _named_as(
-    state: dict[str, Tensor], own: Mapping[str, Tensor], rename: Callable[[str], str], path: str | Path
+    state: dict[str, Tensor], expected: Mapping[str, Tensor], rename: Callable[[str], str], path: str | Path
 ) -> dict[str, Tensor]:
     """Return the state dict with the network's names, without a prefix that all names have in common."""
     renamed = {rename(name): tensor for name, tensor in state.items()}
     prefixes: list[str] = []
-    while not renamed.keys() & own.keys():
+    while not renamed.keys() & expected.keys():
         prefix, state = without_prefix(state)
         if not prefix:
             break
         prefixes.append(prefix)
         inner = {rename(name): tensor for name, tensor in state.items()}
-        if inner.keys() & own.keys():
+        if inner.keys() & expected.keys():
             log.logger.info(f'{path}: all names begin with {".".join(prefixes)!r}, which is removed')
             return inner
     return renamed
 
 
-def _neutral_at_start(network: nn.Module, found: Collection[str]) -> list[str]:
+def _neutral_at_start(network: nn.Module, names_in_file: Collection[str]) -> list[str]:
     """Return the names of modules without effect at the start (``starts_neutral``) that a file lacks completely."""
     names: list[str] = []
     for prefix, module in network.named_modules():
         if getattr(module, 'starts_neutral', False):
-            own = [f'{prefix}.{name}' for name in module.state_dict()]
-            if not any(name in found for name in own):
+            tensors = [f'{prefix}.{name}' for name in module.state_dict()]
+            if not any(name in names_in_file for name in tensors):
                 log.logger.info(f'{prefix}: not in the file; it starts without effect')
-                names += own
+                names += tensors
     return names
 
 
-def _compare_tables(found: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
+def _compare_tables(state: Mapping[str, Tensor], extras: Mapping[str, Tensor], path: str | Path) -> None:
     """Log if a constant table of the file differs from the network's."""
     different = [
         name
         for name, table in extras.items()
-        if not table.is_meta and name in found and found[name].shape == table.shape
-        if not torch.allclose(found[name].double(), table.double().cpu(), atol=1e-4)
+        if not table.is_meta and name in state and state[name].shape == table.shape
+        if not torch.allclose(state[name].double(), table.double().cpu(), atol=1e-4)
     ]
     if different:
         log.logger.warning(

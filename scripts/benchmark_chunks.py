@@ -10,7 +10,6 @@ columns say how much longer it took than one pass, and how much less memory it i
 import argparse
 import itertools
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer
 from iart.options import load
+from iart.timing import timed
 from iart.weights import load_weights
 
 BASICVSR = {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 30}
@@ -104,11 +104,9 @@ def compare(
 
 
 def restore(restorer: PlannedRestorer, lq: Tensor, device: torch.device) -> tuple[Tensor, float]:
-    """(t, 3, H, W) clamped to [0, 1] in host memory, and the seconds it took."""
-    begin = time.perf_counter()
-    frames = [frame[0].clamp(0, 1).cpu() for frame in restorer(lq)]
-    devices.synchronize(device)
-    return torch.stack(frames), time.perf_counter() - begin
+    """Return (t, 3, H, W) clamped to [0, 1] in host memory, and the seconds it took."""
+    frames, seconds = timed(lambda: [frame[0].clamp(0, 1).cpu() for frame in restorer(lq)], device)
+    return torch.stack(frames), seconds
 
 
 if __name__ == '__main__':

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from timing import in_turn
 
 from iart import log
 from iart.ops.degradation import degrade, degrade_uint8
 from iart.registry import matlab_imresize
+from iart.timing import in_turn
 
 
 def main() -> None:
@@ -39,8 +39,8 @@ def main() -> None:
     ]
     rows = []
     for name, mine, theirs in jobs:
-        ours_ms, theirs_ms = in_turn([mine, theirs], arguments.repeats)
-        rows.append([name, f'{theirs_ms:.1f}', f'{ours_ms:.1f}', f'{theirs_ms / ours_ms:.1f}'])
+        ours, basicsr = in_turn([mine, theirs], arguments.repeats)
+        rows.append([name, f'{1e3 * basicsr:.1f}', f'{1e3 * ours:.1f}', f'{basicsr / ours:.1f}'])
     log.table(
         f'{arguments.width}x{arguments.height} by 4, median of {arguments.repeats}',
         ['job', 'BasicSR ms', 'iart ms', 'ratio'],

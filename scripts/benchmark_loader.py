@@ -11,7 +11,6 @@ import argparse
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from iart.data import png, transforms
 from iart.data.recurrent_dataset import REDSRecurrentDataset
 from iart.image import IMAGE_SUFFIXES, encode_png, read_image
 from iart.ops.degradation import degrade_uint8
+from iart.timing import timed
 
 FRAMES = 100  # BasicSR's class counts on it
 SCALE = 4
@@ -164,9 +164,8 @@ def clips_per_second(dataset: Any, positions: list[int]) -> float:
     )
     batches = iter(loader)
     next(batches)
-    begin = time.perf_counter()
-    count = sum(1 for _ in batches)
-    return count / (time.perf_counter() - begin)
+    count, seconds = timed(lambda: sum(1 for _ in batches))
+    return count / seconds
 
 
 def one_thread(worker: int) -> None:

@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +70,7 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     from iart.inference.options import PlanOptions
     from iart.inference.plan import Size
     from iart.inference.restorer import PlannedRestorer
+    from iart.timing import timed
 
     class Synthetic:
         def __len__(self) -> int:
@@ -97,9 +97,7 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     restorer = PlannedRestorer(network, device, precision='fp32', options=options)
     plan = restorer.plan(Size(frames, arguments.height, arguments.width))
     before = memory.peak_host_mb()
-    begin = time.perf_counter()
-    count = sum(1 for _ in restorer(Synthetic()))  # type: ignore
-    seconds = time.perf_counter() - begin
+    count, seconds = timed(lambda: sum(1 for _ in restorer(Synthetic())))  # type: ignore
     figures = {'host_mb': memory.peak_host_mb(), 'started_with_mb': before, 'device_mb': devices.peak_memory_mb(device)}
     expected = {'expected_memory_mb': (plan.device + plan.host) / 2**20, 'expected_disk_mb': plan.disk / 2**20}
     rounded = {name: round(value) for name, value in (figures | expected).items()}

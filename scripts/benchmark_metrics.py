@@ -17,10 +17,10 @@ for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from timing import in_turn  # noqa: E402
 
 from iart import log  # noqa: E402
 from iart.registry import METRIC_REGISTRY, find  # noqa: E402
+from iart.timing import in_turn  # noqa: E402
 
 
 def main() -> None:
@@ -60,10 +60,10 @@ def main() -> None:
 def compare(
     mine: Callable[..., float], theirs: Callable[..., float], frame: Any, other: Any, luma: bool, repeats: int
 ) -> tuple[float, float, tuple[float, float]]:
-    """Median milliseconds of both, measured in turn, and both results."""
+    """Return the median milliseconds of both, measured in turn, and both results."""
     runs = [partial(metric, frame, other, crop_border=0, test_y_channel=luma) for metric in (mine, theirs)]
-    ours_ms, theirs_ms = in_turn([*runs], repeats)
-    return ours_ms, theirs_ms, (runs[0](), runs[1]())
+    ours, basicsr = in_turn(runs, repeats)
+    return 1e3 * ours, 1e3 * basicsr, (runs[0](), runs[1]())
 
 
 if __name__ == '__main__':

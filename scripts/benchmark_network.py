@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {'mid_channels': 8, 'embed_dim': 24, 'depths': [2], 'num_heads': [2]}
 KINDS = ('reference', 'ours')
+CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 PARTS = ('forward', 'train', 'memory', 'policies', 'profile')
 
 
@@ -113,20 +113,14 @@ def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
     )
 
 
-def in_turn(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, run one after the other in every round."""
+def medians(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median seconds of each function, called in turn."""
     from iart import device as devices
+    from iart.timing import in_turn
 
     device = devices.choose(arguments.device)
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(arguments.rounds):
-        for name, function in functions.items():
-            devices.synchronize(device)
-            begin = now(arguments)
-            function()
-            devices.synchronize(device)
-            seconds[name].append(now(arguments) - begin)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    seconds = in_turn([*functions.values()], arguments.rounds, device, warm_up=False, clock=CLOCKS[arguments.clock])
+    return dict(zip(functions, seconds, strict=True))
 
 
 def matrix_products(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], float]:
@@ -171,7 +165,7 @@ def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             clip = clip_of(arguments, size, arguments.frames)
             runs: dict[str, Callable[[], object]] = {kind: partial(network, clip) for kind, network in networks.items()}
             gflop = {kind: flops(run) for kind, run in runs.items()}  # and warm up
-            seconds = in_turn(arguments, runs | products)
+            seconds = medians(arguments, runs | products)
             rates = {name: product_gflop / seconds[name] for name in products}
             speed = gflop['ours'] / seconds['ours']
             row = {
@@ -214,7 +208,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     for policy in dict.fromkeys([arguments.checkpoint, *arguments.ours]):
         steps[f'ours, {policy}'] = step_of(network_of(arguments, 'ours', policy).train(), clip)
-    seconds = in_turn(arguments, steps)
+    seconds = medians(arguments, steps)
     rows = [
         {'network': name, 's/step': value, 'ratio': seconds['reference'] / value} for name, value in seconds.items()
     ]
@@ -229,6 +223,7 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
     """Peak memory of a training step in this process, and what was taken before it, in MB."""
     set_threads(arguments)
     from iart import device as devices
+    from iart.timing import timed
 
     device = devices.choose(arguments.device)
     network, clip = (
@@ -237,10 +232,8 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
     )
     step = step_of(network, clip)
     before = devices.peak_memory_mb(device)
-    begin = now(arguments)
-    step()
-    devices.synchronize(device)
-    return {'s': now(arguments) - begin, 'peak MB': devices.peak_memory_mb(device), 'before MB': before}
+    _, seconds = timed(step, device, clock=CLOCKS[arguments.clock])
+    return {'s': seconds, 'peak MB': devices.peak_memory_mb(device), 'before MB': before}
 
 
 def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -270,6 +263,7 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     from iart import device as devices
     from iart.inference.costs import Allocations
+    from iart.timing import timed
 
     device = devices.choose(arguments.device)
     backbones = {kind: network_of(arguments, kind, 'blocks').swin_backbone['forward_1'].train() for kind in KINDS}
@@ -281,16 +275,17 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for policy in ('none', 'mlp', 'blocks', 'backbones'):
         runs[f'ours, {policy}'] = partial(backbones['ours'], x, backbones['ours'].prepare(layouts, policy))
     rows = []
+
+    def both_passes(run: Callable[[], Any]) -> float:
+        out = run()
+        stored = allocations.now / 2**20
+        out.sum().backward()
+        return stored
+
     for name, run in runs.items():
         with Allocations() as allocations:
-            begin = now(arguments)
-            out = run()
-            stored = allocations.now / 2**20
-            out.sum().backward()
-            devices.synchronize(device)
-            rows.append(
-                {'backbone': name, 's': now(arguments) - begin, 'kept MB': stored, 'peak MB': allocations.peak / 2**20}
-            )
+            stored, seconds = timed(partial(both_passes, run), device, clock=CLOCKS[arguments.clock])
+        rows.append({'backbone': name, 's': seconds, 'kept MB': stored, 'peak MB': allocations.peak / 2**20})
     show(f'forward and backward of a backbone, LR {arguments.train_size}', rows)
     return rows
 
@@ -317,11 +312,6 @@ def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = [{'operator': key, 's': times[key], 'share': times[key] / total, 'calls': counts[key]} for key in most]
     show(f'forward of ours, LR {arguments.sizes[0]}, {arguments.frames} frames: {total:.2f} s', rows)
     return rows
-
-
-def now(arguments: argparse.Namespace) -> float:
-    """A clock's seconds."""
-    return time.process_time() if arguments.clock == 'cpu' else time.perf_counter()
 
 
 def set_threads(arguments: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ LAYERS = (
         'degradations',
         'device',
         'memory',
+        'timing',
         'processes',
         'optimizers',
         'component_errors',
@@ -98,11 +99,11 @@ def component_imports() -> dict[str, set[str]]:
     """Return which components each component imports."""
     imports: dict[str, set[str]] = {}
     for path in sorted(PACKAGE.rglob('*.py')):
-        own = component(path)
+        importer = component(path)
         module = ast.parse(path.read_text(encoding='utf-8'))
         package = ('iart', *path.relative_to(PACKAGE).parent.parts)
         names = {name.split('.')[1] for _, name in imported(module, package) if name.startswith('iart.')}
-        imports.setdefault(own, set()).update(names & LAYER_OF.keys() - {own})
+        imports.setdefault(importer, set()).update(names & LAYER_OF.keys() - {importer})
     imports.pop('', None)
     return imports
 
@@ -121,8 +122,8 @@ def direct(imports: dict[str, set[str]]) -> set[tuple[str, str]]:
         return seen
 
     return {
-        (own, target)
-        for own, targets in imports.items()
+        (importer, target)
+        for importer, targets in imports.items()
         for target in targets
         if not any(target in reachable(other) for other in targets - {target})
     }
@@ -144,12 +145,12 @@ def draw(imports: dict[str, set[str]]) -> str:
         top = _top(number) - 22
         parts.append(f'<rect x="8" y="{top}" width="{_WIDTH - 16}" height="{_ROW - 8}" rx="6" fill="#f6f7f9"/>')
         parts.append(f'<text x="18" y="{top + 46}" font-size="12" fill="#6b7280">floor {number}</text>')
-    parts += [_line(boxes[own], boxes[target], '#c7ccd4', 1, 0) for own, target in sorted(direct(imports))]
+    parts += [_line(boxes[importer], boxes[target], '#c7ccd4', 1, 0) for importer, target in sorted(direct(imports))]
     for shift, (name, (color, stops)) in enumerate(WAYS.items()):
-        for own, target in pairwise(stops):
-            if target not in imports.get(own, ()):
-                raise ValueError(f'way {name!r}: got {own} → {target}, expected an import; correct WAYS')
-            parts.append(_line(boxes[own], boxes[target], color, 2.5, 5 * shift - 10))
+        for importer, target in pairwise(stops):
+            if target not in imports.get(importer, ()):
+                raise ValueError(f'way {name!r}: got {importer} → {target}, expected an import; correct WAYS')
+            parts.append(_line(boxes[importer], boxes[target], color, 2.5, 5 * shift - 10))
     for name, (x, y, width) in boxes.items():
         title = name if (PACKAGE / name).is_dir() else f'{name}.py'
         parts.append(

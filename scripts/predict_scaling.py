@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from timing import fastest
 from torch import nn
 
 from iart import log
@@ -24,7 +23,9 @@ from iart.inference.costs import measure
 from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import load
+from iart.timing import durations
 from iart.training.dry_run import DryRun, Load
+from iart.training.gpu_on_paper import as_on_gpu
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +103,7 @@ def main() -> None:
     if arguments.check:
         check(run.network.eval(), arguments.check)
         return
-    counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p) for p in ('fp32', 'bf16')}
+    counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p, as_on_gpu) for p in ('fp32', 'bf16')}
     memory_per_frame(run.network, arguments)
     machines = {name: given(GPUS[name], arguments) for name in arguments.gpu}
     shares = Shares(arguments.arithmetic_share, arguments.bandwidth_share, arguments.launch * 1e-6)
@@ -124,7 +125,7 @@ def part_of(module: str, operator: str) -> str:
         return 'alignment'
     if '.swin_backbone' not in module:
         return 'reconstruction, rest'
-    kinds = {'scaled_dot_product': 'attention', 'mm': 'linear', 'convolution': 'conv'}
+    kinds = {'scaled_dot_product': 'attention', 'attention': 'attention', 'mm': 'linear', 'convolution': 'conv'}
     return next((part for name, part in kinds.items() if name in operator), 'norm, GELU, copies')
 
 
@@ -180,8 +181,8 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
     rows = []
     for precision in ('fp32', 'bf16'):
         costs = measure(network, CPU, precision)
-        work, kept = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
-        rows.append([precision, f'{work:,.0f}', f'{kept:.1f}', f'{work + arguments.frames * kept:,.0f}'])
+        work, stored = costs.work * pixels / 2**20, costs.kept * pixels / 2**20
+        rows.append([precision, f'{work:,.0f}', f'{stored:.1f}', f'{work + arguments.frames * stored:,.0f}'])
     columns = [
         '',
         'a frame in the making, MB',
@@ -203,7 +204,8 @@ def training(
         int(section.arguments['num_frame']),
         int(section.arguments['gt_size']) // options.scale,
     )
-    memory, work = run.on_paper()
+    _, work = run.on_paper()
+    memory, _ = run.on_gpu_paper()
     weights = sum(p.numel() for p in run.model.parameters())
     scale = size.pixels * size.frames / (arguments.size[0] * arguments.size[1])
     # Calls do not shrink with the frame: the launches of a frame are counted in full.
@@ -276,14 +278,14 @@ def scaling(
 def check(network: nn.Module, side: int) -> None:
     """Measure this CPU's rates and a small clip, and reckon the same clip."""
     a = torch.rand(1536, 1536)
-    gemm = 2 * 1536**3 / fastest(lambda: a @ a)
+    gemm = 2 * 1536**3 / min(durations(lambda: a @ a, 5, warm_up=True))
     big = torch.rand(2**26)
     target = torch.empty_like(big)
-    bandwidth = 2 * 4 * 2**26 / fastest(lambda: target.copy_(big))
+    bandwidth = 2 * 4 * 2**26 / min(durations(lambda: target.copy_(big), 5, warm_up=True))
     lq = torch.rand(1, 3, 3, side, side)
     counts = flops.count(lambda: network(torch.rand(1, 3, 3, side, side)))
     with torch.inference_mode():
-        measured = fastest(lambda: network(lq), times=2)
+        measured = min(durations(lambda: network(lq), 2, warm_up=True))
     machine = Machine(gemm / 1e12, gemm / 1e12, bandwidth / 1e9)
     parts = seconds_by_part(counts, machine, Shares(1.0, 1.0, 5e-6), half=False)
     predicted = sum(parts.values())

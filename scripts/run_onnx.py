@@ -36,25 +36,25 @@ class Graphs:
         _, _, h, w = frames[0].shape
         kind = np.float16 if facts['precision'] == 'fp16' else np.float32
         nothing, still = np.zeros((1, facts['channels'], h, w), kind), np.zeros((1, 2, h, w), np.float32)
-        kept: list[dict[str, Any]] = [{'frame': frame} for frame in frames]
+        states: list[dict[str, Any]] = [{'frame': frame} for frame in frames]
         for name in facts['passes']:
             state = {'source1': nothing, 'source2': nothing, 'flow': still}
             order = range(t - 1, -1, -1) if name.startswith('backward') else range(t)
             for count, i in enumerate(order):
-                flow = self.flow(kept, i, i + (1 if name.startswith('backward') else -1)) if count else still
-                given = {**state, **kept[i], 'flow_before': state['flow'], 'flow': flow}
+                flow = self.flow(states, i, i + (1 if name.startswith('backward') else -1)) if count else still
+                given = {**state, **states[i], 'flow_before': state['flow'], 'flow': flow}
                 given |= {'has1': np.array(count > 0), 'has2': np.array(count > 1)}
                 made = self.run(f'step_{name}', given)
-                kept[i] |= {name: made, 'feature': made}
+                states[i] |= {name: made, 'feature': made}
                 state = {'source1': made, 'source2': state['source1'], 'flow': flow}
-        return [self.run('reconstruct', values) for values in kept]
+        return [self.run('reconstruct', values) for values in states]
 
-    def flow(self, kept: list[dict[str, Any]], start: int, end: int) -> Any:
+    def flow(self, states: list[dict[str, Any]], start: int, end: int) -> Any:
         """Return the flow between two frames, computed once."""
         key = f'flow to {end}'
-        if key not in kept[start]:
-            kept[start][key] = self.run('flow', {'frame': kept[start]['frame'], 'next_frame': kept[end]['frame']})
-        return kept[start][key]
+        if key not in states[start]:
+            states[start][key] = self.run('flow', {'frame': states[start]['frame'], 'next_frame': states[end]['frame']})
+        return states[start][key]
 
 
 def main() -> None:

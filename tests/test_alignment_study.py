@@ -154,7 +154,7 @@ def test_a_frame_depends_on_itself_and_the_next_only():
     changed[:, 2] = 0
     moved = (network(lq, (flow, flow)) - network(changed, (flow, flow))).abs().amax((0, 2, 3, 4)) > 0
     assert moved.tolist() == [False, True, True, False]
-    alone = AlignmentStudyNet(**SMALL, use_neighbour=False, alignment={'type': 'NoAlignment'}).eval()
+    alone = AlignmentStudyNet(**SMALL, use_neighbor=False, alignment={'type': 'NoAlignment'}).eval()
     moved = (alone(lq) - alone(changed)).abs().amax((0, 2, 3, 4)) > 0
     assert moved.tolist() == [False, False, True, False]
 
@@ -163,7 +163,7 @@ def test_a_frame_depends_on_itself_and_the_next_only():
     ('changes', 'message'),
     [
         ({'domain': 'image'}, 'domain: got image with ImplicitAlignment, expected feature'),
-        ({'use_neighbour': False}, 'use_neighbour: got false with ImplicitAlignment, expected NoAlignment'),
+        ({'use_neighbor': False}, 'use_neighbor: got false with ImplicitAlignment, expected NoAlignment'),
         ({'alignment': {'type': 'DeformableConvAlignment', 'order': 2}}, 'expected order 1'),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_plan_says_what_it_expects():
 
 
 @pytest.mark.parametrize(
-    ('wrong', 'wanted'),
+    ('wrong', 'message'),
     [
         ({'kind': 'gpu'}, 'kind: got'),
         ({'chunk': 0}, 'chunk: got 0'),
@@ -114,8 +114,8 @@ def test_the_plan_says_what_it_expects():
         ({'tile': 32, 'tile_overlap': 24}, 'at most half of the tile, 16'),
     ],
 )
-def test_mistakes_in_the_options(wrong, wanted):
-    with pytest.raises(UserError, match=wanted):
+def test_mistakes_in_the_options(wrong, message):
+    with pytest.raises(UserError, match=message):
         PlanOptions(**wrong)
 
 

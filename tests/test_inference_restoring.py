@@ -179,10 +179,10 @@ def test_tiles_of_the_network(network):
 
 def failing(network, monkeypatch, failures):
     """Make the network's streams end with these errors, each after so many frames."""
-    frames, left = IART.frames, list(failures)
+    frames, remaining = IART.frames, list(failures)
 
     def broken(self, lq, store):
-        after, error = left.pop(0) if left else (None, None)
+        after, error = remaining.pop(0) if remaining else (None, None)
         for number, frame in enumerate(frames(self, lq, store)):
             if number == after:
                 raise error

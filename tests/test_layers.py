@@ -3,7 +3,7 @@ not.
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def package_of(path: Path) -> tuple[str, ...]:
     return ('iart', *path.relative_to(PACKAGE).parent.parts)
 
 
-def upward(own: str, module: ast.Module, package: tuple[str, ...] = ('iart',)) -> list[str]:
+def upward(importer: str, module: ast.Module, package: tuple[str, ...] = ('iart',)) -> list[str]:
     """The imports of ``iart`` that do not go to a lower layer or to the component's own folder."""
     wrong = []
     for line, name in imported(module, package):
@@ -38,12 +38,11 @@ def upward(own: str, module: ast.Module, package: tuple[str, ...] = ('iart',)) -
         if parts[0] != 'iart' or len(parts) == 1 or parts[1] == '__version__':
             continue
         target = parts[1]
-        lower = target in LAYER_OF and LAYER_OF[target] < LAYER_OF[own]
-        both_at_the_bottom = LAYER_OF.get(target) == LAYER_OF[own] == 0
-        if not (lower or both_at_the_bottom or target == own):
-            wrong.append(
-                f'line {line}: iart.{own} (layer {LAYER_OF[own]}) imports {name} (layer {LAYER_OF.get(target, "none")})'
-            )
+        lower = target in LAYER_OF and LAYER_OF[target] < LAYER_OF[importer]
+        both_at_the_bottom = LAYER_OF.get(target) == LAYER_OF[importer] == 0
+        if not (lower or both_at_the_bottom or target == importer):
+            floors = f'layer {LAYER_OF[importer]} imports layer {LAYER_OF.get(target, "none")}'
+            wrong.append(f'line {line}: iart.{importer} imports {name}: {floors}')
     return wrong
 
 
@@ -157,6 +156,30 @@ device = 'cuda'
 def test_no_module_is_named_utils() -> None:
     names = [p.relative_to(PACKAGE).as_posix() for p in FILES]
     assert [n for n in names if {'utils', 'utils.py', 'util.py', 'helpers.py', 'misc.py'} & set(n.split('/'))] == []
+
+
+def repeated(names: Iterable[tuple[str, Path]]) -> list[str]:
+    """Names that several files have in common, with the files."""
+    files: dict[str, list[str]] = {}
+    for name, path in names:
+        files.setdefault(name, []).append(path.relative_to(PACKAGE).as_posix())
+    return [f'{name}: {", ".join(paths)}' for name, paths in files.items() if len(paths) > 1]
+
+
+def test_each_module_has_a_name_of_its_own() -> None:
+    """But for ``__init__`` and ``__main__``, and for commands, whose files are named after what a user types."""
+    names = [(path.name, path) for path in FILES if not path.name.startswith('__') and component(path) != 'commands']
+    assert not repeated(names), 'name each file after what it alone knows'
+
+
+def test_each_public_class_has_a_name_of_its_own() -> None:
+    names = [
+        (node.name, path)
+        for path in FILES
+        for node in tree(path).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith('_')
+    ]
+    assert not repeated(names), 'two things with one name'
 
 
 def test_the_drawing_of_the_architecture_is_up_to_date():

@@ -100,3 +100,22 @@ def test_the_example_of_the_contributing_guide_works(tmp_path):
         for name in set(registry.names(registry.ALIGNMENT_REGISTRY)) - given:
             del registry.ALIGNMENT_REGISTRY._obj_map[f'{name}_{registry.SUFFIX}']
         del sys.modules[file.stem]
+
+
+_PATH = re.compile(r'(?:\w+/)+[\w*-]+\.(?:py|sh|yml|md)|(?:iart|scripts|tests|docs|options|datasets)/[\w./*-]+')
+# What a page tells its reader to create, or what stands for any name.
+_NOT_THERE = re.compile(r'iart/losses/|iart/alignments/gated_warp_alignment\.py|options/X\.yml|datasets/REDS/')
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_paths_exist(page):
+    """Paths in sentences start at the repository, or at ``iart/`` on the page about its shape."""
+    text = _BLOCK.sub('', (ROOT / page).read_text(encoding='utf-8'))
+    paths = [path for code in re.findall(r'`([^`\n]+)`', text) for path in _PATH.findall(code)]
+    assert paths or page not in ('CONTRIBUTING.md', 'docs/architecture.md')
+    missing = [
+        path
+        for path in paths
+        if not _NOT_THERE.match(path) and not any(ROOT.glob(path.rstrip('/'))) and not (ROOT / 'iart' / path).exists()
+    ]
+    assert not missing, f'{page} names what does not exist'

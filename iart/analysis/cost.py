@@ -1,16 +1,15 @@
-"""What each alignment costs: parameters, time, memory."""
+"""Parameters, time and memory of each alignment."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from iart import device as devices
 from iart.inference.costs import Allocations
 from iart.registry import ALIGNMENT_REGISTRY, build
+from iart.timing import durations
 
 
 class Cost(NamedTuple):
@@ -39,10 +38,10 @@ def costs(
 
     Args:
         sections: (label, ``alignment`` section).
-        device: where to compute.
-        channels, num_heads: of the network.
+        device: the device to compute on.
+        channels, num_heads: width and number of attention heads of the network.
         size: (h, w) of the features.
-        repeats: calls, of which the fastest counts.
+        repeats: number of calls, of which the fastest counts.
     """
     measured = []
     for label, section in sections:
@@ -51,24 +50,20 @@ def costs(
         flow = torch.randn(1, 2, *size, device=device)
         with torch.no_grad(), Allocations() as allocations:
             align(source, current, flow)
-        forward, both = [], []
-        for _ in range(repeats):
-            with torch.no_grad():
-                forward.append(_seconds(partial(align, source, current, flow), device))
-            inputs = [x.clone().requires_grad_() for x in (source, current, flow)]
-            both.append(_seconds(partial(_train, align, inputs), device))
+        forward = min(durations(partial(_infer, align, (source, current, flow)), repeats, device))
+        inputs = [x.clone().requires_grad_() for x in (source, current, flow)]
+        both = min(durations(partial(_train, align, inputs), repeats, device))
         count = sum(p.numel() for p in align.parameters())
-        measured.append(Cost(label, count, 1e3 * min(forward), 1e3 * min(both), allocations.peak / 2**20))
+        measured.append(Cost(label, count, 1e3 * forward, 1e3 * both, allocations.peak / 2**20))
     return measured
 
 
-def _train(align: nn.Module, inputs: list[Tensor]) -> None:
+@torch.no_grad()
+def _infer(align: nn.Module, inputs: Sequence[Tensor]) -> None:
+    align(*inputs)
+
+
+def _train(align: nn.Module, inputs: Sequence[Tensor]) -> None:
+    for tensor in inputs:
+        tensor.grad = None
     align(*inputs).sum().backward()
-
-
-def _seconds(function: Callable[[], object], device: torch.device) -> float:
-    devices.synchronize(device)
-    begin = time.perf_counter()
-    function()
-    devices.synchronize(device)
-    return time.perf_counter() - begin

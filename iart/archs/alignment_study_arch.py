@@ -47,7 +47,7 @@ class AlignmentStudyNet(nn.Module):
             (ours), for alignments without parameters only.
         readout: the fused frame that is restored: the ``aligned`` one, as released, or the ``current`` one (ours),
             which makes the network much less sensitive to the alignment.
-        use_neighbour: if false, the current frame replaces the aligned one: super-resolution of single images.
+        use_neighbor: if false, the current frame replaces the aligned one: super-resolution of single images.
         flow: ``{'type': name, ...}``, as for IART; default ``gt``: the study takes flow as an input. It is never
             trained here.
         spynet_path: weights of the flow network where ``flow`` is ``spynet``.
@@ -74,13 +74,13 @@ class AlignmentStudyNet(nn.Module):
         alignment: Mapping[str, Any] | None = None,
         domain: Literal['feature', 'image'] = 'feature',
         readout: Literal['aligned', 'current'] = 'aligned',
-        use_neighbour: bool = True,
+        use_neighbor: bool = True,
         flow: Mapping[str, Any] | None = None,
         spynet_path: str | None = None,
     ) -> None:
         super().__init__()
         self.mid_channels, self.embed_dim = mid_channels, embed_dim
-        self.domain, self.readout, self.use_neighbour = domain, readout, use_neighbour
+        self.domain, self.readout, self.use_neighbor = domain, readout, use_neighbor
         # VSRModel and weight files use this name for the flow network of any type.
         self.spynet = build_flow(flow or {'type': 'gt'}, spynet_path).requires_grad_(False)
         self.conv_first = nn.Conv2d(3, embed_dim, 3, padding=1)
@@ -107,7 +107,7 @@ class AlignmentStudyNet(nn.Module):
         )
         self._align_name = _RELEASED.get(type(align).__name__, 'implicit_warp')
         self.add_module(self._align_name, align)
-        _check(align, domain, use_neighbour)
+        _check(align, domain, use_neighbor)
 
     @property
     def align(self) -> nn.Module:
@@ -139,7 +139,7 @@ class AlignmentStudyNet(nn.Module):
             ValueError: ``lq`` is neither a clip nor frames.
         """
         clip = ClipFrames(lq, self.conv_first.weight.device, SMALLEST_SIDE)
-        if flows is None and comes_with_clip(self.spynet) and self.use_neighbour:
+        if flows is None and comes_with_clip(self.spynet) and self.use_neighbor:
             flows = clip.flows
         height, width = (SCALE * side for side in clip.size)
         device = self.conv_first.weight.device
@@ -167,7 +167,7 @@ class AlignmentStudyNet(nn.Module):
 
     def _flow(self, flows: Flows | None, i: int, frame: Tensor, following: Tensor) -> Tensor:
         """Return the (n, 2, h, w) flow from frame i to the next one, in pixels."""
-        if not self.use_neighbour:
+        if not self.use_neighbor:
             return frame.new_zeros(frame.shape[0], 2, *frame.shape[-2:])
         if flows is not None:
             return pad_to(flows[0][:, i : i + 1].to(frame.device), SMALLEST_SIDE).squeeze(1).float()
@@ -177,7 +177,7 @@ class AlignmentStudyNet(nn.Module):
         self, frame: Tensor, feature: Tensor, following: Tensor, its_feature: Tensor, flow: Tensor, prepared: Prepared
     ) -> Tensor:
         """Return the (n, C, h, w) feature of the following frame, aligned to this one."""
-        if not self.use_neighbour:
+        if not self.use_neighbor:
             return feature
         if self.domain == 'image':
             return self._feature(self.align(following, frame, flow), prepared)
@@ -196,7 +196,7 @@ class AlignmentStudyNet(nn.Module):
         return f'{self._align_name}.{name}' if name.startswith('aggregation.') else name
 
 
-def _check(align: nn.Module, domain: str, use_neighbour: bool) -> None:
+def _check(align: nn.Module, domain: str, use_neighbor: bool) -> None:
     name = type(align).__name__
     if getattr(align, 'joint', False):
         raise ValueError(f'alignment: got {name} with order 2, expected order 1: this network has one neighbor')
@@ -206,7 +206,7 @@ def _check(align: nn.Module, domain: str, use_neighbour: bool) -> None:
             f'domain: got image with {name}, expected feature: an image has 3 channels, which its {weights} '
             'parameters do not fit'
         )
-    if not use_neighbour and weights:
+    if not use_neighbor and weights:
         raise ValueError(
-            f'use_neighbour: got false with {name}, expected NoAlignment: its {weights} parameters would never be used'
+            f'use_neighbor: got false with {name}, expected NoAlignment: its {weights} parameters would never be used'
         )

@@ -119,8 +119,8 @@ def clip_flows(
         ValueError: the given flows do not have the clip's size.
     """
     pairs = len(clip) - 1
-    if (known := given_flows(spynet, clip, given)) is not None:
-        return known
+    if (flows := given_flows(spynet, clip, given)) is not None:
+        return flows
     if not pairs:
         return (), ()
     if torch.is_grad_enabled():

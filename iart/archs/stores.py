@@ -1,8 +1,8 @@
-"""Where a clip's features wait between two passes: on the device, in host memory, or in a file.
+"""Stores of a clip's features between two passes: on the device, in host memory, or in a file.
 
-A store is written and read one frame at a time and gives a tensor back as it was put in: same bits (unless told to
-halve the precision), same device, same order in memory. The order matters: kernels may sum in another order for
-another layout, and then the last bit of a result depends on where its input has been.
+A store is written and read one frame at a time. It returns a tensor as it was put in: same bits (unless the store is
+created for half precision), same device, same memory layout. The layout matters: kernels may sum in another order for
+another layout, and then the last bit of a result would depend on where its input was stored.
 """
 
 import inspect
@@ -25,16 +25,16 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Tensor:
-        """What was put at ``index`` last, on the device."""
+        """Return the tensor that was last put at ``index``, on the device."""
         ...
 
     def __setitem__(self, index: int, value: Tensor) -> None: ...
     def free(self, index: int) -> None:
-        """Forget what is at ``index``; it is not read again."""
+        """Release the tensor at ``index``, which is not read again."""
         ...
 
     def close(self) -> None:
-        """Forget everything and remove what lies outside memory."""
+        """Release all tensors and remove files."""
         ...
 
 
@@ -43,13 +43,13 @@ StoreFactory = Callable[[int], Store]
 
 
 def streams(network: nn.Module) -> bool:
-    """Whether the network hands frames over one by one and lets its caller choose where features wait."""
+    """Return whether the network yields frames one by one and lets its caller choose where features are stored."""
     frames = getattr(network, 'frames', None)
     return callable(frames) and 'store' in inspect.signature(frames).parameters
 
 
 class DeviceStore:
-    """Tensors where they are; the only store that keeps the graph for a backward pass."""
+    """Tensors as they are; the only store that keeps the graph for a backward pass."""
 
     def __init__(self, count: int) -> None:
         self._items: list[Tensor | None] = [None] * count
@@ -97,11 +97,10 @@ class HostStore(DeviceStore):
 
 
 class BlockStore(DeviceStore):
-    """Copies in one block of main memory that is taken at the first one, for a device that computes there.
+    """Copies in one block of main memory, allocated with the first copy, for a device that computes in main memory.
 
-    Were they kept where they came to be, they would lie between the large tensors that come and go with every frame;
-    the gaps they leave
-    are too small for the next ones, and the process grows by many times what is kept.
+    Tensors left where they were allocated would lie between the large temporary tensors of each frame. The gaps between
+    them would be too small for the next large tensors, and the process would grow by many times the size of the store.
 
     Args:
         count: number of tensors, all of the size and type of the first one.

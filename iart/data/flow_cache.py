@@ -6,7 +6,7 @@ from.
 """
 
 import hashlib
-import os
+import io
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from iart.data.pairs import ClipInfo
 from iart.data.store import Box
 from iart.errors import DataError, OptionsError
+from iart.files import write_atomically
 from iart.image import read_bytes
 
 Flow = NDArray[np.float32]
@@ -75,14 +76,11 @@ class FlowCache:
             DataError: the file cannot be written.
         """
         path = self.path(clip, step)
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+        content = io.BytesIO()
+        np.save(content, flows.astype(np.float16))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open('wb') as file:
-                np.save(file, flows.astype(np.float16))
-            temporary.replace(path)
+            write_atomically(path, lambda name: Path(name).write_bytes(content.getbuffer()))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DataError(f'flow_cache: {path} cannot be written ({error.strerror})') from error
 
     def read(self, clip: ClipInfo, chosen: Sequence[int], box: Box) -> Flow:

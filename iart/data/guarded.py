@@ -1,4 +1,4 @@
-"""Reading windows in processes of their own without losing the run when a file cannot be read."""
+"""Reading of windows in worker processes; a file that cannot be read does not end the run."""
 
 import multiprocessing
 import os
@@ -15,49 +15,52 @@ from iart.errors import DataError, UserError
 from iart.processes import end_with_parent
 
 _MOST_TRIES = 10
-_STAND_INS = 0x57A9D  # keeps these draws apart from the ones for crops and flips
+_REPLACEMENTS = 0x57A9D  # separates these draws from those of crops and flips
 
 
 class Guarded(Dataset[Any]):
-    """Hands a user's mistake over as an item: raised in a worker, its text would end up inside a traceback.
+    """Wraps a data set and returns a user's mistake as an item. Raised in a worker, its text would be in a traceback.
 
     Args:
         dataset: takes (epoch, position).
-        unreadable: ``skip``: in place of a window that cannot be read comes another one, drawn from (seed, epoch,
-            position), so that a resumed run sees the same; the item says why under ``'unreadable'``.
-        seed: see above.
+        unreadable: ``skip`` replaces a window that cannot be read by another one, drawn from (seed, epoch, position),
+            so that a resumed run reads the same; its key ``'unreadable'`` has the reasons. ``stop`` returns the
+            error.
+        seed: seed of the replacements.
     """
 
     def __init__(self, dataset: Any, unreadable: Literal['stop', 'skip'], seed: int) -> None:
         self.dataset, self.unreadable, self.seed = dataset, unreadable, seed
 
-    def __getitem__(self, at: tuple[int, int]) -> Any:
+    def __getitem__(self, window: tuple[int, int]) -> Any:
         try:
-            return self.dataset[at]
+            return self.dataset[window]
         except DataError as error:
-            return self._stand_in(at, error) if self.unreadable == 'skip' else error
+            return self._replacement(window, error) if self.unreadable == 'skip' else error
         except UserError as error:
             return error
 
-    def _stand_in(self, at: tuple[int, int], error: DataError) -> Any:
+    def _replacement(self, window: tuple[int, int], error: DataError) -> Any:
         reasons = [str(error)]
         for position in (
-            np.random.default_rng([_STAND_INS, self.seed, *at]).integers(len(self.dataset), size=_MOST_TRIES).tolist()
+            np.random.default_rng([_REPLACEMENTS, self.seed, *window])
+            .integers(len(self.dataset), size=_MOST_TRIES)
+            .tolist()
         ):
             try:
-                return {**self.dataset[at[0], position], 'unreadable': reasons}
+                return {**self.dataset[window[0], position], 'unreadable': reasons}
             except DataError as another:
                 reasons.append(str(another))
         return DataError(
-            f'{reasons[0]}; nor could {_MOST_TRIES} other windows be read that were to stand in, the last one: '
+            f'{reasons[0]}; {_MOST_TRIES} other windows in its place could not be read either, the last one: '
             f'{reasons[-1]}'
         )
 
 
 def collate(items: list[Any]) -> Any:
-    """Items to a batch: tensors stacked to (n, ...), everything else as a list of n. A mistake among them is the batch.
+    """Return a batch of items: tensors stacked to (n, ...), everything else as lists of n; the first mistake, if any.
 
-    ``'unreadable'`` is there only where windows could not be read: one list of reasons for each of them.
+    ``'unreadable'`` exists only if windows could not be read, with one list of reasons for each of them.
     """
     for item in items:
         if isinstance(item, UserError):
@@ -71,9 +74,7 @@ def collate(items: list[Any]) -> Any:
 
 
 def prepare_worker(worker: int) -> None:
-    """One thread; signals that go to a whole group of processes are for the one that trains, which ends its workers
-    itself.
-    """
+    """Limit a worker to one thread, and leave signals to the process that trains, which ends its workers itself."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trainer = (

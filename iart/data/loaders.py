@@ -67,8 +67,7 @@ def build_dataset(section: Mapping[str, Any], *, key: str, scale: int, seed: int
 
 
 def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, scale: int) -> Any:
-    """The same with these clips only, where the class of the data set can be told so (its argument ``clips``); else
-    with all.
+    """Build a data set with these clips only, if its class has the argument ``clips``; else with all clips.
 
     Raises:
         UserError: as for :func:`build_dataset`, or a clip is not there.
@@ -107,8 +106,11 @@ class ClipLoader(DataLoader[Any]):
 
 
 def _worker_context() -> BaseContext:
-    """Workers come from a process without threads. A copy of this one would find locks held by threads that were not
-    copied with it (OpenCV's, those of the progress bar, of TensorBoard), and wait for ever."""
+    """Return the start method of workers: forked from a process without threads.
+
+    A fork of this process could wait forever for a lock that is held by one of its threads (of OpenCV, the progress bar
+    or TensorBoard), since threads are not copied.
+    """
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')

@@ -1,8 +1,6 @@
 """Rendered clips on disk, each made if it is missing, and their exact flows."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,6 +16,7 @@ from iart.data.scenes import Layer, Motion, Scene
 from iart.data.store import Box, Size, check_size
 from iart.data.textures import photograph, stills_in, texture
 from iart.errors import DataError
+from iart.files import folder_written_atomically, named_errors
 from iart.image import Frame
 
 _VERSION = 1  # of the renderer: other versions render other clips
@@ -133,7 +132,7 @@ class SyntheticStore:
         return self.root / f'{number:04d}'
 
     def _render(self, number: int) -> None:
-        """Render a clip into a temporary folder, then rename it: complete or absent, also with two processes."""
+        """Render a clip, complete or absent; two processes may render the same one."""
         scene, count = self.scene(number), self.options.frames
         pairs = [[scene.flow(i, i + 1) for i in range(count - 1)], [scene.flow(i + 1, i) for i in range(count - 1)]]
         arrays: dict[str, NDArray[Any]] = {
@@ -142,18 +141,9 @@ class SyntheticStore:
             'hidden': np.stack([[hidden for _, hidden in direction] for direction in pairs]),
         }
         target = self._clip(number)
-        temporary = target.with_name(f'.{target.name}.{os.getpid()}')
-        try:
-            temporary.mkdir(parents=True, exist_ok=True)
+        with named_errors(target), folder_written_atomically(target) as folder:
             for name, array in arrays.items():
-                np.save(temporary / f'{name}.npy', array)
-            if not target.is_dir():
-                temporary.rename(target)
-        except OSError as error:
-            if not target.is_dir():
-                raise DataError(f'{target}: cannot be written ({error.strerror})') from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                np.save(folder / f'{name}.npy', array)
 
 
 class SyntheticFlows:

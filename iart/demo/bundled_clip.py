@@ -6,8 +6,6 @@ a second call with the same clip has nothing to do. All is written to a temporar
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 from iart import image, log
 from iart.data.videos import VideoStore
 from iart.errors import DataError
+from iart.files import folder_written_atomically
 from iart.ops import degradation
 from iart.shipped import ROOT
 
@@ -124,17 +123,12 @@ def prepare(out: Path, clip: Path = CLIP) -> Path:
     """
     if not clip.is_file():
         raise DataError(f'{clip}: no such file; it is part of the repository:  git checkout -- datasets/demo')
-    wanted, note = recipe(clip), out / 'prepared.json'
-    if note.is_file() and json.loads(note.read_text(encoding='utf-8')) == wanted:
+    expected, note = recipe(clip), out / 'prepared.json'
+    if note.is_file() and json.loads(note.read_text(encoding='utf-8')) == expected:
         return out
     if out.exists() and not note.is_file() and any(out.iterdir()):
         raise DataError(f'{out}: got a folder that this script did not write, expected a new folder, or remove it')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as temporary:
-        fresh = Path(temporary) / out.name
-        write_frames(clip, fresh)
-        (fresh / 'prepared.json').write_text(json.dumps(wanted, indent=1), encoding='utf-8')
-        if out.exists():
-            shutil.move(out, Path(temporary) / 'old')
-        fresh.rename(out)
+    with folder_written_atomically(out, replace=True) as folder:
+        write_frames(clip, folder)
+        (folder / 'prepared.json').write_text(json.dumps(expected, indent=1), encoding='utf-8')
     return out

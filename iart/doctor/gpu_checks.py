@@ -1,7 +1,6 @@
 """Checks of a GPU: kernels, parity with the CPU, memory plans, out of memory, training, several GPUs, speed."""
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
+from iart.timing import durations
 
 _REPORT = 'report this with the JSON file'
 
@@ -161,15 +161,7 @@ def _restoring(network: torch.nn.Module, clip: torch.Tensor, precision: str) -> 
 
 
 def _seconds(device: torch.device, run: Callable[[], Any], rounds: int = 3) -> float:
-    run()  # kernels are chosen, memory is taken
-    taken = []
-    for _ in range(rounds):
-        devices.synchronize(device)
-        begin = time.perf_counter()
-        run()
-        devices.synchronize(device)
-        taken.append(time.perf_counter() - begin)
-    return statistics.median(taken)
+    return statistics.median(durations(run, rounds, device, warm_up=True))
 
 
 CHECKS = {

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from iart.export.graphs import SMALLEST_SIDE, ClipGraphs, Graph, WindowGraph
 from iart.export.onnx_graphs import MOST, OPSET, Checked, check_onnx, require_onnx, write_onnx
 from iart.export.programs import check_program, write_program
 from iart.export.samples import Size, sample
+from iart.files import folder_written_atomically, named_errors
 from iart.log import logger, table
 from iart.version import __version__
 from iart.weights import load_weights
@@ -79,17 +79,10 @@ def export(file: Path, out: Path, options: ExportOptions, key: str = 'params') -
     section = exportable_section(file, key)
     network = build_network(section)
     load_weights(network, file, key)
-    partial = out.with_name(f'{out.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        rows = write_graphs(network, partial, options)
+    with named_errors(out), folder_written_atomically(out) as folder:
+        rows = write_graphs(network, folder, options)
         written = {**_facts(network, section, options), 'checked': [vars(row) for row in rows]}
-        (partial / MANIFEST).write_text(json.dumps(written, indent=1) + '\n', encoding='utf-8')
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        (folder / MANIFEST).write_text(json.dumps(written, indent=1) + '\n', encoding='utf-8')
     _say(rows)
     logger.info(f'wrote {out}: {len({row.graph for row in rows})} graphs of {section["type"]}, {MANIFEST}')
     return rows

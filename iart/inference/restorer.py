@@ -130,7 +130,7 @@ class PlannedRestorer:
     def _next(self, attempt: Iterator[Tensor]) -> tuple[Tensor | None, 'Failure | None']:
         """Return the next frame in float32, or the failure.
 
-        The error itself is gone on return, and with it the tensors that its traceback holds.
+        On return the error no longer exists, and neither do the tensors that its traceback holds.
         """
         try:
             # Entered for every frame: a generator must not leave its caller in another grad or autocast mode.

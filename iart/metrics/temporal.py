@@ -4,7 +4,7 @@ Both figures compare neighboring frames, so they belong to clips, not to single 
 
 - **tOF** (TecoGAN, Chu et al. 2020): mean distance, in pixels, between the flow of the restored clip and that of the
 ground
-  truth. Flicker and wobble move things that stand still. The paper prints ten times this number.
+  truth. Flicker and wobble move things that are still. The paper prints ten times this number.
 - **warping error** (Lai et al. 2018): mean squared difference between a restored frame and the next one warped back to
 it along
   the ground truth's flow, where nothing is covered or uncovered. Channels in [0, 1]. Blur lowers it: read it beside the

@@ -1,7 +1,7 @@
 """FLOPs and bytes of a network, counted in seconds on tensors that have a shape but no data."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,28 +44,44 @@ Counts = dict[tuple[str, str], Work]
 Operators with results in half precision have names of their own: ``aten.mm half``."""
 
 
-def count_frame(network: nn.Module, side: tuple[int, int], precision: str = 'fp32') -> Counts:
+During = Callable[['Counting'], AbstractContextManager[None]]
+
+
+def count_frame(
+    network: nn.Module, side: tuple[int, int], precision: str = 'fp32', during: During | None = None
+) -> Counts:
     """Count the work of one more frame of a long clip.
 
     Args:
         network: network on the CPU, (1, t, 3, h, w) → (1, t, 3, s·h, s·w).
         side: height and width of an LR frame.
         precision: ``fp32``, or ``bf16`` for autocast.
+        during: see :func:`count`.
     """
     # Odd numbers of frames, since comparing the halves of a clip would need data. The first two frames have less to
     # align, so they are not counted.
-    few, more = (count(lambda t=t: network(torch.rand(1, t, 3, *side)), precision) for t in (3, 5))  # type: ignore[misc]
+    few, more = (
+        count(lambda t=t: network(torch.rand(1, t, 3, *side)), precision, during)  # type: ignore[misc]
+        for t in (3, 5)
+    )
     return {key: _half_of(more[key], few.get(key, Work())) for key in more}
 
 
-def count(run: Callable[[], object], precision: str = 'fp32') -> Counts:
-    """Count the work of ``run()`` by modules, without gradients; new tensors get no data and nothing is computed."""
+def count(run: Callable[[], object], precision: str = 'fp32', during: During | None = None) -> Counts:
+    """Count the work of ``run()`` by modules, without gradients; new tensors get no data and nothing is computed.
+
+    Args:
+        run: what is counted.
+        precision: ``fp32``, or ``bf16`` for autocast.
+        during: gives a context for the count; None: none.
+    """
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
         torch.no_grad(),
         devices.autocast(_CPU, precision),
         ModuleTracker() as modules,
         Counting(modules) as counted,
+        during(counted) if during is not None else nullcontext(),
     ):
         run()
     return counted.counts
@@ -118,6 +134,12 @@ class Counting(TorchDispatchMode):
         """FLOPs so far."""
         return total(self.counts).flops
 
+    @property
+    def module(self) -> str:
+        """Dotted name of the innermost module that is running; empty outside of modules."""
+        parents = self.modules.parents - {'Global'} if self.modules else ()
+        return max(parents, key=lambda name: name.count('.'), default='')
+
     @staticmethod
     def name(operator: str, result: Any) -> str:
         """Return the name that an operator with this result is counted by."""
@@ -142,10 +164,8 @@ class Counting(TorchDispatchMode):
         else:
             flops = int(flop_registry[packet](*args, **kwargs, out_val=result)) if packet in flop_registry else 0
         moved = sum(_bytes(leaf) for leaf in tree_leaves((args, kwargs, result)))
-        parents = self.modules.parents - {'Global'} if self.modules else ()
         first = result[0] if isinstance(result, (tuple, list)) and result else result
-        module = max(parents, key=lambda name: name.count('.'), default='')
-        self.add((module, self.name(str(packet), first)), Work(flops, moved, 1))
+        self.add((self.module, self.name(str(packet), first)), Work(flops, moved, 1))
         return result
 
 

@@ -4,7 +4,6 @@ options = load('options/IART_REDS_N6_300K.yml', ['train:total_iter=1000'])
 print(dump(options))
 """
 
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrainOptions, TrueCosineAnnealingLR
 from iart.options.schema import (
     DatasetOptions,
     DistOptions,
@@ -13,6 +12,13 @@ from iart.options.schema import (
     PathOptions,
     ValOptions,
     WandbOptions,
+)
+from iart.options.train_section import (
+    CosineAnnealingRestartLR,
+    MultiStepLR,
+    Scheduler,
+    TrainOptions,
+    TrueCosineAnnealingLR,
 )
 from iart.options.yaml_file import dump, load, resolve
 

@@ -14,8 +14,8 @@ from iart.errors import OptionsError, Problem, listing, nearest
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import roles
 from iart.options.messages import explain
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.options.schema import DatasetOptions, Options
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, Scheduler
 from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
 from iart.signature import fit_to_signature
 from iart.yaml_words import spell_value
@@ -100,30 +100,30 @@ def _unbuildable(section: Any, key: str) -> list[Problem]:
 
 
 def _misfits(
-    section: Any, key: str, known: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()
+    section: Any, key: str, components: Mapping[str, Callable[..., Any]], given: Set[str] = frozenset()
 ) -> list[Problem]:
     """Return mistakes in a component section.
 
     Args:
         section: `type` and arguments; other values than mappings are checked by the models.
         key: path of the section in the YAML.
-        known: components by name.
+        components: what `type` may name.
         given: arguments that the program passes.
     """
     if not isinstance(section, dict):
         return []
     name = section.get('type')
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in components:
         role = 'metric' if key.startswith('val.metrics.') else key.removeprefix('train.')
-        hint = roles.reason(role, str(name)) or nearest(str(name), known)
+        hint = roles.reason(role, str(name)) or nearest(str(name), components)
         got = 'nothing' if name is None else spell_value(name)
-        return [Problem(f'{key}.type', got, f'one of: {listing(known, 100)}', hint)]
+        return [Problem(f'{key}.type', got, f'one of: {listing(components, 100)}', hint)]
     arguments = {k: v for k, v in section.items() if k != 'type'}
     taken = [
         Problem(f'{key}.{k}', spell_value(arguments.pop(k)), 'no such key: the program passes it')
         for k in given & arguments.keys()
     ]
-    return taken + fit_to_signature(known[name], arguments, key=key, given=frozenset(given))[1]
+    return taken + fit_to_signature(components[name], arguments, key=key, given=frozenset(given))[1]
 
 
 def _dataset(section: Any, key: str) -> list[Problem]:

@@ -20,8 +20,8 @@ from pydantic_core import PydanticUndefined
 
 from iart.options import roles
 from iart.options.base import Component, Section, thaw
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueCosineAnnealingLR
 from iart.options.schema import DatasetOptions, Options
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, Scheduler, TrueCosineAnnealingLR
 from iart.options.upstream import RETIRED
 from iart.registry import ALIGNMENT_REGISTRY, FLOW_REGISTRY, find, names
 
@@ -118,17 +118,17 @@ def _dataset(phase: str) -> Schema:
 
 
 def _component(
-    known: Mapping[str, Callable[..., Any]], given: frozenset[str] = frozenset(), also: Schema | None = None
+    components: Mapping[str, Callable[..., Any]], given: frozenset[str] = frozenset(), also: Schema | None = None
 ) -> Schema:
     """A section with ``type`` and the arguments of what it names.
 
     Args:
-        known: what ``type`` may name.
+        components: what ``type`` may name.
         given: arguments that the program passes itself.
         also: further keys that the section may have.
     """
     sections = {}
-    for name, component in sorted(known.items()):
+    for name, component in sorted(components.items()):
         arguments = _arguments(component)
         properties = {key: value for key, value in arguments.items() if key not in given}
         sections[name] = {'properties': {**(also or {}), **properties}, 'additionalProperties': False}

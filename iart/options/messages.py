@@ -74,10 +74,11 @@ def _wanted(message: str) -> str:
 
 
 def _place(details: ErrorDetails, raw: Any) -> tuple[list[str], dict[str, str], list[type[Section]]]:
-    """The key path of an error, the fields (name → description) of the section that holds its last key, and the
-    sections that
-    may stand there. pydantic's own path also names the member of a union that it tried; such a step
-    leads nowhere in the YAML and is left out."""
+    """Return the key path of an error, the fields (name → description) of the section with its last key, and the
+    sections that are allowed there.
+
+    pydantic's own path also names the member of a union that it tried; such a step is not in the YAML and is left out.
+    """
     path: list[str] = []
     models: list[type[Section]] = [Options]
     fields: dict[str, str] = {}

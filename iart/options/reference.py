@@ -10,7 +10,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from iart.options.base import Section, thaw
-from iart.options.recipe import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
 from iart.options.schema import (
     DatasetOptions,
     DistOptions,
@@ -20,6 +19,7 @@ from iart.options.schema import (
     ValOptions,
     WandbOptions,
 )
+from iart.options.train_section import CosineAnnealingRestartLR, MultiStepLR, TrainOptions, TrueCosineAnnealingLR
 
 _INTRODUCTION = """# Options
 
@@ -35,7 +35,7 @@ merge
   section.
 - `--force_yml train:optim_g:lr=1e-4 val:save_img=true` on the command line replaces single values; the value is read as
 YAML.
-- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that stands twice is a mistake. Nothing
+- `2e-4`, `!!float 2e-4` and `5000.0` for a whole number are understood. A key that occurs twice is a mistake. Nothing
 in a YAML file
   can create objects or run code.
 - Sections with a `type` (`network_g`, `alignment`, data sets, losses, metrics, the optimizer) take the arguments of

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from iart.options.base import Component, FrozenDict, Natural, Positive, Section
-from iart.options.recipe import TrainOptions
+from iart.options.train_section import TrainOptions
 
 
 class DatasetOptions(Section):
@@ -19,7 +19,7 @@ class DatasetOptions(Section):
     """Name in tables and of the folder for saved frames; default: the key of the section."""
     protocol: str | None = None
     """Benchmark that the set is, e.g. `REDS4-BI`, `Vid4-BD`: its listing is checked and
-    the published figures stand beside the measured ones."""
+    the published figures are shown beside the measured ones."""
     published: str | None = None
     """Scoring only: the published result to compare with, e.g. `IART N6`; default: all of the network's `type`;
     `none`: nothing is published for these weights."""
@@ -37,7 +37,7 @@ class DatasetOptions(Section):
     pin_memory: bool = True
     """Training only: read into page-locked memory, which makes the copy to a GPU faster."""
     arguments: Component = Field(default_factory=FrozenDict)
-    """Arguments of the class (in the YAML they stand beside the keys above)."""
+    """Arguments of the class (in the YAML, beside the keys above)."""
 
     @model_validator(mode='before')
     @classmethod
@@ -115,7 +115,7 @@ class ValOptions(Section):
     """Frames sent to TensorBoard at each validation."""
 
     def higher_is_better(self, metric: str) -> bool:
-        """Whether more of this metric is better (`better` of its section)."""
+        """Return whether a higher value of this metric is better (`better` of its section)."""
         return self.metrics[metric].get('better', 'higher') == 'higher'
 
 

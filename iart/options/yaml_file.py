@@ -132,7 +132,7 @@ def dump(options: Options) -> str:
 
 
 def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
-    """The plain value that a YAML text stands for, and the mistakes in its keys.
+    """Return the plain value of a YAML text, and the mistakes in its keys.
 
     Raises:
         OptionsError: not YAML, or YAML that wants to make an object.
@@ -154,16 +154,17 @@ def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         return merge({}, raw), problems
     if not isinstance(base, str):
         return raw, [*problems, Problem('base', repr(base), 'the path of one YAML file, relative to this one')]
-    below, found = _read(path.parent / base)
+    below, base_problems = _read(path.parent / base)
     if 'base' in below:
-        found.append(
+        base_problems.append(
             Problem('base', f'{base!r}, which has a base itself', 'a file without a base: inheritance has one level')
         )
         below.pop('base')
-    found = [
-        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint) for p in found
+    base_problems = [
+        Problem(f'{base}, {p.key}' if p.key.startswith('line') else p.key, p.got, p.expected, p.hint)
+        for p in base_problems
     ]
-    return merge(merge({}, below), raw), problems + found
+    return merge(merge({}, below), raw), problems + base_problems
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:

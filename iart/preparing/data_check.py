@@ -246,7 +246,7 @@ def _place_rows(report: SetFindings, dataset: Any, findings: FrameFindings) -> N
 
     looked = len(findings.seen)
     for check, moved in (('LR paired with its own clip', findings.swapped), ('order of frames', findings.reordered)):
-        pairs = [f'LR {name(at)} belongs to GT {name(to)}' for at, to in moved.items()]
+        pairs = [f'LR {name(place)} belongs to GT {name(pair)}' for place, pair in moved.items()]
         report.figures[check] = len(pairs)
         report.add(
             check,

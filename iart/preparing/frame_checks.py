@@ -144,11 +144,11 @@ class _Examiner:
         """Return the true pairs of LR frames: in their own clip first, then at the same position of all others."""
         pairs: dict[Place, Place] = {}
         for clip in sorted({c for c, _ in lost}):
-            members = [at for at in lost if at[0] == clip]
+            members = [place for place in lost if place[0] == clip]
             tried = [members[k] for k in _spread(len(members), _SEARCHES)]
             here = self._search(tried, self._whole(clip)) or self._search(tried, self._others(tried))
             places = [place for other in sorted({c for c, _ in here.values()}) for place in self._whole(other)]
-            pairs |= here | self._search([at for at in members if at not in here], places)
+            pairs |= here | self._search([place for place in members if place not in here], places)
         return pairs
 
     def _whole(self, clip: int) -> list[Place]:
@@ -164,7 +164,7 @@ class _Examiner:
 
     def _search(self, lost: Sequence[Place], among: Sequence[Place]) -> dict[Place, Place]:
         """Return the one of the GT frames ``among`` that each lost LR frame belongs to."""
-        frames = {at: self._lq(at) for at in lost}
+        frames = {lq_place: self._lq(lq_place) for lq_place in lost}
         best: dict[Place, tuple[float, Place]] = {}
         for place in among:
             if not frames:
@@ -175,8 +175,8 @@ class _Examiner:
                 continue  # reported where this pair is examined
             for kind in kinds_of(self.scale):
                 made = degrade_uint8(gt, kind, self.scale)
-                for at, frame in frames.items():
+                for lq_place, frame in frames.items():
                     rms = difference(made, frame)
-                    if rms <= SAME and at != place and rms < best.get(at, (SAME + 1, place))[0]:
-                        best[at] = rms, place
-        return {at: place for at, (_, place) in best.items()}
+                    if rms <= SAME and lq_place != place and rms < best.get(lq_place, (SAME + 1, place))[0]:
+                        best[lq_place] = rms, place
+        return {lq_place: place for lq_place, (_, place) in best.items()}

@@ -52,7 +52,7 @@ class ComparisonEntry(_Read):
 
 
 class ClipEntry(_Read):
-    """One clip; its metrics stand beside the keys below, under the names the options gave them."""
+    """One clip; its metrics are further keys, under the names that the options gave them."""
 
     model_config = ConfigDict(frozen=True, extra='allow')
     name: str

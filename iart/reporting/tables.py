@@ -52,8 +52,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A published result; what was measured stands beside it only where the data and the settings are the
-    benchmark's."""
+    """A published result; measured figures are beside it only if data and settings are the benchmark's."""
 
     method: str
     source: str
@@ -86,7 +85,7 @@ class SetTable:
 
 
 def set_table(name: str, results: Sequence[Result]) -> SetTable:
-    """The table of one set; results that do not have it get empty cells."""
+    """Return the table of one set; results without the set have empty cells."""
     entries = [result.set_named(name) for result in results]
     given = [(r, e) for r, e in zip(results, entries, strict=True) if e is not None]
     metrics = tuple(dict.fromkeys(metric for _, entry in given for metric in entry.total))
@@ -111,7 +110,7 @@ def set_table(name: str, results: Sequence[Result]) -> SetTable:
         facts=_facts(*given[0]),
         remarks=_remarks(given),
         metrics=metrics,
-        lower=frozenset(m for m in metrics for own in metrics_of if own.get(m, {}).get('better') == 'lower'),
+        lower=frozenset(m for m in metrics for sections in metrics_of if sections.get(m, {}).get('better') == 'lower'),
         labels=tuple(result.label for result in results),
         rows=tuple(rows),
         left_out=len(clips) - len(rows),
@@ -142,11 +141,11 @@ def _cells(values: list[float | None], digits: int) -> tuple[Cell, ...]:
 
 
 def _frame_count(clip: str, given: list[tuple[Result, SetEntry]]) -> int | None:
-    return next((found.frames for _, entry in given if (found := entry.clip(clip))), None)
+    return next((clip_entry.frames for _, entry in given if (clip_entry := entry.clip(clip))), None)
 
 
 def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
-    """What was scored and how, as the first result says it."""
+    """Return what was scored and how, from the first result."""
     settings = result.file.settings
     counted, shown = sum(clip.frames for clip in entry.clips), sum(clip.restored for clip in entry.clips)
     sizes = sorted({clip.size for clip in entry.clips if clip.size})
@@ -183,7 +182,7 @@ def _facts(result: Result, entry: SetEntry) -> tuple[tuple[str, str], ...]:
 
 
 def folder(path: Any) -> str:
-    """A data folder for readers elsewhere: absolute paths of this machine say nothing to them, their last parts do."""
+    """Return a data folder for readers on other machines: only the last parts of an absolute path."""
     pure = PurePath(str(path))
     return '…/' + '/'.join(pure.parts[-3:]) if pure.is_absolute() else str(pure)
 
@@ -255,7 +254,7 @@ def command_of(result: Result) -> str:
 
 
 def frames_csv(results: Sequence[Result]) -> str:
-    """One line per frame, the results side by side: ``<metric> <label>``."""
+    """Return one line per frame, with the results side by side: ``<metric> <label>``."""
     metrics = list(dict.fromkeys(m for result in results for frames in result.frames.values() for m in frames.values))
     columns = [(m, result) for m in metrics for result in results]
     lines: list[list[Any]] = [['set', 'clip', 'frame', *(f'{m} {result.label}' for m, result in columns)]]
@@ -267,15 +266,15 @@ def frames_csv(results: Sequence[Result]) -> str:
 
 
 def clips_csv(tables: Sequence[SetTable], results: Sequence[Result]) -> str:
-    """One line per clip, and one per set with an empty clip for its mean."""
+    """Return one line per clip, and one per set, with an empty clip, for its mean."""
     metrics = list(dict.fromkeys(m for table in tables for m in table.metrics))
     lines: list[list[Any]] = [['set', 'clip', *(f'{m} {result.label}' for m in metrics for result in results)]]
     for table in tables:
         entries = [result.set_named(table.name) for result in results]
         clips = dict.fromkeys(clip.name for entry in entries if entry for clip in entry.clips)
         for name in [*clips, '']:
-            found = [[None if entry is None else _mean(entry, name, m) for entry in entries] for m in metrics]
-            lines.append([table.name, name, *('' if v is None else v for row in found for v in row)])
+            means = [[None if entry is None else _mean(entry, name, m) for entry in entries] for m in metrics]
+            lines.append([table.name, name, *('' if v is None else v for row in means for v in row)])
     return _csv(lines)
 
 

@@ -164,15 +164,15 @@ def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match |
 
 def _agree_without_gt(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> Match:
     """The same for a set without ground truth, which can be a benchmark of real footage."""
-    found = match(benchmark, {clip.name: len(clip.frames) for clip in dataset.clips})
-    if found.kind == 'mismatch':
-        return found
+    agreement = match(benchmark, {clip.name: len(clip.frames) for clip in dataset.clips})
+    if agreement.kind == 'mismatch':
+        return agreement
     wrong = metric_differences(benchmark, settings.metrics) + _counting_differences(dataset, benchmark, settings)
     if benchmark.degradation != 'real':
         wrong.append(f'there is no ground truth, {benchmark.id} has some')
     if benchmark.scale != settings.scale:
         wrong.append(f'scale {settings.scale}, expected {benchmark.scale}')
-    return found.spoiled('; '.join(wrong)) if wrong else found
+    return agreement.spoiled('; '.join(wrong)) if wrong else agreement
 
 
 def _counting_differences(dataset: ClipSet, benchmark: Benchmark, settings: Settings) -> list[str]:

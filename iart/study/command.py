@@ -78,9 +78,9 @@ def _run(given: argparse.Namespace) -> None:
 
 def _print_parameters(plan: StudyPlan) -> None:
     print(f'{"row":28}{"alignment":>12}{"live":>12}{"with dead":>12}{"paper, M":>10}')
-    for row, total, own, dead in parameters(plan):
+    for row, total, in_alignment, dead in parameters(plan):
         paper = f'{PAPER_PARAMETERS[row]:.2f}' if row in PAPER_PARAMETERS else 'n/a'
-        print(f'{ROWS[row].label:28}{own:12,}{total:12,}{total + dead:12,}{paper:>10}')
+        print(f'{ROWS[row].label:28}{in_alignment:12,}{total:12,}{total + dead:12,}{paper:>10}')
 
 
 def _print_estimate(plan: StudyPlan, device: torch.device) -> None:

@@ -37,7 +37,7 @@ class Row:
 
 
 ROWS: dict[str, Row] = {
-    'single': Row('no neighbor', {'type': 'NoAlignment'}, {'use_neighbour': False}, ours=True),
+    'single': Row('no neighbor', {'type': 'NoAlignment'}, {'use_neighbor': False}, ours=True),
     'none': Row('no alignment', {'type': 'NoAlignment'}, ours=True),
     'nearest': Row('warp, nearest', {'type': _WARP, 'resampling': 'nearest'}),
     'bilinear': Row('warp, bilinear', {'type': _WARP, 'resampling': 'bilinear'}),
@@ -66,7 +66,7 @@ TABLES: dict[TableName, tuple[str, tuple[str, ...]]] = {
     'windows': ('Table 4: windows', ('implicit', 'window_3', 'window_4')),
     'ours': ('Beyond the paper', ('single', 'nearest4', 'residual', 'image_nearest', 'image_bilinear')),
 }
-"""Title and rows of each table; a row that stands in several is trained once."""
+"""Title and rows of each table; a row that is in several tables is trained once."""
 
 BASELINE = 'bilinear'
 """The row that others are compared with, seed by seed."""

@@ -23,6 +23,7 @@ from iart.scoring.evaluator import score_set
 from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
 from iart.study.study_file import Run, StudyPlan, digest
+from iart.timing import durations
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
@@ -156,17 +157,12 @@ def _cost(network: nn.Module, device: torch.device) -> tuple[float, float]:
     lq = torch.rand(1, frames, 3, _SIDE, _SIDE, device=device)
     flow = torch.rand(1, frames - 1, 2, _SIDE, _SIDE, device=device)
     flows = (flow, flow) if comes_with_clip(getattr(network, 'spynet', None)) else None
-    training, taken = network.training, []
+    training = network.training
     network.eval()
     with torch.inference_mode():
-        for _ in range(_REPEATS):
-            devices.synchronize(device)
-            begin = time.perf_counter()
-            network(lq, flows) if flows else network(lq)
-            devices.synchronize(device)
-            taken.append(time.perf_counter() - begin)
+        seconds = min(durations(lambda: network(lq, flows) if flows else network(lq), _REPEATS, device))
     network.train(training)
-    return 1000 * min(taken) / frames, measure(network, device).work * _SIDE**2 / 2**20
+    return 1000 * seconds / frames, measure(network, device).work * _SIDE**2 / 2**20
 
 
 def _count(module: nn.Module | None) -> int:

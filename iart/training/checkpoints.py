@@ -1,6 +1,6 @@
 """Training states on disk: one file with everything to resume a run, which is complete or recognized as damaged.
 
-A state is what ``torch.save`` writes, followed by a line with the SHA-256 of all that stands before it (torch reads
+A state is what ``torch.save`` writes, followed by a line with the SHA-256 of everything before it (torch reads
 such a file as if the line were not there). It is written under a temporary name, flushed, then renamed.
 """
 
@@ -91,8 +91,8 @@ def newest_state(folder: Path) -> Path | None:
     if paths:
         raise WeightsError(
             f'training states: none of the {len(paths)} in {folder} is whole. Without --auto_resume the folder is '
-            'kept under another name '
-            'and the run starts anew; path.pretrain_network_g starts it from weights, such as the ones in models/'
+            'kept under another name and the run starts from iteration 0; path.pretrain_network_g starts it from '
+            'weights, such as the ones in models/'
         )
     return None
 
@@ -103,7 +103,7 @@ def set_aside(folder: Path, step: int) -> None:
         if int(path.stem) > step:
             aside = path.with_name(f'{path.name}.aside_{time.strftime("%Y%m%d_%H%M%S")}')
             path.rename(aside)
-            logger.info(f'{path} is later than what the run goes on from; kept as {aside.name}')
+            logger.info(f'{path} is later than the state that the run resumes from; kept as {aside.name}')
 
 
 def numbered(folder: Path, pattern: str) -> list[Path]:

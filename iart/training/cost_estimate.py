@@ -84,7 +84,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
     """Count and time training steps on frames made up on the spot.
 
     Args:
-        options: of a training run.
+        options: the options of a training run.
         device: where it is to run.
         seconds: that timing may take, about; the first, small step is done in any case.
 
@@ -210,7 +210,7 @@ def _smaller(load: Load, micro_batches: int, scale: int) -> Iterator[tuple[str, 
 
 
 def _other_ways(options: Options, device: torch.device, load: Load, free: int) -> Iterator[Change]:
-    """Changes that make another program of the step; each is counted anew."""
+    """Yield changes of how a step is computed; each needs a count of its own."""
     assert options.train is not None
     parameters = inspect.signature(find(ARCH_REGISTRY, options.network_g['type'])).parameters
     trials: list[tuple[str, dict[str, Any], str | None]] = []
@@ -239,27 +239,27 @@ def _notes(options: Options, scaled: bool) -> Iterator[str]:
         yield 'timed without compilation'
 
 
-def print_estimate(found: Estimate) -> None:
+def print_estimate(estimate: Estimate) -> None:
     """Print two tables and the notes."""
-    load, timed = found.load, found.timed
-    verdict = 'fits' if found.fits else 'DOES NOT FIT: see below'
+    load, timed = estimate.load, estimate.timed
+    verdict = 'fits' if estimate.fits else 'DOES NOT FIT: see below'
     rows = [
-        ('parameters', f'{found.parameters:,} ({found.flow_parameters:,} of them flow network)'),
-        *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in found.flops_per_frame.items()),
+        ('parameters', f'{estimate.parameters:,} ({estimate.flow_parameters:,} of them flow network)'),
+        *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in estimate.flops_per_frame.items()),
         (
             'a step',
             f'{load.clips} clip{"s" * (load.clips > 1)} of {load.frames} frames, LR {load.side}×{load.side}, '
-            f'{found.precision}',
+            f'{estimate.precision}',
         ),
-        ('TFLOPs per iteration', f'{found.flops_per_step / 1e12:.2f}'),
+        ('TFLOPs per iteration', f'{estimate.flops_per_step / 1e12:.2f}'),
         ('timed', f'{timed.clips} × {timed.frames} frames, LR {timed.side}×{timed.side}'),
-        ('seconds per iteration', f'{found.seconds:.3g}'),
-        ('iterations', f'{found.total_iter:,}'),
-        ('days in all', f'{found.days:,.2f}'),
-        ('clips per second to read', f'{found.clips_per_second:.3g}'),
-        ('memory', f'{spell(found.memory)} expected, {spell(found.free)} free: {verdict}'),
+        ('seconds per iteration', f'{estimate.seconds:.3g}'),
+        ('iterations', f'{estimate.total_iter:,}'),
+        ('days in all', f'{estimate.days:,.2f}'),
+        ('clips per second to read', f'{estimate.clips_per_second:.3g}'),
+        ('memory', f'{spell(estimate.memory)} expected, {spell(estimate.free)} free: {verdict}'),
     ]
-    log.table(f'{found.network} on {found.device}, per process', ['', 'estimate'], rows)
+    log.table(f'{estimate.network} on {estimate.device}, per process', ['', 'estimate'], rows)
     shown = [
         [
             c.what,
@@ -267,7 +267,7 @@ def print_estimate(found: Estimate) -> None:
             'yes' if c.fits else 'no',
             f'{c.seconds:.3g}' if c.seconds is not None else 'not timed',
         ]
-        for c in found.changes
+        for c in estimate.changes
     ]
     if shown:
         log.table('Ways to less memory', ['change', 'memory', 'fits', 's/iteration'], shown)
@@ -284,8 +284,8 @@ def print_estimate(found: Estimate) -> None:
                 '–' if p.frame_ms is None else f'{p.frame_ms:,.0f}',
                 p.bound,
             ]
-            for p in found.predictions
+            for p in estimate.predictions
         ],
     )
-    for note in found.notes:
+    for note in estimate.notes:
         log.logger.info(f'note: {note}')

@@ -1,7 +1,7 @@
-"""Counting steps of networks with fusion backbones, which do the same work for every frame of every pass.
+"""Counting of training steps of networks with fusion backbones, which do the same work for every frame of every pass.
 
-Each is executed once on tensors without data; its further calls are replaced by one operation that takes the same
-memory and stands for the same FLOPs. That makes seconds of what would take minutes.
+Each backbone is executed once on tensors without data; its further calls are replaced by one operation that allocates
+the same memory and counts the same FLOPs. This takes seconds instead of minutes.
 """
 
 import gc
@@ -21,24 +21,24 @@ from iart.ops.flops import Counting, Counts, difference
 
 @dataclass(frozen=True)
 class _Call:
-    """What one call of a backbone takes: work, and bytes above what there was before."""
+    """Cost of one call of a backbone: work, and bytes allocated on top of those before the call."""
 
     shape: torch.Size
-    """Of the output."""
+    """Shape of the output."""
     dtype: torch.dtype
     work: Counts
     kept: int
-    """For the backward pass, output and input excepted."""
+    """Bytes stored for the backward pass, without output and input."""
     peak: int
     backward_work: Counts = field(default_factory=dict)
     backward_peak: int = 0
-    """Above what there is when the backward pass begins."""
+    """Bytes on top of those at the start of the backward pass."""
     used: tuple[bool, ...] = ()
-    """Which parameters get a gradient."""
+    """Whether each parameter gets a gradient."""
 
 
 class _Replayed(torch.autograd.Function):
-    """Stands for a call of a backbone: allocates what it does, computes nothing."""
+    """Replaces a call of a backbone: allocates the same memory, computes nothing."""
 
     @staticmethod
     def forward(  # type: ignore[override]

@@ -1,6 +1,5 @@
 """Training steps on frames made up on the spot: how long one takes, and how much memory."""
 
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
+from iart.timing import durations
 from iart.training.counted_backbones import backbones_once
 from iart.training.gpu_on_paper import as_on_gpu
 from iart.training.parameter_groups import build_optimizer
@@ -156,14 +156,8 @@ class DryRun:
 
     def seconds(self, load: Load, steps: int = 1) -> float:
         """Return the time of the fastest of ``steps`` steps, in seconds."""
-        batch, taken = self.batch(load), []
-        for _ in range(steps):
-            devices.synchronize(self.device)
-            begin = time.perf_counter()
-            self.step(batch)
-            devices.synchronize(self.device)
-            taken.append(time.perf_counter() - begin)
-        return min(taken)
+        batch = self.batch(load)
+        return min(durations(lambda: self.step(batch), steps, self.device))
 
     def on_paper(self) -> tuple[StepMemory, StepWork]:
         """Estimate memory and FLOPs of a step of any size on this device, from two small steps on tensors without data.

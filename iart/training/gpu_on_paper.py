@@ -52,7 +52,7 @@ class _Attention(torch.autograd.Function):
         out = torch.empty_like(q)
         sums = q.new_empty(q.shape[:-1], dtype=torch.float32)
         flops = sdpa_flop_count(q.shape, k.shape, v.shape)
-        counting.add(_key(q), Work(int(flops), _bytes(q, k, v, bias, out, sums), _ATTENTION_KERNELS))
+        counting.add(_key(counting, q), Work(int(flops), _bytes(q, k, v, bias, out, sums), _ATTENTION_KERNELS))
         ctx.counting = counting
         ctx.save_for_backward(q, k, v, bias, out, sums)
         return out
@@ -68,12 +68,12 @@ class _Attention(torch.autograd.Function):
             each = bias.new_empty(len(q), *bias.shape[1:])  # of every window, also where all share one bias
             moved += _bytes(each)
             of_bias = each.sum(0, keepdim=True) if len(bias) == 1 else each
-        ctx.counting.add(_key(q), Work(int(flops), moved, _ATTENTION_KERNELS))
+        ctx.counting.add(_key(ctx.counting, q), Work(int(flops), moved, _ATTENTION_KERNELS))
         return None, *gradients, of_bias
 
 
-def _key(q: Tensor) -> tuple[str, str]:
-    return '', Counting.name('attention', q)
+def _key(counting: Counting, q: Tensor) -> tuple[str, str]:
+    return counting.module, counting.name('attention', q)
 
 
 def _bytes(*tensors: Tensor) -> int:

@@ -19,12 +19,12 @@ class MetricsFile:
     What cannot be written, because the disk is full, is kept and written with the next rows.
 
     Args:
-        path: the file; made where there is none.
-        step: the step that the run goes on from: rows of later ones, which a stopped run left, are cut off.
-        validated: whether that step was scored; if not, its scores are cut off, too.
+        path: the file; created if it does not exist.
+        step: the step that the run resumes from: rows of later steps, which a stopped run left, are removed.
+        validated: whether that step was scored; if not, its scores are removed as well.
 
     Raises:
-        OSError: the file cannot be made or cut.
+        OSError: the file cannot be created or rewritten.
     """
 
     def __init__(self, path: Path, *, step: int, validated: bool) -> None:

@@ -18,7 +18,7 @@ class Progress:
         validated: whether the weights of this step were scored.
         best: what chose the best weights so far.
         skipped: iterations without an optimizer step, because their loss or gradients were not finite.
-        unreadable: windows that another one stood in for, because a file could not be read.
+        unreadable: number of windows that were replaced, because a file could not be read.
     """
 
     step: int = 0

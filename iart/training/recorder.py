@@ -19,10 +19,10 @@ class Recorder:
 
     Args:
         folder: the experiment's folder.
-        options: decides about TensorBoard and Weights & Biases.
-        step: the step a run goes on from: what a stopped run wrote beyond it is cut off, so that nothing is
-            there twice.
-        validated: whether the scores of that step are there already; if not, they are cut off, too.
+        options: the run's options, which choose TensorBoard and Weights & Biases.
+        step: the step that the run resumes from: what a stopped run wrote beyond it is removed, so that nothing is
+            recorded twice.
+        validated: whether the scores of that step are recorded already; if not, they are removed as well.
 
     Raises:
         OptionsError: ``logger.wandb.project`` is given but wandb is not installed.

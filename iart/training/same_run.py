@@ -43,10 +43,10 @@ _HARMLESS = (
 
 
 def run_facts(options: Options, dataset: Any, processes: int) -> dict[str, Any]:
-    """What must stay the same, or is shown when it does not: kept in every training state.
+    """Return the facts of a run that are stored in every training state: what must not change, or is logged if it does.
 
     Args:
-        dataset: the training set; of its ``clips``, names, frames and sizes count.
+        dataset: the training set, whose ``clips`` count by their names, frames and sizes.
     """
     listing = [(clip.name, clip.frames, clip.size) for clip in getattr(dataset, 'clips', ())]
     digest = hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
@@ -59,10 +59,10 @@ def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced
     Args:
         state: a training state, with ``facts`` of :func:`run_facts` in it.
         facts: facts of the run that resumes.
-        forced: accept harmful changes, too, as far as the stored weights fit.
+        forced: whether harmful changes are accepted, as far as the stored weights fit.
 
     Raises:
-        OptionsError: the change would make another run of it: network, data, their order, or number of processes.
+        OptionsError: network, data, their order or the number of processes changed.
     """
     then = state['facts']
     changed = list(differences(yaml.safe_load(then['options']), yaml.safe_load(facts['options'])))
@@ -83,17 +83,17 @@ def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced
             'path.pretrain_network_g'
         )
     if harmful:
-        logger.warning('forced to go on: from here the run is not the one that was begun')
+        logger.warning('forced to resume: from here on this is another run than the one that was started')
 
 
 def is_harmful(key: str) -> bool:
-    """Whether a change of this option (``a.b.c``) makes another run of it."""
+    """Return whether a run with another value of this option (``a.b.c``) is another run."""
     fitting = [entry for entry in (*_HARMFUL, *_HARMLESS) if key == entry or key.startswith(f'{entry}.')]
     return max(fitting, key=len, default='') in _HARMFUL
 
 
 def differences(old: Any, new: Any, key: str = '') -> Iterator[tuple[str, Any, Any]]:
-    """(``a.b``, old, new) for everything that two nested mappings do not share; None where one has nothing."""
+    """Yield (``a.b``, old, new) for each difference between two nested mappings; None for a key that one lacks."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old != new:
             yield key, old, new

@@ -14,22 +14,22 @@ from iart.training.experiment import Experiment
 
 
 class Saver:
-    """Writes the files of one run; to be used on rank 0 only.
+    """Writes the files of one run; for rank 0 only.
 
-    What cannot be written is reported, leaves nothing behind and touches no earlier file; the run goes on, and the next
-    save tries again.
+    A file that cannot be written is logged as an error; earlier files stay intact, the run continues, and the next save
+    tries again.
     """
 
     def __init__(self, experiment: Experiment, options: LoggerOptions) -> None:
         self.experiment, self.options = experiment, options
 
     def weights(self, label: int | str, content: Mapping[str, Any]) -> bool:
-        """Write ``models/net_g_<label>.pth``; whether that worked."""
+        """Write ``models/net_g_<label>.pth``; return whether it was written."""
         path = self.experiment.model_file(label)
         return _tried(path, lambda: write_atomically(path, lambda name: torch.save(dict(content), name)))
 
     def state(self, step: int, content: dict[str, Any]) -> bool:
-        """Write ``training_states/<step>.state`` and remove the oldest beyond ``keep_states``; whether that worked."""
+        """Write ``training_states/<step>.state``, remove all but ``keep_states``; return whether it was written."""
         path = self.experiment.state_file(step)
         done = _tried(path, lambda: save_state(path, content))
         if done:
@@ -44,7 +44,7 @@ def _tried(path: Path, write: Callable[[], object]) -> bool:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as either of them
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).split('\n')[0]
         logger.error(
-            f'{path} could not be written: {reason}. The run goes on; earlier files are as they were; the next '
+            f'{path} could not be written: {reason}. The run continues; earlier files are intact; the next '
             'save tries again'
         )
         return False

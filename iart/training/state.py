@@ -77,14 +77,13 @@ class TrainingState:
             self.ema.update_parameters(self.network)
 
     def leave_out(self) -> None:
-        """Make ready for the next step without having made this one; the loss scale stays as it is."""
+        """Prepare for the next step after skipping this one; the loss scale does not change."""
         self.scaler.update(self.scaler.get_scale())
 
     def put_back(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`take` was called. What the options say about the optimizer (rate, betas, ...) stays as
-        they say.
+        """Restore what :meth:`take` returned. The optimizer's settings (rate, betas, ...) stay those of the options.
 
-        With another number of processes the random generators cannot be put back and stay as they are.
+        With another number of processes the random generators cannot be restored and stay as they are.
 
         Raises:
             WeightsError: the state is of another network or optimizer.
@@ -109,7 +108,7 @@ class TrainingState:
 
 
 def _put_back(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load an optimizer's state; what the options say about it (rate, betas, ...) stays as they say."""
+    """Load an optimizer's state, except for its settings (rate, betas, ...), which stay those of the options."""
     # The options' values before loading: they decide on which device the optimizer keeps its step counts.
     settings = [{k: v for k, v in group.items() if k != 'params'} for group in optimizer.param_groups]
     groups = [{**group, **options} for group, options in zip(saved['param_groups'], settings, strict=True)]
@@ -117,7 +116,7 @@ def _put_back(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> Non
 
 
 def build_ema(network: nn.Module, decay: float) -> AveragedModel | None:
-    """The average of the weights, which starts from them as they are; None with ``decay`` 0."""
+    """Return an average of the weights, initially equal to them; None if ``decay`` is 0."""
     if not decay:
         return None
     ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))

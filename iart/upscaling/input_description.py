@@ -35,7 +35,7 @@ def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, netwo
     Args:
         source: the input.
         clip: its facts.
-        settings: which part of it is wanted.
+        settings: settings, which select a part of the input.
         network: what will restore it.
     """
     if not distributed.is_main():
@@ -57,7 +57,7 @@ def _luma(rgb: Tensor) -> Luma:
     """(1, 3, h, w) or (3, h, w) RGB in [0, 1] → the middle of its luma in gray levels."""
     frame = rgb.reshape(3, *rgb.shape[-2:]).float().cpu().numpy()
     h, w = (min(side, _MOST_PIXELS) for side in frame.shape[1:])
-    top, left = ((side - kept) // 2 for side, kept in zip(frame.shape[1:], (h, w), strict=True))
+    top, left = ((side - part) // 2 for side, part in zip(frame.shape[1:], (h, w), strict=True))
     middle = frame[:, top : top + h, left : left + w]
     return np.asarray(np.tensordot(np.array(_LUMA, np.float32), middle, 1) * 255, np.float32)
 

@@ -28,7 +28,7 @@ from iart.video.uncompressed import Y4M, RawRGB, y4m_header
 
 T = TypeVar('T')
 _USED = ('precision', 'preview', 'scene_cuts', 'segment', 'overwrite', 'plan')
-_SAY = 10.0  # seconds between two lines of progress
+_REPORT_EVERY = 10.0  # seconds between two lines of progress
 
 
 def restored(
@@ -44,17 +44,17 @@ def restored(
 ) -> Iterator[tuple[T, Tensor]]:
     """Yield each frame with its restored frame, as early as the network allows.
 
-    A causal network restores a frame when it comes, or three frames later where cuts are looked for; any other one a
-    segment at a time.
+    A causal network restores a frame when it arrives, or three frames later if scene cuts are detected; other networks
+    restore a segment at a time.
 
     Args:
-        network: on ``device``; in its own mode again afterward.
+        network: the network, on ``device``; its training mode is restored afterward.
         device: the device to compute on.
-        frames: in order, all of one size.
-        rgb: gives a frame as (3, h, w) in [0, 1].
+        frames: frames in order, all of one size.
+        rgb: function that converts a frame to (3, h, w) in [0, 1].
         precision: ``fp32``, ``fp16`` or ``bf16``.
         plan, segment: see :func:`iart.upscale`; no effect on causal networks.
-        scene_cuts: start anew where a shot begins.
+        scene_cuts: whether propagation restarts where a shot begins.
 
     Yields:
         The frame, and (3, s·h, s·w) in [0, 1], on the CPU.
@@ -154,15 +154,15 @@ def run(
 
 def _write(sink: BinaryIO, form: RawRGB | Y4M, frames: Iterator[Tensor]) -> None:
     written, began = 0, time.monotonic()
-    said = began
+    reported = began
     try:
         sink.write(form.header())
         for frame in frames:
             sink.write(form.encode(frame))
             sink.flush()
             written += 1
-            if (now := time.monotonic()) - said > _SAY:
-                said = now
+            if (now := time.monotonic()) - reported > _REPORT_EVERY:
+                reported = now
                 logger.info(f'{written} frames, {written / (now - began):.2f} frames/s')
     except BrokenPipeError as error:
         raise DataError(f'the program that reads the output ended after {written} frames') from error

@@ -27,12 +27,12 @@ _ALWAYS = 1 << 62
 
 
 def examine(file: Path, settings: UpscaleOptions, *, upright: bool = False) -> Clip:
-    """Read a video's packets and decode the first frame of the part that is wanted.
+    """Read a video's packets and decode the first frame of the selected part.
 
     Args:
         file: the video.
-        settings: which part of it is wanted, and how.
-        upright: turn frames as the file says: the output cannot say it.
+        settings: settings, which select the part.
+        upright: whether frames are rotated as the file specifies, for outputs that cannot specify it.
 
     Raises:
         DataError: not a video, no frames, cut short, interlaced, or colors that are not understood.
@@ -126,7 +126,7 @@ def _start(container: Any) -> Fraction:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The frames that are wanted: how many, and the time stamps of the first and the last.
+    """Return the number of selected frames, and the time stamps of the first and the last.
 
     ``begin`` and ``stop`` are as in :class:`Clip`; ``ends`` is when the video ends, in seconds from its start.
     """

@@ -89,7 +89,7 @@ def is_attached_picture(stream: Any) -> bool:
 def fraction(value: Any) -> Fraction | None:
     """Return a rate or a ratio as a Fraction; None where the file does not state it.
 
-    From version 19 on PyAV has rational numbers of its own: they round to 32 bits, and 0/1 and 1/0 stand for "not
+    From version 19 on PyAV has rational numbers of its own: they round to 32 bits, and 0/1 and 1/0 mean "not
         stated".
     """
     return Fraction(value.numerator, value.denominator) if value else None

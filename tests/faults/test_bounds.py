@@ -48,9 +48,9 @@ def test_lines_before_there_is_a_file_are_bounded(logger):
     log.hold()
     for number in range(5000):
         logger.info(f'early {number}')
-    held = next(handler for handler in logger.handlers if isinstance(handler, log._Held))
-    assert len(held.buffer) <= 2 * log._MOST_HELD
-    assert held.buffer[-1].getMessage() == 'early 4999'
+    handler = next(h for h in logger.handlers if isinstance(h, log._Held))
+    assert len(handler.buffer) <= 2 * log._MOST_HELD
+    assert handler.buffer[-1].getMessage() == 'early 4999'
 
 
 def test_messages_logged_once_are_bounded(logger, monkeypatch):

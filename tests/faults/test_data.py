@@ -71,12 +71,12 @@ def test_a_set_without_readable_windows_ends_the_run():
         def __len__(self):
             return 5
 
-        def __getitem__(self, at):
-            raise DataError(f'window {at[1]}: gone')
+        def __getitem__(self, window):
+            raise DataError(f'window {window[1]}: gone')
 
     result = Guarded(Gone(), 'skip', seed=1)[0, 3]
     assert isinstance(result, DataError)
-    assert 'window 3: gone; nor could 10 other windows be read' in str(result)
+    assert 'window 3: gone; 10 other windows in its place could not be read' in str(result)
 
 
 def test_a_worker_that_dies_ends_the_run_with_everything_saved(root, monkeypatch):

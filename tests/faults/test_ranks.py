@@ -193,7 +193,7 @@ def test_torchrun_starts_the_run_again_where_it_was(tmp_path: Path) -> None:
     os.kill(ranks_of(agent.pid)[1], signal.SIGKILL)
     assert agent.wait(120) == 0, (tmp_path / 'node0.txt').read_text()
     output = (tmp_path / 'node0.txt').read_text()
-    assert len(re.findall(r'going on from \S+/\d+\.state, iteration \d+', output)) == 1
+    assert len(re.findall(r'resuming from \S+/\d+\.state, iteration \d+', output)) == 1
     assert 'finished after 12 iterations' in output
     assert (states / '12.state').exists()
     steps = [

@@ -24,7 +24,7 @@ from iart.errors import OptionsError, UserError
 from iart.models.vsr_model import VSRModel
 from iart.optimizers import find_optimizer, optimizer_names
 from iart.options import load
-from iart.options.recipe import MultiStepLR
+from iart.options.train_section import MultiStepLR
 from iart.registry import ARCH_REGISTRY, LOSS_REGISTRY, build
 from iart.scoring.run_test import run_test
 from iart.training import trainer as trainer_module

@@ -54,7 +54,8 @@ def scoring(root: str, plans: list[list[str]]) -> dict[str, Any]:
     codes = run_commands(root, commands)
     report = json.loads((folder / 'results/basicvsr_GT/report.json').read_text())
     page = (folder / 'results/iart_GT/report.html').exists()
-    return {'codes': codes, 'facts': [*report.values(), *report['settings'].values()], 'page': page}
+    tf32 = json.loads((folder / 'results/iart_GT/report.json').read_text())['settings']['tf32']
+    return {'codes': codes, 'facts': [report['machine'], report['settings']['precision']], 'tf32': tf32, 'page': page}
 
 
 def upscaling(root: str) -> dict[str, Any]:

@@ -201,6 +201,9 @@ def train(
     device = devices.choose('cuda', int(os.environ.get('LOCAL_RANK', '0')), int(os.environ.get('WORLD_SIZE', '1')))
     distributed.launch('pytorch' if ranked else 'none', device=device, backend=backend)
     trainer = Trainer(options, device=device, auto_resume=auto_resume)
+    searches = []
+    validate = trainer.validator.run
+    trainer.validator.run = lambda *given: searches.append(torch.backends.cudnn.benchmark) or validate(*given)
     trainer.fit()
     states = sorted(p.name for p in trainer.experiment.states.iterdir())
     distributed.leave()
@@ -209,6 +212,8 @@ def train(
         'step': trainer.step,
         'states': states,
         'resumed': str(trainer.experiment.resume_from),
+        'searches': {'validation': searches, 'training': torch.backends.cudnn.benchmark},
+        'fused': [group['fused'] for group in trainer.state.optimizer.param_groups],
         'graphs': [calls['captures'], calls['graph launches']],
     }
 

@@ -13,7 +13,9 @@ def test_scoring_by_every_plan(on_null_device, tmp_path):
     result = on_null_device('scoring', str(tmp_path), PLANS)
     assert result['codes'] == [0] * (len(PLANS) + 1)
     assert result['page']
-    assert {'fp16', 'null device'} <= {str(value) for value in result['facts']}
+    assert result['tf32'] == 'all', 'what --tf32 named for the last plan'
+    assert 'null device' in result['facts'][0]
+    assert result['facts'][1] == 'fp16'
 
 
 def test_upscaling(on_null_device, tmp_path):

@@ -9,6 +9,8 @@ def test_a_run_is_saved_and_resumed(on_null_device, tmp_path, precision):
     changes = {'train__precision': precision, 'train__accumulate': 2, 'train__grad_clip': 1.0}
     first = on_null_device('train', str(tmp_path), changes)
     assert first['states'] == ['2.state', '4.state']
+    assert first['searches'] == {'validation': [False], 'training': True}, 'for the fastest algorithm'
+    assert first['fused'] == [True, True]
     more = on_null_device('train', str(tmp_path), {**changes, 'train__total_iter': 6}, True)
     assert more['step'] == 6
     assert more['resumed'].endswith('4.state')
