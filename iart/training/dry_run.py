@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from iart import device as devices
 from iart.archs.builder import build_network, without_weight_files
 from iart.archs.flow import comes_with_clip
-from iart.archs.stores import streams
 from iart.inference.costs import Allocations
 from iart.models.vsr_model import VSRModel
 from iart.ops import flops
@@ -26,7 +25,7 @@ from iart.training.state import build_ema
 
 # Of the optimizer for each weight: unscaling, norm and clipping of gradients, Adam, the average.
 _UPDATE_BYTES, _UPDATE_KERNELS = 60, 100
-_SIDE, _SIDE_OF_OTHERS = 32, SMALLEST_SIDE  # LR pixels of the clips that memory is measured on
+_SIDE = SMALLEST_SIDE  # LR pixels of clips that work and memory are counted on; flow is estimated on no smaller ones
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ class DryRun:
         return self._counted_twice(on_gpu=True)
 
     def _counted_twice(self, *, on_gpu: bool) -> tuple[StepMemory, StepCounts]:
-        side = _SIDE if streams(self.network) else _SIDE_OF_OTHERS
+        side = _SIDE
         self.model.eval()  # stochastic depth needs data; its effect on memory and work is small
         try:
             runs = [

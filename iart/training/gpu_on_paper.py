@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
 from iart import device as devices
@@ -20,8 +21,9 @@ def as_on_gpu(counting: Counting) -> Iterator[None]:
     """Let networks take the computations that they take on a GPU, while this context counts them on a CPU.
 
     Heads are padded in half precision, windows at the border share a call, both orders are aligned in one call, linear
-    layers are matrix products, and attention is CUDA's memory-efficient kernel with its own backward pass. A test
-    compares the counts with those of torch's CUDA code (tests/null_cuda).
+    layers are matrix products, attention is CUDA's memory-efficient kernel with its own backward pass, and autocast
+    computes layer norms in float32, which a CPU's does not: so the tokens between blocks are float32. A test compares
+    the counts with those of torch's CUDA code (tests/null_cuda).
 
     Args:
         counting: the active count.
@@ -30,6 +32,11 @@ def as_on_gpu(counting: Counting) -> Iterator[None]:
     def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
         result: Tensor = _Attention.apply(counting, q, k, v, attn_mask)
         return result
+
+    layer_norm = F.layer_norm
+
+    def single(x: Tensor, *rest: Any, **options: Any) -> Tensor:
+        return layer_norm(x.float() if torch.is_autocast_enabled('cpu') else x, *rest, **options)
 
     replaced: dict[str, Any] = {
         'head_multiple': lambda device, dtype: 16 // dtype.itemsize,
@@ -40,6 +47,7 @@ def as_on_gpu(counting: Counting) -> Iterator[None]:
         for name, value in replaced.items():
             stack.enter_context(patch.object(devices, name, value))
         stack.enter_context(patch('iart.ops.dense._convolves', lambda x, weight: False))
+        stack.enter_context(patch('torch.nn.functional.layer_norm', single))
         stack.enter_context(patch('iart.ops.attention.F.scaled_dot_product_attention', attention))
         yield
 
