@@ -12,12 +12,17 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and end the process: 0 done, 2 a mistake in options, data or weights, or no room to write,
-    1 anything else."""
+    """Run one command and exit: code 0 for success, 2 for a mistake in options, data or weights or a full disk, 1 for
+    anything else. Without arguments, print the help.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):  # a terminal that knows ASCII only shows ? instead of ending the run
+        if hasattr(stream, 'reconfigure'):  # an ASCII terminal shows ? instead of raising
             stream.reconfigure(errors='replace')
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    options = parser.parse_args(arguments)
     try:
         options.run(options)
     except UserError as error:

@@ -138,8 +138,12 @@ def lost_process(error: BaseException) -> str | None:
     None: the error is another one.
     """
     text = str(error).split('\n')[0]
-    told = ('onnection closed', 'onnection reset', 'imed out', 'imeout', 'roken pipe', 'gloo', 'NCCL')
-    if not active() or not isinstance(error, dist.DistError | RuntimeError) or not any(words in text for words in told):
+    losses = ('onnection closed', 'onnection reset', 'imed out', 'imeout', 'roken pipe', 'gloo', 'NCCL')
+    if (
+        not active()
+        or not isinstance(error, dist.DistError | RuntimeError)
+        or not any(words in text for words in losses)
+    ):
         return None
     return (
         f'rank {rank()}: another process of this run has ended or does not answer, so this one ends, too ({text}). '
@@ -166,7 +170,7 @@ def local_rank(launcher: str = 'none') -> int:
 
 
 def local_world_size(launcher: str = 'none') -> int:
-    """Return how many processes of this run are on this machine, as far as the launcher says; all of them where it
+    """Return how many processes of this run are on this machine, as far as the launcher reports it; all of them if it
     does not.
     """
     if active() or launcher != 'none':

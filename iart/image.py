@@ -189,7 +189,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         DataError: the file is missing, empty or not an image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(str(path)) as image:  # old Pillow resolves a Path: RuntimeError for a loop of links
             return image.height, image.width
     except UnidentifiedImageError as error:
         content = 'an empty file' if os.path.getsize(path) == 0 else 'a file of another format'

@@ -1,4 +1,4 @@
-"""The host's memory: what is free in this machine, its container and its limits, and how running out of it is told."""
+"""Free memory of the host, within the limits of container and process, and errors of failed allocations."""
 
 import os
 import re
@@ -27,10 +27,11 @@ def peak_host_mb() -> float:
 
 
 def free_host_memory() -> int:
-    """Bytes of main memory that this process can still take: the least of what the machine has, its container and its
-    own limits allow.
+    """Return how many bytes of main memory this process can still allocate.
+
+    The least of the machine's free memory and what the limits of container and process leave.
     """
-    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2]  # a guess where the system does not say
+    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2]  # a guess if the system does not report it
     if available := re.search(r'^MemAvailable: *(\d+) kB', _text('/proc/meminfo'), re.MULTILINE):
         limits = [int(available[1]) * 1024]
     limits += _container_limits()
@@ -66,7 +67,7 @@ def _container_limits() -> list[int]:
 
 
 def lies_in_memory(folder: Path) -> bool:
-    """Whether files in the folder take main memory (tmpfs), as far as the system says."""
+    """Return whether files in the folder occupy main memory (tmpfs), as far as the system reports it."""
     mounts = [line.split()[1:3] for line in _text('/proc/mounts').splitlines()]
     above = {str(p) for p in (folder.resolve(), *folder.resolve().parents)}
     kinds = [(len(place), kind) for place, kind in mounts if place in above]
@@ -74,7 +75,7 @@ def lies_in_memory(folder: Path) -> bool:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether the text of an error says that an allocation failed: torch has one exception for CUDA's allocator, and
+    """Return whether an error is a failed allocation, by its text: torch has one exception for CUDA's allocator, and
     only messages for the rest.
     """
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (

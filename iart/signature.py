@@ -92,7 +92,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 def _misfit(key: str, value: Any, hint: Any, error: ValidationError) -> Problem:
-    """A value of the wrong type; what a validator of ours says about it is kept, pydantic's own words are not."""
-    said = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
-    expected = f'{spell_type(hint)}: {said[0]}' if said else spell_type(hint)
+    """Return the problem of a value of the wrong type; messages of our validators are kept, pydantic's own are not."""
+    reasons = [str(e['ctx']['error']) for e in error.errors() if e['type'] in ('value_error', 'assertion_error')]
+    expected = f'{spell_type(hint)}: {reasons[0]}' if reasons else spell_type(hint)
     return Problem(key, spell_value(value), expected, needs_quotes(hint, value))

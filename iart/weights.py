@@ -172,7 +172,7 @@ def _locate(path: str | Path) -> Path:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By content, since files are renamed; a damaged file counts as what its name says."""
+    """Return whether a file is one, by its content, since files are renamed; a damaged file, by its name."""
     return path.suffix == '.safetensors' or foreign_files.is_safetensors(path)
 
 
@@ -246,7 +246,7 @@ def stored_options(path: str | Path) -> dict[str, Any] | None:
 
 
 def released_state_dict(network: nn.Module) -> dict[str, Tensor]:
-    """``network.state_dict()`` plus everything that a released checkpoint holds besides; dead weights are zeros."""
+    """Return ``network.state_dict()`` and the further entries of a released checkpoint; dead weights are zeros."""
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     extras: Mapping[str, Tensor] = getattr(network, 'released_extras', dict)()
     for name, tensor in extras.items():

@@ -1,10 +1,10 @@
-"""How far chunks and tiles are from the whole clip in one pass: PSNR between the two, as a function of overlap.
+"""Measure the error of chunks and tiles against the whole clip in one pass: PSNR between both, over the overlap.
 
     python scripts/benchmark_chunks.py --lq FOLDER --weights FILE [--opt YAML] [--frames 16] [--json FILE]
 
-FOLDER holds the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks), whose
+FOLDER contains the LR frames of one clip. Without --opt the network is BasicSR's BasicVSR (64 features, 30 blocks); its
 weights `iart weights` fetches (basicvsr-vimeo-bi, basicvsr-reds4). "worst" is the frame that differs most; the last
-columns say how much longer it took than one pass, and how much less memory it is expected to need.
+columns are the time and the expected memory relative to one pass.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from iart.inference.options import PlanOptions
 from iart.inference.plan import Size
 from iart.inference.restorer import PlannedRestorer
 from iart.options import load
-from iart.timing import timed
+from iart.stopwatch import timed
 from iart.weights import load_weights
 
 BASICVSR = {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 30}
@@ -37,15 +37,15 @@ def main() -> None:
     parser.add_argument('--lq', type=Path, required=True, metavar='FOLDER')
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE')
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
-    parser.add_argument('--frames', type=int, default=16, help='of the clip, from its beginning')
+    parser.add_argument('--frames', type=int, default=16, help='number of frames, from the beginning of the clip')
     parser.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames')
-    parser.add_argument('--chunk', type=int, nargs='*', default=[4], help='frames that a chunk delivers')
+    parser.add_argument('--chunk', type=int, nargs='*', default=[4], help='frames that a chunk returns')
     parser.add_argument('--chunk-overlap', type=int, nargs='*', default=[0, 1, 2, 4, 6, 8])
     parser.add_argument('--tile', type=int, nargs='*', default=[96], help='side of a tile in LR pixels')
     parser.add_argument('--tile-overlap', type=int, nargs='*', default=[0, 8, 16, 32, 48])
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--threads', type=int, help='of the CPU')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
+    parser.add_argument('--threads', type=int, help='CPU threads')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures to this file')
     arguments = parser.parse_args()
     log.setup()
     if arguments.threads:
@@ -79,7 +79,7 @@ def main() -> None:
 def compare(
     network: torch.nn.Module, device: torch.device, lq: Tensor, wishes: Iterable[PlanOptions]
 ) -> list[list[str | float]]:
-    """One row of figures for each plan, against everything on the device."""
+    """Return a row of figures for each plan, compared with everything on the device."""
     size = Size(lq.shape[1], *lq.shape[-2:])
     whole_restorer = PlannedRestorer(network, device, precision='fp32', options=PlanOptions(kind='device'))
     whole_plan = whole_restorer.plan(size)
@@ -104,7 +104,7 @@ def compare(
 
 
 def restore(restorer: PlannedRestorer, lq: Tensor, device: torch.device) -> tuple[Tensor, float]:
-    """Return (t, 3, H, W) clamped to [0, 1] in host memory, and the seconds it took."""
+    """Return (t, 3, H, W) clamped to [0, 1] in host memory, and the time in seconds."""
     frames, seconds = timed(lambda: [frame[0].clamp(0, 1).cpu() for frame in restorer(lq)], device)
     return torch.stack(frames), seconds
 

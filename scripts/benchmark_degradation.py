@@ -1,9 +1,9 @@
-"""How much faster our bicubic degradation is than BasicSR's ``imresize``, on one core.
+"""Measure the speed of iart's bicubic degradation relative to BasicSR's ``imresize``, on one core.
 
     python scripts/benchmark_degradation.py [--height 720 --width 1280 --repeats 15]
 
-Two jobs, each timed in turn with the reference: a float frame, and an 8-bit frame to an 8-bit frame as the data files
-    hold it.
+Two jobs, each timed in turn with the reference: a float frame, and an 8-bit frame to an 8-bit frame, as data sets need
+it.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from iart import log
 from iart.ops.degradation import degrade, degrade_uint8
 from iart.registry import matlab_imresize
-from iart.timing import in_turn
+from iart.stopwatch import in_turn
 
 
 def main() -> None:

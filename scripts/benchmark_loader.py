@@ -1,10 +1,10 @@
-"""How many training clips per second our REDSRecurrentDataset gives, against BasicSR's own class, with one worker.
+"""Measure the clips per second of REDSRecurrentDataset, relative to BasicSR's class of that name, with one worker.
 
     python scripts/benchmark_loader.py [--frames FOLDER] [--num-frame 15 --gt-size 256 --clips 6 --repeats 3]
 
 Windows of 1280x720 frames with flips and rotation, from an LMDB and from folders, written to a temporary folder first
-(about 800 MB). Both classes are given the same chances, and their pixels are compared before anything is timed; then
-they are timed in turn, and the medians are printed with their ratio.
+(about 800 MB). Both classes get the same random numbers, and their pixels are compared first; then both are timed in
+turn, and the medians and their ratio are printed.
 """
 
 import argparse
@@ -28,20 +28,20 @@ from iart.data import png, transforms
 from iart.data.recurrent_dataset import REDSRecurrentDataset
 from iart.image import IMAGE_SUFFIXES, encode_png, read_image
 from iart.ops.degradation import degrade_uint8
-from iart.timing import timed
+from iart.stopwatch import timed
 
-FRAMES = 100  # BasicSR's class counts on it
+FRAMES = 100  # BasicSR's class requires it
 SCALE = 4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--frames', type=Path, help='folder of real frames to use in turn, instead of synthetic ones')
+    parser.add_argument('--frames', type=Path, help='folder of real frames, instead of synthetic ones')
     parser.add_argument('--num-frame', type=int, default=15)
     parser.add_argument('--gt-size', type=int, default=256)
-    parser.add_argument('--clips', type=int, default=6, help='clips timed in each turn')
+    parser.add_argument('--clips', type=int, default=6, help='clips per timing')
     parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--compression', type=int, default=1, help='of the PNG files; 0 stores them uncompressed')
+    parser.add_argument('--compression', type=int, default=1, help='level of the PNG files; 0 stores them uncompressed')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def write_data(root: Path, source: Path | None, compression: int) -> None:
-    """One clip, as folders and as LMDBs, and the meta file."""
+    """Write one clip, as folders and as LMDBs, and the meta file."""
     real = sorted(p for p in source.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES) if source else []
     maps = {side: lmdb.open(str(root / f'{side}.lmdb'), map_size=2**32) for side in ('gt', 'lq')}
     lines: dict[str, list[str]] = {'gt': [], 'lq': []}
@@ -81,7 +81,7 @@ def write_data(root: Path, source: Path | None, compression: int) -> None:
 
 
 def synthetic(number: int) -> Any:
-    """A moving texture with grain; its PNG is about as large as that of a photograph (1.3 MB)."""
+    """Return a moving texture with grain; its PNG file is about as large as that of a photograph (1.3 MB)."""
     grain = np.random.default_rng(number).normal(0, 2.2, (720, 1280, 3))
     texture = cv2.resize(
         np.random.default_rng(0).uniform(0, 255, (90, 170, 3)), (1360, 720), interpolation=cv2.INTER_CUBIC
@@ -108,7 +108,7 @@ def datasets(root: Path, kind: str, num_frame: int, gt_size: int) -> tuple[REDSR
 
 
 class Replayed:
-    """Stands in for the module ``random`` and gives BasicSR's class the chances that ours drew for an item."""
+    """Replaces the module ``random`` and returns to BasicSR's class the random numbers of our item."""
 
     def __init__(self, dataset: REDSRecurrentDataset, position: int) -> None:
         rng = np.random.default_rng([dataset.seed, 0, position])
@@ -130,7 +130,7 @@ class Replayed:
 
 
 def equal(mine: REDSRecurrentDataset, theirs: Any, positions: tuple[int, ...] = (0, 50, 99)) -> bool:
-    """Whether both give the same tensors. Ours are read in a worker: one process cannot open an LMDB twice."""
+    """Return whether both give the same tensors. Ours are read in a worker: one process cannot open an LMDB twice."""
     backend = dict(theirs.io_backend_opt)
     others = []
     try:
@@ -148,7 +148,7 @@ def equal(mine: REDSRecurrentDataset, theirs: Any, positions: tuple[int, ...] = 
 
 
 def compare(mine: Any, theirs: Any, clips: int, repeats: int) -> tuple[float, float]:
-    """Median clips per second of BasicSR's class and of ours, timed in turn."""
+    """Return the median clips per second of BasicSR's class and of ours, timed in turn."""
     speeds: tuple[list[float], list[float]] = ([], [])
     positions = [int(p) for p in np.random.default_rng(1).permutation(FRAMES)[: clips + 1]]
     for _ in range(repeats):
@@ -158,7 +158,7 @@ def compare(mine: Any, theirs: Any, clips: int, repeats: int) -> tuple[float, fl
 
 
 def clips_per_second(dataset: Any, positions: list[int]) -> float:
-    """Speed of one worker, from its first clip on."""
+    """Return the speed of one worker after its first clip."""
     loader: DataLoader[Any] = DataLoader(
         dataset, batch_size=1, sampler=positions, num_workers=1, worker_init_fn=one_thread, prefetch_factor=1
     )

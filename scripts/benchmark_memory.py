@@ -1,12 +1,11 @@
-"""Peak memory against the number of frames, for each memory plan.
+"""Measure the peak memory over the number of frames, for each memory plan.
 
     python scripts/benchmark_memory.py [--frames 10 40 160] [--plans device host disk chunks tiles] [--plot FILE.png]
     [--json FILE]
 
-Every figure comes from a process of its own that restores synthetic frames, which it makes when they are read, and
-drops the output. It is the peak of host memory (resident set of the whole process, libraries included) and, on a GPU,
-of device memory. The network is a small IART with wide features by default, so that features are most of what grows;
---full takes the published one.
+Every figure is from a process of its own, which restores synthetic frames, made when they are read, and discards the
+output: the peak of host memory (resident set of the process, with libraries) and, on a GPU, of device memory. The
+default network is a small IART with wide features, so that features dominate; --full uses the published one.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# torch is imported where it is used: a child's peak would count what its parent had in memory when it was started
+# torch is imported where it is used: a child's peak would include its parent's memory at the start of the child
 SMALL = {'mid_channels': 16, 'embed_dim': 64, 'depths': [1], 'num_heads': [4]}
 COLORS = {'device': '#4269d0', 'host': '#efb118', 'disk': '#ff725c', 'chunks': '#6cc5b0', 'tiles': '#3ca951'}
 
@@ -26,20 +25,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--frames', type=int, nargs='+', default=[10, 40, 160])
     parser.add_argument('--plans', nargs='+', default=['device', 'disk', 'chunks', 'tiles'])
-    parser.add_argument('--height', type=int, default=64, help='of an LR frame')
+    parser.add_argument('--height', type=int, default=64, help='height of an LR frame')
     parser.add_argument('--width', type=int, default=64)
     parser.add_argument('--chunk', type=int, default=8)
     parser.add_argument('--chunk-overlap', type=int, default=2)
     parser.add_argument('--tile', type=int, default=48)
     parser.add_argument('--tile-overlap', type=int, default=16)
-    parser.add_argument('--full', action='store_true', help='the published network')
+    parser.add_argument('--full', action='store_true', help='use the published network')
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads')
     parser.add_argument('--spill-to', type=Path, default=Path(tempfile.gettempdir()), metavar='FOLDER')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
-    parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them here')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures to this file')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='draw the figures to this file')
     parser.add_argument(
-        '--draw', type=Path, nargs='+', metavar='JSON', help='measure nothing: draw what former runs wrote with --json'
+        '--draw', type=Path, nargs='+', metavar='JSON', help='measure nothing: draw the --json files of earlier runs'
     )
     parser.add_argument('--child', nargs=2, metavar=('PLAN', 'FRAMES'), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -61,7 +60,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, Any]:
-    """Restore a synthetic clip in this process; figures in MB."""
+    """Restore a synthetic clip in this process and return figures in MB."""
     import torch
 
     from iart import device as devices
@@ -70,7 +69,7 @@ def measure(arguments: argparse.Namespace, kind: str, frames: int) -> dict[str, 
     from iart.inference.options import PlanOptions
     from iart.inference.plan import Size
     from iart.inference.restorer import PlannedRestorer
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     class Synthetic:
         def __len__(self) -> int:
@@ -114,9 +113,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Peak host memory against frames, one line per plan; dotted what libraries, weights and the measuring of costs
-    took before.
-    """
+    """Draw peak host memory over frames, a line per plan; dotted: before restoring (libraries, weights, costs)."""
     import matplotlib
 
     matplotlib.use('Agg')

@@ -1,9 +1,8 @@
-"""How much faster our PSNR and SSIM are than BasicSR's, on one core.
+"""Measure the speed of iart's PSNR and SSIM relative to BasicSR's, on one core.
 
     python scripts/benchmark_metrics.py [--height 720 --width 1280 --repeats 9]
 
-Both are timed in turn on the same pair of frames; the medians and their ratio are printed, with the difference of the
-results.
+Both are timed in turn on the same pair of frames; medians, their ratio and the difference of the results are printed.
 """
 
 import argparse
@@ -20,7 +19,7 @@ import numpy as np  # noqa: E402
 
 from iart import log  # noqa: E402
 from iart.registry import METRIC_REGISTRY, find  # noqa: E402
-from iart.timing import in_turn  # noqa: E402
+from iart.stopwatch import in_turn  # noqa: E402
 
 
 def main() -> None:

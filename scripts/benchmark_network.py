@@ -1,13 +1,12 @@
-"""How fast the network is, and how much memory it takes, against a literal transcription of its definition
-(tests/reference).
+"""Measure speed and memory of the network relative to a plain transcription of its definition (tests/reference).
 
     python scripts/benchmark_network.py [--parts forward train memory policies profile] [--sizes 64x64 180x120] [--json
     FILE]
 
-Both are timed in turn in one process, and so is the machine's rate for large matrix products; medians and their ratios
-are printed. Peak memory comes from processes of their own. Weights and frames are random, the sizes are the published
-ones. Sizes are WIDTHxHEIGHT of LR frames; a training step is forward, Charbonnier loss, backward and Adam, both with
-the same checkpointing of blocks.
+Both, and large matrix products, are timed in turn in one process; medians and their ratios are printed. Peak memory is
+measured in processes of their own. Weights and frames are random, the network's size is the published one. Sizes are
+WIDTHxHEIGHT of LR frames; a training step is forward, Charbonnier loss, backward and Adam, with the same checkpointing
+of blocks for both.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# torch is imported where it is used: a child's peak would count what its parent had in memory when it was started
+# torch is imported where it is used: a child's peak would include its parent's memory at the start of the child
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {'mid_channels': 8, 'embed_dim': 24, 'depths': [2], 'num_heads': [2]}
 KINDS = ('reference', 'ours')
@@ -33,42 +32,45 @@ PARTS = ('forward', 'train', 'memory', 'policies', 'profile')
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['forward', 'train', 'memory'], choices=PARTS)
-    parser.add_argument('--sizes', nargs='+', default=['64x64', '180x120'], help='of the forward pass')
+    parser.add_argument('--sizes', nargs='+', default=['64x64', '180x120'], help='sizes for the forward pass')
     parser.add_argument(
-        '--frames', type=int, default=3, help='of the forward pass; the third is the first with all there is to do'
+        '--frames', type=int, default=3, help='frames of the forward pass; the third is the first that runs everything'
     )
     parser.add_argument('--train-size', default='64x64')
     parser.add_argument('--train-frames', type=int, default=6)
     parser.add_argument(
-        '--checkpoint', default='blocks', choices=['blocks', 'none'], help='in the training step of both'
+        '--checkpoint',
+        default='blocks',
+        choices=['blocks', 'none'],
+        help='checkpointing of the training step, for both',
     )
     parser.add_argument(
         '--ours',
         nargs='+',
         default=['blocks', 'none', 'auto'],
-        help='further policies whose step and peak are measured',
+        help='further policies to measure',
     )
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--small', action='store_true', help='a tiny network, to try this script')
+    parser.add_argument('--small', action='store_true', help='use a tiny network, to test this script')
     parser.add_argument('--device', default='auto')
     parser.add_argument(
-        '--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='autocast of the forward passes'
+        '--precision', default='fp32', choices=['fp32', 'fp16', 'bf16'], help='precision of the forward passes'
     )
     parser.add_argument(
         '--clock',
         default='wall',
         choices=['wall', 'cpu'],
-        help="cpu: this process's own seconds, where others use the CPU",
+        help='cpu: processor time of this process, for a CPU that others use as well',
     )
-    parser.add_argument('--threads', type=int, help='of the CPU; default: as many as torch takes')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
+    parser.add_argument('--threads', type=int, help="CPU threads; default: torch's")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures to this file')
     parser.add_argument('--child', nargs=2, metavar=('KIND', 'POLICY'), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(peak_of_step(arguments, *arguments.child)))
         return
     figures: dict[str, Any] = {'arguments': {k: str(v) for k, v in vars(arguments).items()}}
-    if 'memory' in arguments.parts:  # before this process has taken memory of its own
+    if 'memory' in arguments.parts:  # before this process allocates memory
         figures['memory'] = peaks(arguments)
     figures['machine'] = machine(arguments)
     for part, measure in {'forward': forward, 'train': train, 'policies': policies, 'profile': profile}.items():
@@ -79,7 +81,7 @@ def main() -> None:
 
 
 def network_of(arguments: argparse.Namespace, kind: str, policy: Any = 'none') -> Any:
-    """Either network with the same random weights."""
+    """Return either network with the same random weights."""
     import torch
 
     from iart import device as devices
@@ -102,7 +104,7 @@ def network_of(arguments: argparse.Namespace, kind: str, policy: Any = 'none') -
 
 
 def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
-    """(1, frames, 3, h, w) on the device."""
+    """Return a random clip (1, frames, 3, h, w) on the device."""
     import torch
 
     from iart import device as devices
@@ -116,7 +118,7 @@ def clip_of(arguments: argparse.Namespace, size: str, frames: int) -> Any:
 def medians(arguments: argparse.Namespace, functions: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Return the median seconds of each function, called in turn."""
     from iart import device as devices
-    from iart.timing import in_turn
+    from iart.stopwatch import in_turn
 
     device = devices.choose(arguments.device)
     seconds = in_turn([*functions.values()], arguments.rounds, device, warm_up=False, clock=CLOCKS[arguments.clock])
@@ -124,7 +126,7 @@ def medians(arguments: argparse.Namespace, functions: dict[str, Callable[[], obj
 
 
 def matrix_products(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], float]:
-    """Large matrix products by each of the machine's kernels, and the GFLOP of one."""
+    """Return large matrix products by each of the machine's kernels, and the GFLOP of one."""
     import torch
 
     from iart import device as devices
@@ -138,21 +140,21 @@ def matrix_products(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[
 
 
 def flops(function: Callable[[], object]) -> float:
-    """GFLOP of matrix products and convolutions in a call."""
+    """Return the GFLOP of matrix products and convolutions in a call."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return sdpa_flop_count(query, key, value)
 
-    cpu_attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which the counter does not know
+    cpu_attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # unknown to the counter
     with FlopCounterMode(display=False, custom_mapping={cpu_attention: attention}) as counter:
         function()
     return counter.get_total_flops() / 1e9
 
 
 def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Seconds per frame, ratio, and share of the matrix product rate."""
+    """Measure seconds per frame, their ratio, and the share of the rate of matrix products."""
     import torch
 
     from iart import device as devices
@@ -183,7 +185,7 @@ def forward(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def step_of(network: Any, clip: Any) -> Callable[[], None]:
-    """A training step: forward, Charbonnier loss, backward, Adam."""
+    """Return a training step: forward, Charbonnier loss, backward, Adam."""
     import torch
 
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
@@ -201,7 +203,7 @@ def step_of(network: Any, clip: Any) -> Callable[[], None]:
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a training step, ours with every policy asked for."""
+    """Measure the seconds of a training step, ours with every requested policy."""
     clip = clip_of(arguments, arguments.train_size, arguments.train_frames)
     steps: dict[str, Callable[[], object]] = {
         'reference': step_of(network_of(arguments, 'reference', arguments.checkpoint).train(), clip)
@@ -220,10 +222,10 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[str, float]:
-    """Peak memory of a training step in this process, and what was taken before it, in MB."""
+    """Return the peak memory of a training step in this process, and the memory before it, in MB."""
     set_threads(arguments)
     from iart import device as devices
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     device = devices.choose(arguments.device)
     network, clip = (
@@ -237,7 +239,7 @@ def peak_of_step(arguments: argparse.Namespace, kind: str, policy: str) -> dict[
 
 
 def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Peak memory of a training step, each in a process of its own."""
+    """Measure the peak memory of training steps, each in a process of its own."""
     rows: list[dict[str, Any]] = []
     runs = [
         ('reference', arguments.checkpoint),
@@ -256,14 +258,12 @@ def peaks(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One call of a backbone, forward and backward, with each policy: seconds, what waits for the backward pass, and
-    the peak.
-    """
+    """Measure a forward and backward pass of a backbone with each policy: seconds, stored memory, and peak memory."""
     import torch
 
     from iart import device as devices
     from iart.inference.costs import Allocations
-    from iart.timing import timed
+    from iart.stopwatch import timed
 
     device = devices.choose(arguments.device)
     backbones = {kind: network_of(arguments, kind, 'blocks').swin_backbone['forward_1'].train() for kind in KINDS}
@@ -291,7 +291,7 @@ def policies(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def profile(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What the time of our forward pass is spent on, operator by operator."""
+    """Profile our forward pass by operator."""
     import torch
     from torch.profiler import ProfilerActivity
 
@@ -322,7 +322,7 @@ def set_threads(arguments: argparse.Namespace) -> None:
 
 
 def machine(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the figures were measured with."""
+    """Return a description of the machine."""
     import torch
 
     from iart import device as devices

@@ -1,10 +1,10 @@
-"""What half precision costs in quality: PSNR in fp32, fp16 and bf16, and with features kept in half precision on disk.
+"""Measure the loss of half precision: PSNR in fp32, fp16 and bf16, and with half-precision features on disk.
 
     python scripts/benchmark_precision.py --lq FOLDER --gt FOLDER --weights FILE [--opt YAML] [--frames 5] [--json FILE]
 
-The folders hold the LR frames of one clip and their ground truth. Without --opt the network is BasicSR's BasicVSR (64
-features, 30 blocks).
-"to fp32" is the PSNR between the two outputs before rounding; "to GT" is on RGB, of 8-bit frames, mean over frames.
+The folders contain the LR frames of one clip and their ground truth. Without --opt the network is BasicSR's BasicVSR
+(64 features, 30 blocks). "to fp32" is the PSNR between the two outputs before rounding; "to GT" is on RGB, of 8-bit
+frames, mean over frames.
 """
 
 import argparse
@@ -37,20 +37,20 @@ def main() -> None:
     parser.add_argument('--gt', type=Path, required=True, metavar='FOLDER')
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE')
     parser.add_argument('--opt', metavar='YAML', help='options of the network')
-    parser.add_argument('--frames', type=int, default=5, help='of the clip, from its beginning')
+    parser.add_argument('--frames', type=int, default=5, help='number of frames, from the beginning of the clip')
     parser.add_argument(
         '--precision',
         nargs='+',
         choices=devices.PRECISIONS,
         default=devices.PRECISIONS,
-        help='fp32 comes first in any case',
+        help='precisions to compare with fp32',
     )
     parser.add_argument(
         '--crop', type=int, nargs=2, metavar=('H', 'W'), help='take only the middle of the frames, in LR pixels'
     )
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--threads', type=int, help='of the CPU')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here as well')
+    parser.add_argument('--threads', type=int, help='CPU threads')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures to this file')
     arguments = parser.parse_args()
     log.setup()
     if arguments.threads:
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def frames_in(folder: Path, count: int) -> list[Path]:
-    """The first frames of a folder, in natural order."""
+    """Return the first frames of a folder, in natural order."""
     files = sorted(folder.glob('*.png'), key=lambda path: natural_key(path.name))[:count]
     if len(files) < count:
         raise UserError(f'{folder}: got {len(files)} PNG files, expected {count}')
@@ -89,7 +89,7 @@ def frames_in(folder: Path, count: int) -> list[Path]:
 def compare(
     network: torch.nn.Module, device: torch.device, lq: np.ndarray, gt: np.ndarray, precisions: Iterable[str]
 ) -> list[list[str | float]]:
-    """One row of figures per way of computing, fp32 first."""
+    """Return a row of figures per precision, fp32 first."""
     ways = [(precision, precision, PlanOptions(kind='device')) for precision in precisions]
     if streams(network):
         ways.append(('fp32, features on disk in fp16', 'fp32', PlanOptions(kind='disk', half=True)))
@@ -97,7 +97,7 @@ def compare(
     rows: list[list[str | float]] = []
     for name, precision, options in ways:
         restorer = PlannedRestorer(network, device, precision=precision, options=options)
-        restorer.costs  # noqa: B018 (measured outside the clock)
+        restorer.costs  # noqa: B018 (measured before timing)
         frames, seconds = restore(restorer, to_tensor(lq)[None], device)
         exact = frames if exact is None else exact
         psnr = float(np.mean([calculate_psnr(to_uint8(frame), truth) for frame, truth in zip(frames, gt, strict=True)]))

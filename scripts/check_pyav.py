@@ -1,9 +1,9 @@
 """Run the tests of video code with every supported version of PyAV.
 
-A version that this Python can have is put into a folder of its own, in front of the environment's own PyAV, and the
-tests of everything that reads and writes video run with it. A version that needs a newer Python is checked with such
-a Python, if there is one, in a small environment without torch: there only the module that knows the differences
-between versions is tested. What could not be checked is said at the end. Folders are kept in the environment.
+A version for this Python is installed to a folder of its own, which precedes the environment's PyAV, and all tests of
+reading and writing video run with it. A version that needs a newer Python is checked with such a Python, if there is
+one, in a small environment without torch, where only the module with the differences between versions is tested.
+Versions that could not be checked are listed at the end. Folders are kept in the environment.
 """
 
 import argparse
@@ -25,10 +25,10 @@ _INDEX_UNREACHABLE = 'from versions: none'
 
 
 class Result(NamedTuple):
-    """What became of one version.
+    """Result of one version.
 
     Args:
-        words: for the table.
+        words: description for the table.
         failed: a test failed, or could not be run although everything was installed.
         checked: the tests ran.
     """
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         '--all',
         action='store_true',
-        help='also the version that the environment has, whose tests are the ordinary ones',
+        help="also check the environment's own version, which the ordinary tests use",
     )
     arguments = parser.parse_args(argv)
     unknown = set(arguments.versions) - set(VERSIONS)
@@ -75,7 +75,7 @@ def check(version: str) -> Result:
 
 
 def find_python(lowest: tuple[int, int]) -> str | None:
-    """Return a Python of at least this version that can make environments: from the PATH, or one of pyenv's."""
+    """Return a Python of at least this version that can create environments: from the PATH, or one of pyenv's."""
     names = [f'python3.{minor}' for minor in range(lowest[1], 15)]
     installed = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'), 'versions')
     candidates = [*names, *(str(p) for name in names for p in sorted(installed.glob(f'{name[6:]}.*/bin/python')))]

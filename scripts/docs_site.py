@@ -1,7 +1,7 @@
 """Hooks of mkdocs: pages of the site that live outside docs/, notebooks, links, and pages that nav does not name.
 
-mkdocs calls the functions by their names (``hooks`` in mkdocs.yml). The Markdown files stay as they are, so that their
-links also work where the repository is browsed.
+mkdocs calls the functions by their names (``hooks`` in mkdocs.yml). The Markdown files do not change, so that their
+links also work when the repository is browsed.
 """
 
 import base64
@@ -53,6 +53,8 @@ def rewrite_links(text: str, page: str, repository: str = '') -> str:
     def replaced(match: re.Match[str]) -> str:
         image, label, target = match.groups()
         label = _LINK.sub(replaced, label)
+        if image and re.match('https?:', target):
+            return ''  # badges: the site makes no request to other servers
         if _ELSEWHERE.match(target):
             return f'{image}[{label}]({target})'
         path, hash_sign, anchor = target.partition('#')
@@ -118,5 +120,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Rewrite the links of one page."""
+    """Rewrite the links of one page; a page that is a section by itself gets the width of the navigation."""
+    if any(page.file.src_uri in entry.values() for entry in config['nav']):
+        page.meta.setdefault('hide', ['navigation'])
     return rewrite_links(markdown, page.file.src_uri, (config['repo_url'] or '').rstrip('/'))

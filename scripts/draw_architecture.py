@@ -2,9 +2,9 @@
 
     python scripts/draw_architecture.py            # writes docs/images/architecture.svg
 
-A component (a folder or top-level module of ``iart``) is a box on the floor that :data:`LAYERS` gives it. A gray line
-is an import of one component by another, left out where a longer way implies it. Colored lines are the ways of
-training, scoring and upscaling.
+A component (a folder or top-level module of ``iart``) is a box on its floor in :data:`LAYERS`. A gray line is an import
+of one component by another, omitted if a longer way implies it. Colored lines are the ways of training, scoring and
+upscaling.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LAYERS = (
         'degradations',
         'device',
         'memory',
-        'timing',
+        'stopwatch',
         'processes',
         'optimizers',
         'component_errors',

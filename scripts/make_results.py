@@ -1,11 +1,11 @@
-"""Makes docs/results.md and its pictures from result folders of ``iart test``, and from the metrics of a training run.
+"""Make docs/results.md and its pictures from result folders of ``iart test`` and the metrics of a training run.
 
     iart test --lq Vid4/BIx4 --gt Vid4/GT --save-frames                                  # and the others
     python scripts/make_results.py bicubic=results/A_bicubic iart-small=results/A BasicVSR=results/B \
         --curve experiments/NAME/metrics.csv
 
 Each result is given as LABEL=FOLDER, the folder as iart test wrote it; all of them must be of the same clips. Pictures
-show small details only. Nothing is restored or measured here: less than a minute on a CPU.
+show small details only. Nothing is restored or measured: this takes less than a minute on a CPU.
 """
 
 import argparse
@@ -28,6 +28,18 @@ from iart.reporting.results import Result, SetEntry, read_results
 from iart.shipped import ROOT
 
 _DOCS = ROOT / 'docs'
+_LIMITS = """\
+## What the shipped network can and cannot do
+
+It sharpens edges, faces and lettering that are a few LR pixels wide, and keeps them steady over time. It runs on a CPU
+and takes clips of any size and length.
+
+It does not recover what no LR frame shows: lines closer together than about two LR pixels, such as the rows of windows
+of `city`, stay gray or get the wrong direction, and text below about 8 LR pixels stays unreadable. It was trained on
+clean frames that were shrunk by bicubic; noise and compression of real footage are sharpened, too
+([Real footage](real_footage.md)). BasicVSR is better on every frame, and many times slower. These are two of the four
+clips of Vid4, so the means are not Vid4's.
+"""
 
 
 def main() -> None:
@@ -67,6 +79,7 @@ def make(results: Mapping[str, Result], curve: Path | None, page: Path) -> Path:
     parts = [
         '# Results\n\nMade by `scripts/make_results.py` from results of `iart test`; not edited by hand.\n',
         _scores(results, sets, clips),
+        _gains(sets),
         '## Per frame\n\n![PSNR of each frame](images/results_frames.png)\n',
     ]
     _frame_chart(results, sets, clips, images / 'results_frames.png')
@@ -75,6 +88,7 @@ def make(results: Mapping[str, Result], curve: Path | None, page: Path) -> Path:
         picture = images / f'results_{clip}.png'
         if _details(results, sets, clip, picture):
             parts.append(f'![Detail of {clip}](images/{picture.name})\n')
+    parts.append(_LIMITS)
     if curve is not None:
         _training_curve(curve, images / 'results_training.png')
         parts.append('## Training\n\n![PSNR of the validation clips against iterations](images/results_training.png)\n')
@@ -100,6 +114,19 @@ def _scores(results: Mapping[str, Result], sets: Mapping[str, SetEntry], clips: 
     count = ', '.join(f'{clip.name} {clip.frames}' for clip in next(iter(sets.values())).clips)
     about = f'PSNR in dB / SSIM on {channel}, border of {border} pixels cut; frames: {count}.'
     return f'## Scores\n\n{about}\n\n' + '\n'.join(rows) + '\n'
+
+
+def _gains(sets: Mapping[str, SetEntry]) -> str:
+    """Describe how far each result is above the first."""
+    first, *others = sets
+    lines = []
+    for label in others:
+        gains = [
+            f'{clip.name} {(clip.mean("psnr") or 0) - (other.mean("psnr") or 0):+.2f}'
+            for clip, other in zip(sets[label].clips, sets[first].clips, strict=True)
+        ]
+        lines.append(f'- {label} over {first}: {", ".join(gains)} dB')
+    return '\n'.join(lines) + '\n'
 
 
 def _frame_chart(results: Mapping[str, Result], sets: Mapping[str, SetEntry], clips: Sequence[str], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes docs/images/teaser.png: a detail of the bundled clip as LR, bicubic, restored by the shipped network, and GT.
+"""Make docs/images/teaser.png: a detail of the bundled clip as LR, bicubic, restored by the shipped network, and GT.
 
     python scripts/make_teaser.py [--frame 48] [--out docs/images/teaser.png]
 
@@ -19,10 +19,11 @@ from iart.metrics.psnr_ssim_metric import calculate_psnr, calculate_ssim
 from iart.ops.degradation import degrade_uint8, upsample_bicubic
 from iart.reporting.comparison import enlarge, find_detail
 
-_REACH = 4  # frames on either side of the one that is shown
+_REACH = 4  # frames before and after the one shown
 _PANEL = 128, 144  # height and width of the detail, in GT pixels
 _ENLARGED = 2  # so that its pixels can be seen
-_GAP, _CAPTION = 6, 40
+_GAP, _CAPTION, _FONT = 6, 44, 22
+_MARK = '#ff3b30'
 
 
 def main() -> None:
@@ -44,14 +45,14 @@ def main() -> None:
     captions = {name: name for name in columns}
     for name in ('bicubic', 'iart-small'):
         psnr, ssim = scores(columns[name], truth)
-        captions[name] = f'{name}   {psnr:.2f} dB / {ssim:.4f}'
-        print(f'frame {arguments.frame}: {captions[name]}')
-    draw({captions[name]: frame for name, frame in columns.items()}, arguments.out)
+        captions[name] = f'{name}   {psnr:.2f} dB'
+        print(f'frame {arguments.frame}: {captions[name]}, SSIM {ssim:.4f}')
+    draw({captions[name]: frame for name, frame in columns.items()}, arguments.out, whole=restored)
     print(f'{arguments.out}: {arguments.out.stat().st_size:,} bytes')
 
 
 def scores(frame: Frame, truth: Frame) -> tuple[float, float]:
-    """PSNR in dB and SSIM on Y of one frame."""
+    """Return PSNR in dB and SSIM of a frame, on Y."""
     bgr, true_bgr = frame[..., ::-1], truth[..., ::-1]
     return (
         float(calculate_psnr(bgr, true_bgr, crop_border=0, test_y_channel=True)),
@@ -59,18 +60,31 @@ def scores(frame: Frame, truth: Frame) -> tuple[float, float]:
     )
 
 
-def draw(columns: dict[str, Frame], out: Path) -> None:
-    """Write one picture: the same detail of every (h, w, 3) frame, side by side, each with its caption."""
+def draw(columns: dict[str, Frame], out: Path, whole: Frame | None = None) -> None:
+    """Write one picture: the same detail of every (h, w, 3) frame, side by side, each with its caption.
+
+    Args:
+        columns: caption and frame, left to right; all frames have one size.
+        out: PNG to write.
+        whole: a frame that is shown first, as a whole, with the detail marked.
+    """
     top, left, h, w = find_detail(list(columns.values()))
     shape = next(iter(columns.values())).shape
     height, width = min(_PANEL[0], shape[0]), min(_PANEL[1], shape[1])
     top = int(np.clip(top + h // 2 - height // 2, 0, shape[0] - height))
     left = int(np.clip(left + w // 2 - width // 2, 0, shape[1] - width))
     wide, high = width * _ENLARGED, height * _ENLARGED
-    picture = Image.new('RGB', (len(columns) * (wide + _GAP) - _GAP, high + _CAPTION), 'white')
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=18)
+    first = 0 if whole is None else round(high * shape[1] / shape[0]) + _GAP
+    picture = Image.new('RGB', (first + len(columns) * (wide + _GAP) - _GAP, high + _CAPTION), 'white')
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_FONT)
+    if whole is not None:
+        picture.paste(Image.fromarray(whole).resize((first - _GAP, high), Image.Resampling.LANCZOS), (0, 0))
+        x, y, right, bottom = (v * high // shape[0] for v in (left, top, left + width, top + height))
+        pen.rectangle((x, y, right, bottom), outline=_MARK, width=3)
+        size = f'restored, {shape[1]}×{shape[0]}'
+        pen.text(((first - _GAP) // 2, high + _CAPTION // 2), size, fill='black', font=font, anchor='mm')
     for k, (caption, frame) in enumerate(columns.items()):
-        x = k * (wide + _GAP)
+        x = first + k * (wide + _GAP)
         detail = Image.fromarray(np.ascontiguousarray(frame[top : top + height, left : left + width]))
         picture.paste(detail.resize((wide, high), Image.Resampling.NEAREST), (x, 0))
         pen.text((x + wide // 2, high + _CAPTION // 2), caption, fill='black', font=font, anchor='mm')

@@ -1,4 +1,4 @@
-"""Clips of a still picture under a smooth random camera, and pictures to film: text, bricks, facades, gratings."""
+"""Clips of a still picture under a smooth random camera motion, and pictures: text, bricks, facades, gratings."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from iart.image import Frame
 
-HEIGHT, WIDTH = 272, 480  # of the frames
+HEIGHT, WIDTH = 272, 480  # size of the frames
 _FINER = 2  # a frame is rendered so many times as large, then averaged down: no aliases
 _PAGE = (900, 1500)  # height and width of a page of patterns
 _PAGE_FINER = 2
@@ -18,9 +18,9 @@ def film(picture: Frame, frames: int, rng: np.random.Generator) -> Iterator[Fram
     """Move a camera over a picture: it pans, turns and zooms, all smoothly.
 
     Args:
-        picture: (h, w, 3) uint8; enlarged where it is too small for the camera's way.
-        frames: how many to yield.
-        rng: decides the camera's way.
+        picture: (h, w, 3) uint8; enlarged if it is too small for the camera's path.
+        frames: number of frames to yield.
+        rng: random numbers of the camera's path.
 
     Yields:
         (272, 480, 3) uint8.
@@ -68,7 +68,7 @@ def page(rng: np.random.Generator) -> Frame:
     draw = ImageDraw.Draw(canvas)
     [_text, _bricks, _facade, _gratings][int(rng.integers(4))](draw, rng, (height, width), tuple(dark))
     picture = cv2.resize(np.asarray(canvas), (_PAGE[1], _PAGE[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
-    # Nothing in the world is lit evenly or without grain.
+    # Real surfaces are neither evenly lit nor without grain.
     light_map = cv2.resize(
         rng.uniform(0.7, 1.1, (4, 6)).astype(np.float32), (_PAGE[1], _PAGE[0]), interpolation=cv2.INTER_CUBIC
     )

@@ -1,14 +1,11 @@
-"""PREDICTS time and memory on GPUs that were not at hand, from counted FLOPs and bytes; nothing printed here was
-measured there.
+"""Predict time and memory on GPUs from counted FLOPs and bytes; nothing printed here was measured on a GPU.
 
     python scripts/predict_scaling.py [--gpu A100 H100] [--opt YAML] [--loader CLIPS_PER_SECOND]
-    python scripts/predict_scaling.py --check        the same reckoning for this machine's CPU, beside what it really
-    takes
+    python scripts/predict_scaling.py --check        # the same for this machine's CPU, compared with its real time
 
-Roofline, operator by operator: the larger of FLOPs over the arithmetic rate, bytes over the memory's bandwidth, and
-    calls times the time of
-a kernel launch; summed over the parts of the network. Nothing is taken to be fused that the code does not fuse.
-docs/scaling.md explains.
+A roofline by operator: the largest of FLOPs over the arithmetic rate, bytes over the memory bandwidth, and calls times
+the time of a kernel launch, summed over the parts of the network. No fusion is assumed that the code does not do. See
+docs/scaling.md.
 """
 
 import argparse
@@ -23,15 +20,15 @@ from iart.inference.costs import measure
 from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import load
-from iart.timing import durations
+from iart.stopwatch import durations
 from iart.training.dry_run import DryRun, Load
 from iart.training.gpu_on_paper import as_on_gpu
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[1]
-BACKWARD = {'attention': 2.5}  # of the forward work; every other operator has two products for its one
-CHECKPOINTED = ('attention', 'linear', 'norm, GELU, copies')  # what checkpointing of the Swin blocks computes twice
-ADAM_BYTES = 40  # a weight and step: weight, gradient, two moments, average; read and written, float32
+BACKWARD = {'attention': 2.5}  # times the forward work; other operators: twice
+CHECKPOINTED = ('attention', 'linear', 'norm, GELU, copies')  # computed twice with checkpointing of the Swin blocks
+ADAM_BYTES = 40  # per weight and step: weight, gradient, two moments, average; read and written, float32
 
 
 @dataclass(frozen=True)
@@ -48,15 +45,15 @@ class Machine:
 
 
 GPUS = {
-    'A100': Machine(19.5, 312, 2039, 300, 25),  # 80 GB SXM; NVLink one way; 200 Gbit/s a GPU
-    'H100': Machine(67, 989, 3350, 450, 50),  # 80 GB SXM; NVLink one way; 400 Gbit/s a GPU
-    'A5000': Machine(27.8, 111, 768, 28, 3),  # what the published 2105 ms a frame were taken on
+    'A100': Machine(19.5, 312, 2039, 300, 25),  # 80 GB SXM; NVLink one way; 200 Gbit/s per GPU
+    'H100': Machine(67, 989, 3350, 450, 50),  # 80 GB SXM; NVLink one way; 400 Gbit/s per GPU
+    'A5000': Machine(27.8, 111, 768, 28, 3),  # of the published 2105 ms per frame
 }
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of the data sheet's rates is reached, and seconds of one kernel launch."""
+    """Shares of the data sheet's rates that are reached, and seconds of one kernel launch."""
 
     arithmetic: float
     bandwidth: float
@@ -67,33 +64,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--gpu', nargs='+', choices=GPUS, default=['A100', 'H100'])
     parser.add_argument(
-        '--opt', default=str(ROOT / 'options/IART_REDS_N6_300K.yml'), metavar='YAML', help='of a training run'
+        '--opt', default=str(ROOT / 'options/IART_REDS_N6_300K.yml'), metavar='YAML', help='options of a training run'
     )
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(180, 320), metavar=('H', 'W'), help='of an LR frame to restore'
+        '--size', type=int, nargs=2, default=(180, 320), metavar=('H', 'W'), help='size of the LR frame to restore'
     )
-    parser.add_argument('--frames', type=int, default=100, help='of a clip to restore')
+    parser.add_argument('--frames', type=int, default=100, help='frames of the clip to restore')
     parser.add_argument('--gpus', type=int, nargs='+', default=[1, 2, 4, 8, 16, 32, 64])
-    parser.add_argument('--node', type=int, default=8, help='GPUs in a machine')
-    parser.add_argument('--tflops-fp32', type=float, help="instead of the data sheet's, as are the next four")
+    parser.add_argument('--node', type=int, default=8, help='GPUs per machine')
+    parser.add_argument('--tflops-fp32', type=float, help="replaces the data sheet's value, like the next four")
     parser.add_argument('--tflops-half', type=float)
-    parser.add_argument('--memory', type=float, metavar='GB/S', help='bandwidth of the memory')
-    parser.add_argument('--link', type=float, metavar='GB/S', help='between the GPUs of a machine')
-    parser.add_argument('--network', type=float, metavar='GB/S', help='between machines, for each GPU')
-    parser.add_argument('--arithmetic-share', type=float, default=0.5, help='of the arithmetic rate that is reached')
-    parser.add_argument('--bandwidth-share', type=float, default=0.75, help='of the bandwidth that is reached')
-    parser.add_argument('--launch', type=float, default=6.0, metavar='MICROSECONDS', help='of one kernel')
+    parser.add_argument('--memory', type=float, metavar='GB/S', help='memory bandwidth')
+    parser.add_argument('--link', type=float, metavar='GB/S', help='bandwidth between the GPUs of a machine')
+    parser.add_argument('--network', type=float, metavar='GB/S', help='bandwidth between machines, per GPU')
     parser.add_argument(
-        '--overlap', type=float, default=0.5, help='of the backward pass, during which gradients travel'
+        '--arithmetic-share', type=float, default=0.5, help='share of the arithmetic rate that is reached'
+    )
+    parser.add_argument('--bandwidth-share', type=float, default=0.75, help='share of the bandwidth that is reached')
+    parser.add_argument('--launch', type=float, default=6.0, metavar='MICROSECONDS', help='time to launch a kernel')
+    parser.add_argument(
+        '--overlap', type=float, default=0.5, help='share of the backward pass during which gradients are exchanged'
     )
     parser.add_argument(
         '--loader',
         type=float,
         default=2.0,
         metavar='CLIPS/S',
-        help='of one worker: scripts/benchmark_loader.py measures it',
+        help='clips per second of one worker: scripts/benchmark_loader.py measures it',
     )
-    parser.add_argument('--workers', type=int, default=6, help='that read, for each GPU')
+    parser.add_argument('--workers', type=int, default=6, help='data loader workers per GPU')
     text = "hold the reckoning against this CPU's time, for 3 frames of SIDE×SIDE (default 32)"
     parser.add_argument('--check', type=int, nargs='?', const=32, metavar='SIDE', help=text)
     arguments = parser.parse_args()
@@ -112,13 +111,13 @@ def main() -> None:
 
 
 def given(machine: Machine, arguments: argparse.Namespace) -> Machine:
-    """The machine with the rates of the command line put in."""
+    """Return the machine with the rates of the command line."""
     names = {'fp32': 'tflops_fp32', 'half': 'tflops_half', 'memory': 'memory', 'link': 'link', 'network': 'network'}
     return Machine(**{field: getattr(arguments, name) or getattr(machine, field) for field, name in names.items()})
 
 
 def part_of(module: str, operator: str) -> str:
-    """The part of the network that an operator belongs to."""
+    """Return the part of the network that an operator belongs to."""
     if '.spynet' in module:
         return 'SPyNet'
     if '.implicit_warp' in module:
@@ -130,7 +129,7 @@ def part_of(module: str, operator: str) -> str:
 
 
 def seconds_by_part(counts: Counts, machine: Machine, shares: Shares, *, half: bool) -> dict[str, float]:
-    """Roofline, operator by operator."""
+    """Return the seconds of each part of the network, by a roofline of its operators."""
     parts: dict[str, float] = {}
     for (module, operator), work in counts.items():
         part = part_of(module, operator)
@@ -147,7 +146,7 @@ def seconds_by_part(counts: Counts, machine: Machine, shares: Shares, *, half: b
 def inference(
     counts: dict[str, Counts], machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace
 ) -> None:
-    """Table of milliseconds a frame."""
+    """Print the milliseconds per frame."""
     works: dict[str, Work] = {}
     for (module, operator), work in counts['fp32'].items():
         part = part_of(module, operator)
@@ -176,7 +175,7 @@ def inference(
 
 
 def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
-    """Table of what restoring takes; counted, on this machine, on small frames."""
+    """Print the memory of restoring, counted on this machine with small frames."""
     pixels = arguments.size[0] * arguments.size[1]
     rows = []
     for precision in ('fp32', 'bf16'):
@@ -185,8 +184,8 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
         rows.append([precision, f'{work:,.0f}', f'{stored:.1f}', f'{work + arguments.frames * stored:,.0f}'])
     columns = [
         '',
-        'a frame in the making, MB',
-        'kept for each frame, MB',
+        'computing a frame, MB',
+        'stored for each frame, MB',
         f'{arguments.frames} frames on the device, MB',
     ]
     log.table('PREDICTION: memory beside the weights (54 MB)', columns, rows)
@@ -195,7 +194,7 @@ def memory_per_frame(network: nn.Module, arguments: argparse.Namespace) -> None:
 def training(
     run: DryRun, frame: Counts, machines: dict[str, Machine], shares: Shares, arguments: argparse.Namespace
 ) -> None:
-    """Tables of one step, and of many GPUs."""
+    """Print the figures of one training step, and of many GPUs."""
     options = load(arguments.opt)
     assert options.train is not None
     section = options.datasets['train']
@@ -253,7 +252,7 @@ def scaling(
     iterations: int,
     arguments: argparse.Namespace,
 ) -> list[list[str]]:
-    """Rows for 1 to many GPUs: a ring exchanges the gradients, partly while the backward pass still runs."""
+    """Return rows for 1 to many GPUs: gradients are exchanged in a ring, partly during the backward pass."""
     rows = []
     for gpus in arguments.gpus:
         bandwidth = machine.link if gpus <= arguments.node else machine.network
@@ -276,7 +275,7 @@ def scaling(
 
 
 def check(network: nn.Module, side: int) -> None:
-    """Measure this CPU's rates and a small clip, and reckon the same clip."""
+    """Measure this CPU's rates and a small clip, and compare with the prediction for this clip."""
     a = torch.rand(1536, 1536)
     gemm = 2 * 1536**3 / min(durations(lambda: a @ a, 5, warm_up=True))
     big = torch.rand(2**26)
@@ -294,7 +293,7 @@ def check(network: nn.Module, side: int) -> None:
     log.table(
         f'3 frames of {side}×{side} on this CPU', ['part', 'reckoned, s'], rows, footer=['all', f'{predicted:.2f}']
     )
-    log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times what was reckoned')
+    log.logger.info(f'measured: {measured:.2f} s, {measured / predicted:.2f} times the prediction')
 
 
 if __name__ == '__main__':

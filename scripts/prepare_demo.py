@@ -1,4 +1,4 @@
-"""Turns the bundled clip into the frames that options/demo/IART_demo.yml names: GT and LR (BI, ×4).
+"""Convert the bundled clip to the frames that options/demo/IART_demo.yml names: GT and LR (BI, ×4).
 
 python scripts/prepare_demo.py [--out datasets/demo/frames] [--clip datasets/demo/bigbuckbunny.mp4]
 """
@@ -16,7 +16,7 @@ FRAMES = ROOT / 'datasets' / 'demo' / 'frames'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, or 2 for the user's mistakes."""
+    """Run the script; return its exit code: 0, or 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=FRAMES, help='folder to write; default datasets/demo/frames')
     parser.add_argument('--clip', type=Path, default=CLIP, help='the film; default the bundled one')

@@ -1,17 +1,16 @@
-"""Turns the material that the shipped model is trained with into clips of frames.
+"""Convert the material of the shipped model's training to clips of frames.
 
 python scripts/prepare_training_frames.py --data FOLDER [--out datasets/shipped_model]
 
-FOLDER holds GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/.
-scripts/training_frames.json lists what must lie there, where it comes from and under which license, with hashes that
-are checked. Written are OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames to train with are
-made while training (``degradation: BI``):
+FOLDER contains GT/<clip>/ and GT_original/<clip>/ (frames of DAVIS and of sample videos), videos/ and stills/.
+scripts/training_frames.json lists its files with sources, licenses and hashes,
+which are checked. The script writes OUT/train/GT/<clip>/%08d.png and OUT/val/{GT,BIx4}/<clip>/%08d.png; LR frames for
+training are made during training (``degradation: BI``). The clips are
 
-- frames of DAVIS at half size, which removes most of what JPEG has done to them; at full size, too, where they are
-  there in their first quality;
+- frames of DAVIS at half size, which removes most JPEG artifacts, and at full size if the original quality exists;
 - videos at half size, every frame;
 - photographs under a smooth random camera;
-- pages of text, brick walls, facades and gratings under the same camera: what the other material has little of.
+- pages of text, brick walls, facades and gratings under the same camera, which are rare in the other material.
 """
 
 import argparse
@@ -42,13 +41,13 @@ SEED = 20
 
 
 def halve(frame: image.Frame) -> image.Frame:
-    """Half the size, by MATLAB's antialiased bicubic, and trimmed to a multiple of 4."""
+    """Return the frame at half size, by MATLAB's antialiased bicubic, trimmed to a multiple of 4."""
     half = degrade_uint8(frame, 'BI', 2)
     return trim(half)
 
 
 def trim(frame: image.Frame) -> image.Frame:
-    """Without the rows and columns beyond a multiple of 4."""
+    """Return the frame without rows and columns beyond a multiple of 4."""
     height, width = (side - side % 4 for side in frame.shape[:2])
     return np.ascontiguousarray(frame[:height, :width])
 
@@ -57,11 +56,11 @@ def check(data: Path, listed: Sequence[Mapping[str, Any]]) -> None:
     """Compare all files with the listing.
 
     Args:
-        data: the folder with the material.
+        data: the folder of the material.
         listed: ``path``, number of ``files`` and ``sha256`` of each clip, video and photograph.
 
     Raises:
-        DataError: something is missing or is not what is listed; the message names it.
+        DataError: a file is missing or differs from the listing; the message names it.
     """
     wrong = []
     for entry in log.track(listed, 'checking the material', len(listed), 'clip'):
@@ -116,13 +115,13 @@ def material(data: Path) -> Iterator[tuple[str, str, Iterator[image.Frame]]]:
 
 
 def prepare(data: Path, out: Path, *, checked: bool = True) -> None:
-    """Write all clips; a clip that is there with all its frames is left as it is.
+    """Write all clips, except those that exist with all their frames.
 
     Raises:
         DataError: the material is not as listed, or cannot be read or written.
     """
     if not (data / 'GT').is_dir():
-        raise DataError(f'--data {data}: got no folder GT in it; scripts/{LISTING.name} lists what must lie there')
+        raise DataError(f'--data {data}: got no folder GT in it; scripts/{LISTING.name} lists what it must contain')
     if checked:
         check(data, json.loads(LISTING.read_text(encoding='utf-8'))['material'])
     for phase, name, frames in material(data):
@@ -139,7 +138,7 @@ def prepare(data: Path, out: Path, *, checked: bool = True) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, or 2 for the user's mistakes."""
+    """Run the script; return its exit code: 0, or 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with GT/, GT_original/, videos/ and stills/')
     parser.add_argument('--out', type=Path, default=OUT, help='folder to write; default datasets/shipped_model')

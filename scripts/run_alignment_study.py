@@ -1,10 +1,10 @@
-"""Train and score the alignments of the paper's study with equal budgets and several seeds, and set them side by side.
+"""Train and score the alignments of the paper's study with equal budgets and several seeds, and compare them.
 
     python scripts/run_alignment_study.py options/study/synthetic_small.yml
     python scripts/run_alignment_study.py options/study/synthetic_small.yml --processes 4
     python scripts/run_alignment_study.py options/study/synthetic_small.yml --table
 
-Stopped, it continues where it was. Results are in ``results/studies/<name>``: index.html, table.md, results.csv,
+A stopped study resumes. Results are in ``results/studies/<name>``: index.html, table.md, results.csv,
 figures/.
 """
 

@@ -1,7 +1,7 @@
-"""Restore a clip with the graphs that ``iart export`` wrote, by NumPy and ONNX Runtime alone.
+"""Restore a clip with the graphs of ``iart export``, by NumPy and ONNX Runtime alone.
 
-Usage: ``python scripts/run_onnx.py GRAPHS IN.npy OUT.npy``, where IN holds (t, 3, h, w) float32 RGB in [0, 1] of the
-exported size and OUT gets (t, 3, s·h, s·w).
+Usage: ``python scripts/run_onnx.py GRAPHS IN.npy OUT.npy``, where IN contains (t, 3, h, w) float32 RGB in [0, 1] of
+the exported size and OUT will contain (t, 3, s·h, s·w).
 """
 
 import argparse
@@ -26,7 +26,7 @@ class Graphs:
         }
 
     def run(self, name: str, values: dict[str, Any]) -> Any:
-        """Run a graph with what its inputs ask for."""
+        """Run a graph with the values of its inputs."""
         inputs = self.facts['graphs'][name]['inputs']
         return self.sessions[name].run(None, {key: values[key] for key in inputs})[0]
 

@@ -1,9 +1,9 @@
-"""Temporal consistency of restored clips: tOF and warping error, with flow from SPyNet.
+"""Measure the temporal consistency of restored clips: tOF and warping error, with SPyNet's flow.
 
     python scripts/score_temporal.py RESTORED GT [--spynet FILE] [--device auto] [--csv FILE]
 
 RESTORED and GT are folders of clip folders (such as results/<name>/visualization/<set>, written by `iart test
---save-frames`), LMDBs or videos; frames belong together by their place. What the figures mean:
+--save-frames`), LMDBs or videos; frames are paired by position. Definitions:
 iart/metrics/temporal.py.
 """
 
@@ -32,10 +32,10 @@ def main() -> None:
         '--spynet',
         type=Path,
         default=WEIGHTS,
-        help=f'weights of SPyNet, or of a network that holds one (default {WEIGHTS})',
+        help=f'weights of SPyNet, or of a network that contains one (default {WEIGHTS})',
     )
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--csv', type=Path, help='write the figures there, too')
+    parser.add_argument('--csv', type=Path, help='also write the figures to this file')
     arguments = parser.parse_args()
     log.setup()
     try:
@@ -65,7 +65,7 @@ def cells(tof: float, error: float, gt_error: float) -> list[str]:
 
 
 def score(restored: Path, gt: Path, weights: Path, device_name: str) -> dict[str, TemporalScores]:
-    """Figures of every clip that was restored."""
+    """Return the figures of every restored clip."""
     chosen = device.choose(device_name)
     stores = find_store(restored), find_store(gt)
     clips = stores[0].clips()

@@ -42,7 +42,7 @@ report() {
 trap report EXIT
 trap 'exit 130' INT TERM
 
-# A better remedy than the step's own, where the output tells what is the matter.
+# A better remedy than the step's own, if the output shows the cause.
 explain() {
     local proxy=${HTTPS_PROXY:-${https_proxy:-${ALL_PROXY:-${all_proxy:-}}}}
     if grep -q 'No space left on device\|Disk quota exceeded' "$log"; then
@@ -69,7 +69,7 @@ fail() {
     exit "${2:-1}"
 }
 
-# On a terminal: seconds passed and what pip says, renewed once a second on the same line.
+# On a terminal: elapsed seconds and pip's last line, updated once a second on the same line.
 start_ticker() {
     if [[ ! -t 1 ]]; then
         echo "setup: $step ..."
@@ -102,7 +102,7 @@ install() {
     : >"$log"
 }
 
-# A name may stand on the PATH and still not run (pyenv's shims), or lack what makes environments: so try it.
+# A name may be on the PATH and still not run (pyenv's shims), or be unable to create environments: so try it.
 # Prints what is wrong with it, nothing if it is suitable.
 unsuitable() {
     local version

@@ -37,7 +37,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope='session')
 def shared() -> Path:
-    """Reference outputs, weights and frames that stand beside a developer's checkout."""
+    """Reference outputs, weights and frames beside a developer's checkout."""
     path = REPOSITORY.parent / 'shared'
     if not path.is_dir():
         pytest.skip('the reference outputs and frames are not beside this checkout (../shared)')

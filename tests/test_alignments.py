@@ -2,7 +2,10 @@
 equivariance.
 """
 
+import inspect
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +25,7 @@ OPTIONS = {
     'FlowWarpAlignment': [{'resampling': r, 'padding': p} for r in ('nearest', 'bicubic') for p in ('zeros', 'border')],
     'PatchAlignment': [{'patch': 4}, {'resampling': 'bilinear'}],
     'DeformableConvAlignment': [{'groups': 2, 'max_offset': 3.0}],
-    'DeformableAttentionAlignment': [{'keys': 'source'}, {'heads': 4, 'groups': 6, 'hidden': 8}],
+    'DeformableAttentionAlignment': [{'keys': 'source'}, {'heads': 4, 'groups': 6, 'hidden': 8, 'max_offset': 3.0}],
     'ImplicitAlignment': [
         *({'window': w, 'origin': o} for w, o in itertools.product((2, 3, 4), ('released', 'paper', 'centered'))),
         *({'codes': c} for c in ('window', 'offset', 'none')),
@@ -227,6 +230,13 @@ def test_prepared_sources_give_the_same(edges):
         ('DeformableAttentionAlignment', {'heads': 5}),
         ('DeformableAttentionAlignment', {'groups': 5}),
         ('PatchAlignment', {'patch': 0}),
+        ('ImplicitAlignment', {'heads': 0}),
+        ('DeformableConvAlignment', {'groups': 0}),
+        ('DeformableConvAlignment', {'max_offset': 0.0}),
+        ('DeformableAttentionAlignment', {'heads': -3}),
+        ('DeformableAttentionAlignment', {'groups': 0}),
+        ('DeformableAttentionAlignment', {'max_offset': -1.0}),
+        ('DeformableAttentionAlignment', {'hidden': 0}),
     ],
 )
 def test_values_out_of_range_are_named(name, wrong):
@@ -235,17 +245,36 @@ def test_values_out_of_range_are_named(name, wrong):
         aligner({'type': name, **wrong})
 
 
-@pytest.mark.parametrize(
-    ('typed', 'hint'),
-    [
-        ({'resamplng': 'nearest'}, 'resampling'),
-        ({'resampling': 'trilinear'}, 'nearest'),
-        ({'paddin': 'zeros'}, 'padding'),
-    ],
-)
-def test_typing_errors_are_answered_with_the_nearest_name(typed, hint):
-    with pytest.raises(OptionsError, match=hint):
-        aligner({'type': 'FlowWarpAlignment', **typed})
+def arguments_of(name):
+    """Return the options of an alignment with their default values."""
+    parameters = inspect.signature(registry.find(ALIGNMENT_REGISTRY, name)).parameters
+    return {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+
+
+ARGUMENTS = [(name, key) for name in registry.ours(ALIGNMENT_REGISTRY) for key in arguments_of(name)]
+
+
+@pytest.mark.parametrize(('name', 'key'), ARGUMENTS)
+def test_typing_errors_are_answered_with_the_nearest_name(name, key):
+    mistyped = key[:-2] + key[-1]
+    with pytest.raises(OptionsError, match=rf"\b{mistyped}\b.*did you mean '{key}'"):
+        aligner({'type': name, mistyped: arguments_of(name)[key]})
+
+
+@pytest.mark.parametrize(('name', 'key'), ARGUMENTS)
+def test_values_of_the_wrong_kind_are_named(name, key):
+    with pytest.raises(OptionsError, match=rf'\b{key}: .*expected'):
+        aligner({'type': name, key: 'sideways'})
+
+
+@pytest.mark.parametrize(('name', 'key'), ARGUMENTS)
+def test_options_are_documented_and_tried(name, key):
+    """Each is described where the alignment is, listed where alignments are compared, and built by the tests here."""
+    documented = inspect.getdoc(registry.find(ALIGNMENT_REGISTRY, name))
+    assert re.search(rf'^ {{4}}[a-z_, ]*\b{key}\b[a-z_, ]*: ', documented, re.MULTILINE)
+    table = (Path(__file__).parents[1] / 'docs' / 'alignments.md').read_text()
+    assert f'`{key}' in next(line for line in table.splitlines() if line.startswith(f'| `{name}`'))
+    assert any(key in chosen for chosen in [*OPTIONS[name], {'order': 'test_propagation_of_the_network'}])
 
 
 def test_small_frames_are_refused_by_patches():
@@ -320,6 +349,36 @@ def test_first_order_sees_the_next_frame_only():
 def test_mistakes_in_the_options_of_the_network_are_answered(changes, message, tiny_flow):
     with pytest.raises(UserError, match=message):
         build_network({'type': 'IART', **NETWORK, **changes})
+
+
+@pytest.mark.parametrize('kind', ['spynet', 'zero', 'gt', 'raft'])
+@pytest.mark.parametrize('network', ['IART', 'IABasicVSR', 'AlignmentStudyNet'])
+def test_networks_train_with_every_source_of_flow(kind, network, tiny_flow, monkeypatch):
+    """SPyNet is trained with IART and IABasicVSR, and nowhere else; frames of one motion have no other flow."""
+    monkeypatch.setattr('iart.archs.optical_flow.load_weights', lambda *_: None)
+    monkeypatch.setattr('torchvision.models.optical_flow.raft_small', lambda **_: TinyRaft())
+    flow = {'type': kind, **({'size': 'small', 'path': 'raft.pth'} if kind == 'raft' else {})}
+    sizes = {'num_feat': 12, 'num_block': 1, 'num_extract_block': 1, 'num_heads': 3}
+    if network != 'IABasicVSR':
+        sizes = {**NETWORK, 'window_size': NETWORK['window_size'][-2 if network == 'AlignmentStudyNet' else 0 :]}
+    built = build_network({'type': network, **sizes, 'flow': flow})
+    given = ((torch.rand(1, 2, 2, 16, 16),) * 2,) if kind == 'gt' else ()
+    built(torch.rand(1, 3, 3, 16, 16), *given).square().mean().backward()
+    trained = [name for name, p in built.named_parameters() if name.startswith('spynet') and p.requires_grad]
+    assert bool(trained) == (kind == 'spynet' and network != 'AlignmentStudyNet')
+    assert [name for name, p in built.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+class TinyRaft(torch.nn.Module):
+    """Built and called like torchvision's RAFT; the flow is one parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.flow = torch.nn.Parameter(torch.tensor([0.3, -0.2]))
+
+    def forward(self, start, end, num_flow_updates):
+        assert start.min() >= -1
+        return [self.flow.view(1, 2, 1, 1).expand(len(start), 2, *start.shape[-2:])] * num_flow_updates
 
 
 def test_given_flow_replaces_the_estimator():

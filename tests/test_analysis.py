@@ -5,16 +5,26 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers.rebuilt import fill
+from helpers.tiny import options
 
 from iart.analysis import plots
 from iart.analysis.cost import costs
 from iart.analysis.frequency import KERNELS, exact, ideal_shift, measure, response
 from iart.analysis.known_flow import Pair, alignment_error
 from iart.analysis.tap_curves import tap_curves
+from iart.analysis.trained import TrainedNetwork, distinct, inputs_of
+from iart.archs.builder import build_network
 from iart.cli import main
+from iart.errors import UserError
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, build
+
+RECURRENT = {'type': 'IABasicVSR', 'num_feat': 8, 'num_block': 1, 'num_extract_block': 1, 'head': 'pixelshuffle'}
+STUDY = {'type': 'AlignmentStudyNet', 'mid_channels': 4, 'embed_dim': 8, 'depths': [1], 'num_heads': [2]}
+STUDY |= {'window_size': [4, 4]}
+TRANSFORMER = {**STUDY, 'type': 'IART', 'window_size': [3, 4, 4]}
 
 
 def align(name, **arguments):
@@ -76,7 +86,7 @@ def test_errors_are_sorted_by_phase_and_distance():
     hidden = np.zeros((8, 32), bool)
     hidden[:, 0] = True
     source[..., 1] += 10
-    error = alignment_error(align('NoAlignment'), [Pair(source, current, flow, hidden)])
+    error = alignment_error(align('NoAlignment'), [Pair(source, current, flow, hidden, current)])
     assert error.visible > 1
     assert error.hidden == 0
     assert error.by_distance[0] > 10
@@ -88,8 +98,12 @@ def test_errors_are_sorted_by_phase_and_distance():
 def test_taps_follow_the_offset():
     torch.manual_seed(0)
     implicit = fill(align('ImplicitAlignment', window=3), 'taps')
-    curves = tap_curves(implicit, torch.rand(1, 12, 10, 10), torch.rand(1, 12, 10, 10))
+    curves = tap_curves(implicit, torch.rand(2, 12, 12, 12), torch.rand(2, 12, 12, 12))
     assert curves.attention.shape == (len(curves.offsets), 3, 9)
+    assert curves.spread.shape == (len(curves.offsets), 2, 9)
+    mean = curves.attention.mean(1)
+    assert (curves.spread[:, 0] < curves.spread[:, 1]).all()
+    assert ((curves.spread[:, 0] < mean) & (mean < curves.spread[:, 1])).all()
     np.testing.assert_allclose(curves.attention.sum(2), 1, atol=1e-5)
     np.testing.assert_allclose(curves.bilinear.sum(1), 1, atol=1e-6)
     assert plots.taps(curves).axes[4].lines
@@ -110,14 +124,20 @@ def test_costs_count_parameters_and_memory():
 
 def test_the_command_writes_figures_and_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr('iart.commands.analyze._ROWS', ('bilinear', 'implicit'))
-    main(['analyze', '--output', str(tmp_path / 'out'), '--clips', '1', '--folder', str(tmp_path / 'rendered')])
+    torch.save({'params': fill(build_network(RECURRENT), 'trained').state_dict()}, tmp_path / 'small.pth')
+    arguments = ['--output', str(tmp_path / 'out'), '--clips', '1', '--folder', str(tmp_path / 'rendered')]
+    main(['analyze', *arguments, '--weights', str(tmp_path / 'small.pth')])
     facts = json.loads((tmp_path / 'out' / 'analysis.json').read_text())
     visible = {name: error['visible'] for name, error in facts['known_flow'].items()}
     assert visible['bicubic, image'] < visible['none, image']
     assert 'Error on known flow' in (tmp_path / 'out' / 'index.html').read_text()
+    assert facts['taps'].keys() == facts['frequency'].keys() == {'small'}
+    assert facts['known_flow']['small']['visible'] > 0
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert names >= {
-        f'{name}.{kind}' for name in ('frequency', 'shifts', 'known_flow', 'cost') for kind in plots.FORMATS
+        f'{name}.{kind}'
+        for name in ('frequency', 'shifts', 'known_flow', 'cost', 'taps_small')
+        for kind in plots.FORMATS
     }
 
 
@@ -135,4 +155,47 @@ def test_weights_of_another_network_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert 'expected weights of AlignmentStudyNet' in capsys.readouterr().err
+    assert 'got weights of an unknown network, expected AlignmentStudyNet, IABasicVSR' in capsys.readouterr().err
+
+
+def trained(section, path):
+    # The type of the alignment and its order are not recognized by shapes: stored like the options of a run.
+    (path / 'models').mkdir()
+    torch.save({'params': fill(build_network(section), 'trained').state_dict()}, path / 'models' / 'net_g_1.pth')
+    (path / 'options.yml').write_text(yaml.safe_dump(options(path, network_g=section)))
+    return TrainedNetwork(path / 'models' / 'net_g_1.pth')
+
+
+@pytest.mark.parametrize('section', [RECURRENT, TRANSFORMER, STUDY], ids=lambda section: section['type'])
+@pytest.mark.parametrize('alignment', ['ImplicitAlignment', 'FlowWarpAlignment'])
+def test_alignments_get_what_one_frame_gives(tmp_path, section, alignment):
+    """Source and current feature depend on their own frame, and are those of the network."""
+    section = {**section, 'alignment': {'type': alignment}, 'flow': {'type': 'zero'}}
+    loaded = trained(section, tmp_path)
+    assert loaded.label == tmp_path.name
+    frames = torch.rand(2, 3, 64, 64)
+    inputs = inputs_of(loaded.network, list(frames))
+    assert inputs.source.shape == inputs.current.shape == (2, 8, 64, 64)
+    alone = inputs_of(loaded.network, [frames[1]])
+    torch.testing.assert_close(alone.source, inputs.source[1:], atol=1e-5, rtol=1e-5)
+    network = loaded.network
+    with torch.no_grad():
+        if section['type'] == 'IABasicVSR':
+            current = network.extractor(frames)
+            source = network.backward_trunk(torch.cat([frames, torch.zeros_like(current)], 1))
+        elif section['type'] == 'IART':
+            current = network.first_feature(frames)
+            source = network.swin_backbone['backward_1'](torch.stack([current] * 3, dim=1))
+        else:
+            current = source = network.swin_backbone_1(network.conv_first(frames).unsqueeze(1))
+    torch.testing.assert_close(inputs.current, current, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(inputs.source, source, atol=1e-5, rtol=1e-5)
+    assert 'prepare' not in vars(loaded.align), 'the network is as before'
+    assert list(distinct([loaded] * 2)) == [loaded.label, f'{loaded.label}_2']
+
+
+def test_an_alignment_of_two_neighbors_is_refused(tmp_path):
+    joint = {'type': 'DeformableConvAlignment', 'order': 2}
+    section = {**TRANSFORMER, 'window_size': [2, 4, 4], 'alignment': joint, 'flow': {'type': 'zero'}}
+    with pytest.raises(UserError, match='takes both neighbors at once'):
+        trained(section, tmp_path)

@@ -87,10 +87,10 @@ def test_spoiled_frame(gt, tmp_path, capsys, spoil, maker):
     path = gt / '001' / '00000002.png'
     spoil(path)
     target = tmp_path / 'out' / 'made.lmdb'
-    code, said = run(capsys, MAKERS[maker][0], gt, target, *MAKERS[maker][1:])
+    code, output = run(capsys, MAKERS[maker][0], gt, target, *MAKERS[maker][1:])
     assert code == 2
-    assert str(path.with_suffix('')) in said
-    assert SPOILERS[spoil] in said
+    assert str(path.with_suffix('')) in output
+    assert SPOILERS[spoil] in output
     assert not target.exists()
 
 
@@ -100,9 +100,9 @@ def test_check_names_the_frame(gt, tmp_path, capsys, spoil):
     spoil(gt / '001' / '00000002.png')
     with pytest.raises(SystemExit) as stop:
         cli.main(['data', 'check', str(data), '--deep'])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert stop.value.code == 1
-    assert str(gt / '001' / '00000002') in said or '00000002' in said
+    assert str(gt / '001' / '00000002') in output or '00000002' in output
 
 
 def pairs(tmp_path):
@@ -130,7 +130,7 @@ def test_pairs_that_do_not_fit(tmp_path, capsys, spoil, words, how):
     if how == 'check':
         with pytest.raises(SystemExit) as stop:
             cli.main(['data', 'check', str(data)])
-        said, expected = capsys.readouterr().out, 1
+        output, expected = capsys.readouterr().out, 1
     else:
         yml = tmp_path / 'x.yml'
         yml.write_text(
@@ -140,9 +140,9 @@ def test_pairs_that_do_not_fit(tmp_path, capsys, spoil, words, how):
         )
         with pytest.raises(SystemExit) as stop:
             cli.main(['test', '-opt', str(yml), '--device', 'cpu', '--baseline', 'bicubic'])
-        said, expected = capsys.readouterr().err, 2
-    assert stop.value.code == expected, said
-    assert [word for word in words if word not in said] == []
+        output, expected = capsys.readouterr().err, 2
+    assert stop.value.code == expected, output
+    assert [word for word in words if word not in output] == []
 
 
 def test_lr_folder_of_another_clip(tmp_path, capsys):
@@ -151,9 +151,9 @@ def test_lr_folder_of_another_clip(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(['data', 'check', str(data)])
     assert stop.value.code == 1
-    said = capsys.readouterr().out
-    assert 'clip 000: no frames in' in said
-    assert 'clip 007: no frames in' in said
+    output = capsys.readouterr().out
+    assert 'clip 000: no frames in' in output
+    assert 'clip 007: no frames in' in output
 
 
 @pytest.mark.parametrize('what', ['no-meta', 'cut', 'cut-to-nothing', 'garbage', 'broken-meta'])
@@ -168,9 +168,9 @@ def test_lmdb_that_is_not_whole(gt, tmp_path, capsys, what):
     else:
         size = {'cut': stored.stat().st_size // 2, 'cut-to-nothing': 100}.get(what)
         stored.write_bytes(stored.read_bytes()[:size] if size else b'x' * 200_000)
-    code, said = run(capsys, 'info', target)
+    code, output = run(capsys, 'info', target)
     assert code == 2
-    assert str(target) in said
+    assert str(target) in output
 
 
 def test_unreadable_folder(gt, tmp_path, capsys):
@@ -180,8 +180,8 @@ def test_unreadable_folder(gt, tmp_path, capsys):
         if os.access(folder, os.R_OK):
             pytest.skip('this user may read everything (root): permissions do not bind')
         for maker in MAKERS.values():
-            code, said = run(capsys, maker[0], gt, tmp_path / 'made.lmdb', *maker[1:])
-            assert (code, str(folder) in said, 'Permission denied' in said) == (2, True, True)
+            code, output = run(capsys, maker[0], gt, tmp_path / 'made.lmdb', *maker[1:])
+            assert (code, str(folder) in output, 'Permission denied' in output) == (2, True, True)
     finally:
         folder.chmod(0o755)
 
@@ -197,39 +197,39 @@ def test_unreadable_folder_pretended(gt, tmp_path, capsys, monkeypatch, maker):
         return real(path)
 
     monkeypatch.setattr(os, 'scandir', scandir)
-    code, said = run(capsys, MAKERS[maker][0], gt, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
-    assert (code, str(gt / '001') in said, 'Permission denied' in said) == (2, True, True)
+    code, output = run(capsys, MAKERS[maker][0], gt, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
+    assert (code, str(gt / '001') in output, 'Permission denied' in output) == (2, True, True)
     assert not (tmp_path / 'made.lmdb').exists()
 
 
 @pytest.mark.parametrize('maker', MAKERS)
 def test_folder_of_links_in_a_loop(gt, tmp_path, capsys, maker):
     (gt / '002').symlink_to('002')
-    code, said = run(capsys, MAKERS[maker][0], gt, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
-    assert (code, str(gt / '002') in said) == (2, True)
+    code, output = run(capsys, MAKERS[maker][0], gt, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
+    assert (code, str(gt / '002') in output) == (2, True)
     (gt / '002').unlink()
 
 
 def test_link_to_a_folder_above(gt, tmp_path, capsys):
     (gt / '001' / 'deeper').symlink_to(gt, target_is_directory=True)
-    code, said = run(capsys, 'degrade', gt, tmp_path / 'lr', '--kind', 'BI')
-    assert (code, 'leads back' in said, str(gt / '001' / 'deeper') in said) == (2, True, True)
+    code, output = run(capsys, 'degrade', gt, tmp_path / 'lr', '--kind', 'BI')
+    assert (code, 'leads back' in output, str(gt / '001' / 'deeper') in output) == (2, True, True)
 
 
 @pytest.mark.parametrize(('maker', 'limit'), [('degrade', 500), ('lmdb', 100_000)])
 def test_disk_full(gt, tmp_path, capsys, maker, limit):
-    """A limit on the size of files stands in for a full disk."""
+    """A limit on the size of files replaces a full disk."""
     target = tmp_path / 'made.lmdb'
     arguments = [MAKERS[maker][0], str(gt), str(target), *MAKERS[maker][1:]]
     stored = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, stored[1]))
     try:
-        code, said = run(capsys, *arguments)
+        code, output = run(capsys, *arguments)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, stored)
-    assert (code, str(target) in said, 'cannot be written' in said) == (2, True, True), said
+    assert (code, str(target) in output, 'cannot be written' in output) == (2, True, True), output
     assert not target.exists()
-    cli.main(['data', *arguments])  # there is room again: it goes on
+    cli.main(['data', *arguments])  # with enough space it continues
     assert target.is_dir()
 
 
@@ -248,10 +248,10 @@ def test_two_runs_at_once(gt, tmp_path, capsys, monkeypatch):
     first = threading.Thread(target=degrading.degrade_data, args=(gt, tmp_path / 'lr'), kwargs={'kind': 'BI'})
     first.start()
     assert begun.wait(30)
-    code, said = run(capsys, 'degrade', gt, tmp_path / 'lr', '--kind', 'BI')
+    code, output = run(capsys, 'degrade', gt, tmp_path / 'lr', '--kind', 'BI')
     go_on.set()
     first.join()
-    assert (code, str(tmp_path / 'lr') in said, 'another run' in said) == (2, True, True)
+    assert (code, str(tmp_path / 'lr') in output, 'another run' in output) == (2, True, True)
     assert len(snapshot(tmp_path / 'lr')) == 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ['data', 'lr']
 
@@ -269,6 +269,6 @@ def test_names_with_spaces_and_other_letters(tmp_path, maker):
 def test_nothing_there(tmp_path, capsys, maker):
     for source in (tmp_path / 'nowhere', tmp_path / 'empty'):
         (tmp_path / 'empty').mkdir(exist_ok=True)
-        code, said = run(capsys, MAKERS[maker][0], source, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
-        assert (code, str(source) in said) == (2, True)
+        code, output = run(capsys, MAKERS[maker][0], source, tmp_path / 'made.lmdb', *MAKERS[maker][1:])
+        assert (code, str(source) in output) == (2, True)
     assert not (tmp_path / 'made.lmdb').exists()

@@ -184,6 +184,12 @@ def test_spellings_set_the_same_value():
         assert cli._parser().parse_args(['test', 'x.yml', save]).save_frames is value
 
 
+def test_without_arguments_the_help_lists_the_commands(capsys):
+    assert run() == 2
+    help_text = capsys.readouterr().err
+    assert all(command in help_text for command in ('upscale', 'train', 'test', 'setup'))
+
+
 @pytest.mark.parametrize('arguments', [['check'], ['train', '--debug'], ['test', '-opt', 'a.yml', 'b.yml']])
 def test_one_options_file_is_demanded(arguments, capsys):
     assert run(*arguments) == 2

@@ -1,6 +1,4 @@
-"""LR made on the fly equals the same part of the degraded frame, to the bit; crops of PNG files equal crops of the
-decoded ones.
-"""
+"""LR made on the fly is bit-exactly that part of the degraded frame; crops of PNG files are crops of their frames."""
 
 import io
 import struct
@@ -38,7 +36,7 @@ def test_every_crop_equals_the_degraded_frame(tmp_path, kind):
 
 @pytest.mark.parametrize('kind', ['BI', 'BD'])
 def test_training_from_ground_truth_alone(tmp_path, kind):
-    """The same items, to the bit, as from LR files."""
+    """The items are bit-exactly those of LR files."""
     gt = write_gt(tmp_path / 'gt', {'000': 4, '001': 3})
     lq = write_lr(gt, tmp_path / 'lq', lambda image: degrade_uint8(image, kind))
     options = {'dataroot_gt': str(gt), 'num_frame': 3, 'gt_size': 32, 'use_hflip': True, 'use_rot': True, 'seed': 3}

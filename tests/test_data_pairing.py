@@ -39,7 +39,7 @@ def test_frame_missing_on_both_sides_is_named(root):
         (root / side / '000' / '00000002.png').unlink()
     with pytest.raises(DataError, match=r'numbering has gaps.*00000002\.png'):
         check(root)
-    assert len(check(root, {'000': MetaClip(4)})[0].frames) == 4  # the meta file says so
+    assert len(check(root, {'000': MetaClip(4)})[0].frames) == 4  # by the meta file
 
 
 def test_all_problems_are_in_one_message(root):

@@ -1,4 +1,4 @@
-"""Video files as data: every frame is reached exactly, and colors are converted as the file says."""
+"""Video files as data: every frame is reached exactly, and colors are converted as the file specifies."""
 
 import pickle
 import random

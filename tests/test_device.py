@@ -1,6 +1,4 @@
-"""Choosing a device: what cannot be used is said, with what to do about it; numbers that half precision must not
-touch.
-"""
+"""Choice of a device: an unusable one is an error with a remedy; tensors that half precision must not change."""
 
 import logging
 from types import SimpleNamespace

@@ -66,6 +66,7 @@ def test_links_are_rewritten() -> None:
         '[b](https://host/o/r/blob/main/iart/cli.py)'
     )
     assert docs_site.rewrite_links('[r](../README.md)', 'gpu.md') == '[r](index.md)'
+    assert docs_site.rewrite_links('![badge](https://host/x.svg) a', 'index.md') == ' a'
     block = '```\n[a](docs/upscale.md)\n```\n'
     assert docs_site.rewrite_links(block, 'index.md') == block
 

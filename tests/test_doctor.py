@@ -1,4 +1,4 @@
-"""``iart doctor``: every check is made or says why not, and one that hangs or crashes does not hide the others."""
+"""``iart doctor``: every check runs or reports why not, and one that hangs or crashes does not hide the others."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: what the manifest says is what gets written, and nothing else does."""
+"""Pretrained weights: what is in the manifest is written, and nothing else."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""What a training run will cost: counts against torch's own counter and real steps, and what the command says."""
+"""Cost of a training run: counts against torch's own counter and real steps, and the command's output."""
 
 import contextlib
 import json
@@ -71,7 +71,7 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
     for checkpoint in (False, True):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
         memory, work = run.on_paper()
-        run.step(run.batch(Load(1, 1, 16)))  # the optimizer's state comes to be
+        run.step(run.batch(Load(1, 1, 16)))  # creates the optimizer's state
         run.optimizer.zero_grad(set_to_none=True)
         batch = run.batch(size)
         with Allocations() as allocations:

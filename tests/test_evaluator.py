@@ -59,7 +59,7 @@ class FakeSet:
 
 
 class RecordingMetric:
-    """Gives the numbers it is told to, one after the other."""
+    """Returns given numbers, one after the other."""
 
     def __init__(self, figures):
         self.figures = iter(figures)

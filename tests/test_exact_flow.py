@@ -1,5 +1,7 @@
 """Sets with exact flow: rendered clips, MPI-Sintel's layout, and networks that take the flow from them."""
 
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -161,6 +163,18 @@ def test_sintel_mistakes_are_named(sintel):
         build_dataset(
             {'type': 'SintelTestDataset', 'root': str(sintel / 'training' / 'flow')}, key='datasets.val', scale=4
         )
+
+
+def test_a_flo_file_byte_by_byte(tmp_path):
+    """The format as Middlebury describes it: PIEH (202021.25), width, height, then x and y of each pixel by rows."""
+    pixels = [(1.5, -2.0), (0.0, 0.25), (-7.0, 1e10)]
+    values = [value for pixel in pixels for value in pixel]
+    (tmp_path / 'a.flo').write_bytes(b'PIEH' + struct.pack('<ii6f', 3, 1, *values))
+    flow = read_flo(tmp_path / 'a.flo')
+    assert flow.shape == (2, 1, 3)
+    assert flow[0, 0].tolist() == [1.5, 0.0, -7.0]
+    assert flow[1, 0, :2].tolist() == [-2.0, 0.25]
+    assert np.isnan(flow[1, 0, 2]), 'larger than 1e9: unknown'
 
 
 def test_flo_files(tmp_path):

@@ -162,8 +162,10 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, start):
     assert load(yaml).name == 'y'
 
 
-@pytest.mark.parametrize(('encoding', 'said'), [('gbk', 'expected UTF-8'), ('utf-16', 'UTF-16'), ('latin-1', 'UTF-8')])
-def test_another_encoding_names_the_file(tmp_path, encoding, said):
+@pytest.mark.parametrize(
+    ('encoding', 'message'), [('gbk', 'expected UTF-8'), ('utf-16', 'UTF-16'), ('latin-1', 'UTF-8')]
+)
+def test_another_encoding_names_the_file(tmp_path, encoding, message):
     text = '000 5 (8,8,3)\nn\xf6 5 (8,8,3)\n' if encoding == 'latin-1' else '000 5 (8,8,3)\n夜晚 5 (8,8,3)\n'
     meta, yaml, lmdb = tmp_path / 'meta.txt', tmp_path / 'x.yml', tmp_path / 'x.lmdb'
     lmdb.mkdir()
@@ -171,7 +173,7 @@ def test_another_encoding_names_the_file(tmp_path, encoding, said):
     for path in (meta, yaml, lmdb / 'meta_info.txt'):
         path.write_bytes(text.encode(encoding))
     for read, path in ((read_meta, meta), (load, yaml), (LmdbStore, lmdb)):
-        with pytest.raises(UserError, match=said) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             read(path)
         assert str(path) in str(caught.value)
         assert 'iconv' in str(caught.value)

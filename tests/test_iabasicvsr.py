@@ -1,12 +1,13 @@
-"""IABasicVSR: BasicVSR to the bit without alignment, the paper's size with it, sizes, streaming, recognition, given
+"""IABasicVSR: bit-exactly BasicVSR without alignment, the paper's size with it, sizes, streaming, recognition, given
 flows.
 """
 
 import pytest
 import torch
 from helpers.rebuilt import fill
+from torch._dynamo.testing import CompileCounter
 
-from iart.archs.builder import build_network
+from iart.archs.builder import build_network, compile_network
 from iart.archs.iabasicvsr_arch import IABasicVSR
 from iart.archs.recognize import network_section, recognize
 from iart.archs.stores import stores
@@ -119,8 +120,8 @@ def test_sizes_that_do_not_fit_are_named(arguments, message):
 def test_a_weight_file_shows_its_network(changes, tmp_path):
     section = {'type': 'IABasicVSR', **SMALL, 'num_heads': 8, **changes}
     network = build_network(section)
-    told = recognize(network.state_dict())
-    assert build_network(told).load_state_dict(network.state_dict())
+    recognized = recognize(network.state_dict())
+    assert build_network(recognized).load_state_dict(network.state_dict())
     write_weights(tmp_path / 'own.safetensors', network, section)
     assert network_section(tmp_path / 'own.safetensors') == section
 
@@ -145,3 +146,20 @@ def test_residual_alignment_in_a_trained_network_changes_nothing_at_first_and_tr
         load_weights(plain, tmp_path / 'basicvsr.pth')
     with pytest.raises(OptionsError, match=r"got 'alignmnt'.*did you mean 'alignment'"):
         freeze_all_but(network, ['alignmnt'])
+
+
+def test_compiled_parts_are_shared_by_all_frames_and_change_no_value():
+    torch._dynamo.reset()
+    plain, compiled = (fill(IABasicVSR(**SMALL), 'compiled') for _ in range(2))
+    counted = CompileCounter()
+    compile_network(compiled, backend=counted, fullgraph=True)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    clip = torch.rand(1, 4, 3, 8, 8)
+    expected, got = plain(clip), compiled(clip)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    expected.square().mean().backward()
+    got.square().mean().backward()
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, atol=1e-5, rtol=1e-3, msg=name)
+    # extractor, alignment, and each trunk once: no graph per frame
+    assert counted.frame_count <= 4

@@ -46,7 +46,7 @@ def test_size_needs_the_header_only(tmp_path, frame):
 
 
 def spoil(frame, how):
-    """Bytes of a frame that must be refused, and what the message must say."""
+    """Bytes of a frame that must be refused, and a part of the message."""
     png, jpeg = (cv2.imencode(s, frame)[1].tobytes() for s in ('.png', '.jpg'))
     flipped = bytearray(png)
     flipped[len(png) // 2] ^= 0xFF

@@ -22,7 +22,7 @@ CPU = torch.device('cpu')
 
 
 class QuickFlow(nn.Module):
-    """Stands for SPyNet, which takes most of the time of so small a network."""
+    """Replaces SPyNet, which takes most of the time of such a small network."""
 
     def __init__(self):
         super().__init__()

@@ -47,7 +47,7 @@ def upward(importer: str, module: ast.Module, package: tuple[str, ...] = ('iart'
 
 
 def docstrings(module: ast.Module) -> set[int]:
-    """ids of the constants that are docstrings or other text standing alone."""
+    """Return the ids of constants that are docstrings or other statements of text alone."""
     return {id(n.value) for n in ast.walk(module) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
 
 
@@ -103,7 +103,7 @@ def test_only_the_registry_imports_basicsr() -> None:
 
 
 def names_cuda(module: ast.Module) -> list[str]:
-    """Where code (not documentation) says ``cuda``."""
+    """Return where code (not documentation) names ``cuda``."""
     wrong, text = [], docstrings(module)
     for node in ast.walk(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in text:

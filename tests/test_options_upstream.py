@@ -1,4 +1,4 @@
-"""YAML files made of upstream's vocabulary load unchanged; what they say in vain is explained once."""
+"""YAML files with upstream's keys load unchanged; keys without effect are explained once."""
 
 from pathlib import Path
 

@@ -136,17 +136,17 @@ def run(capsys, *arguments):
 
 
 def test_exit_codes_and_json(data, capsys):
-    code, said = run(capsys, 'check', data, '--jobs', 1)
+    code, output = run(capsys, 'check', data, '--jobs', 1)
     assert code == 0
-    assert 'all checks passed' in said.out
-    code, said = run(capsys, 'check', data, '--protocol', 'REDS4', '--json')
+    assert 'all checks passed' in output.out
+    code, output = run(capsys, 'check', data, '--protocol', 'REDS4', '--json')
     assert code == 1
-    result = json.loads(said.out)
+    result = json.loads(output.out)
     assert not result['ok']
     assert result['sets'][0]['degradation']['labels'] == {'BI': 14}
-    code, said = run(capsys, 'check', data / 'nowhere')
+    code, output = run(capsys, 'check', data / 'nowhere')
     assert code == 2
-    assert 'nowhere' in said.err
+    assert 'nowhere' in output.err
 
 
 def test_options_file(data, tmp_path, capsys):
@@ -161,9 +161,9 @@ datasets:
 train: {{total_iter: 1, optim_g: {{type: Adam, lr: !!float 1e-4}}, scheduler: {{type: MultiStepLR, milestones: [1]}},
   pixel_opt: {{type: CharbonnierLoss}}}}
 """)
-    code, said = run(capsys, 'check', yml)
-    assert code == 1, said
-    lines = said.out.splitlines()
+    code, output = run(capsys, 'check', yml)
+    assert code == 1, output
+    lines = output.out.splitlines()
     assert next(line.split()[:2] for line in lines if 'FAILED' in line) == ['FAILED', 'network_g.spynet_path']
     assert any('BI, made from GT as it is read' in line for line in lines)
 
@@ -171,11 +171,11 @@ train: {{total_iter: 1, optim_g: {{type: Adam, lr: !!float 1e-4}}, scheduler: {{
 def test_info(data, tmp_path, capsys):
     assert run(capsys, 'lmdb', data / 'GT', tmp_path / 'gt.lmdb')[0] == 0
     for what, kind in ((data / 'GT', 'folders of images'), (tmp_path / 'gt.lmdb', 'LMDB')):
-        code, said = run(capsys, 'info', what, '--json')
-        facts = json.loads(said.out)
+        code, output = run(capsys, 'info', what, '--json')
+        facts = json.loads(output.out)
         assert (code, facts['kind'], facts['clips'], facts['frames'], facts['sizes']) == (0, kind, 3, 14, {'128x96': 3})
-        code, said = run(capsys, 'info', what)
-        assert (code, '14 (4 to 5 a clip)' in said.out) == (0, True)
+        code, output = run(capsys, 'info', what)
+        assert (code, '14 (4 to 5 a clip)' in output.out) == (0, True)
 
 
 def test_real_frames(shared):

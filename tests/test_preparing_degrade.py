@@ -77,7 +77,7 @@ def test_two_files_for_one_frame(tmp_path):
     gt = write_gt(tmp_path / 'gt', {'000': 1})
     (gt / '000' / '00000000.PNG').write_bytes((gt / '000' / '00000000.png').read_bytes())
     if len(list((gt / '000').iterdir())) == 1:
-        pytest.skip('this file system does not tell upper from lower case')
+        pytest.skip('this file system does not distinguish upper and lower case')
     with pytest.raises(DataError, match='would both become'):
         degrade_data(gt, tmp_path / 'lr', kind='BI')
 

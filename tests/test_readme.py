@@ -1,4 +1,4 @@
-"""What README and the contributing guide tell people to type exists and is understood; their example works."""
+"""Commands in README, the contributing guide and docs are valid, paths and links exist, and the example works."""
 
 import importlib.util
 import re
@@ -103,7 +103,7 @@ def test_the_example_of_the_contributing_guide_works(tmp_path):
 
 
 _PATH = re.compile(r'(?:\w+/)+[\w*-]+\.(?:py|sh|yml|md)|(?:iart|scripts|tests|docs|options|datasets)/[\w./*-]+')
-# What a page tells its reader to create, or what stands for any name.
+# Files that a page asks its reader to create, and names of examples.
 _NOT_THERE = re.compile(r'iart/losses/|iart/alignments/gated_warp_alignment\.py|options/X\.yml|datasets/REDS/')
 
 

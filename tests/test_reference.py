@@ -1,6 +1,4 @@
-"""The literal transcription of the specification gives what the released implementation gave, and so does the fast
-network.
-"""
+"""The transcription of the specification and the fast network give the outputs of the released implementation."""
 
 import json
 from pathlib import Path

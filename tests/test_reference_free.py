@@ -30,7 +30,7 @@ TEMPORAL = {name: {'type': f'calculate_{name}', 'spynet_path': 'x.pth'} for name
 
 
 def shift_flow(a, b):
-    """The mean difference as motion: enough to tell frames apart."""
+    """The mean difference as motion: enough to distinguish frames."""
     return (b - a).mean(dim=(1, 2, 3), keepdim=True).expand(a.shape[0], 2, *a.shape[-2:])
 
 

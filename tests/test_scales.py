@@ -32,9 +32,9 @@ CPU = torch.device('cpu')
 def test_every_scale_restores_and_its_weights_show_it(section, scale, tmp_path):
     network = fill(build_network({**section, 'scale': scale}), 'scale').eval()
     assert network(torch.rand(1, 2, 3, 9, 17)).shape == (1, 2, 3, 9 * scale, 17 * scale)
-    told = {**recognize(network.state_dict()), 'flow': {'type': 'zero'}}
-    assert told.get('scale', 4) == scale
-    assert build_network(told).load_state_dict(network.state_dict())
+    recognized = {**recognize(network.state_dict()), 'flow': {'type': 'zero'}}
+    assert recognized.get('scale', 4) == scale
+    assert build_network(recognized).load_state_dict(network.state_dict())
     write_weights(tmp_path / 'w.safetensors', network, {**section, 'scale': scale})
     assert network_section(tmp_path / 'w.safetensors')['scale'] == scale
 

@@ -23,8 +23,8 @@ if '--version' not in sys.argv:
     constraints = [sys.argv[n + 1] for n, a in enumerate(sys.argv) if a == '--constraint']
     text = pathlib.Path(constraints[0]).read_text() if constraints else ''
     (folder / str(number)).write_text(' '.join(sys.argv[1:]) + '\\n' + text)
-    if os.environ.get('PIP_SAYS'):
-        sys.exit(os.environ['PIP_SAYS'])
+    if os.environ.get('PIP_MESSAGE'):
+        sys.exit(os.environ['PIP_MESSAGE'])
 """
 
 pytestmark = [
@@ -57,9 +57,14 @@ class Machine:
             folder.mkdir()
             (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
 
-    def set_up(self, *arguments: str, says: str = '', **variables: str) -> subprocess.CompletedProcess[str]:
+    def set_up(self, *arguments: str, message: str = '', **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if 'proxy' not in k.lower()} | {
-            **{'RECORD': str(self._record), 'PIP_SAYS': says, 'HOME': '/nowhere', 'VIRTUAL_ENV': str(self.environment)},
+            **{
+                'RECORD': str(self._record),
+                'PIP_MESSAGE': message,
+                'HOME': '/nowhere',
+                'VIRTUAL_ENV': str(self.environment),
+            },
             **variables,
         }
         command = ['bash', str(self.root / 'scripts' / 'setup.sh'), *arguments]
@@ -140,7 +145,7 @@ def test_a_python_that_was_not_tested(machine):
 
 
 @pytest.mark.parametrize(
-    ('says', 'remedy'),
+    ('message', 'remedy'),
     [
         ("ProxyError('Cannot connect to proxy.')", 'the proxy http://127.0.0.1:9 refuses or is not there'),
         ('SSLError(certificate verify failed: unable to get local issuer certificate)', 'PIP_CERT='),
@@ -157,10 +162,10 @@ def test_a_python_that_was_not_tested(machine):
         ('something else', 'is there a network connection'),
     ],
 )
-def test_the_remedy_fits_what_pip_said(machine, says, remedy):
-    done = machine.set_up(says=says, HTTPS_PROXY='http://127.0.0.1:9')
+def test_the_remedy_fits_the_message_of_pip(machine, message, remedy):
+    done = machine.set_up(message=message, HTTPS_PROXY='http://127.0.0.1:9')
     assert done.returncode == 1
-    assert says in done.stderr
+    assert message in done.stderr
     assert 'failed at this step: install requirements.txt (locked versions)' in done.stderr
     assert remedy in done.stderr.partition('what to do: ')[2]
     assert not (machine.environment / 'iart-setup.stamp').exists()

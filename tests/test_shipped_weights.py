@@ -1,4 +1,4 @@
-"""The network that comes with the package: as the manifest says, described, small, and better than bicubic."""
+"""The network that comes with the package: as in the manifest, described, small, and better than bicubic."""
 
 from pathlib import Path
 

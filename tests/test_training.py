@@ -1,4 +1,4 @@
-"""Training on tiny frames: it learns, thaws, stops, goes on to the bit, and says what is wrong."""
+"""Training on tiny frames: it learns, thaws, stops, resumes bit-exactly, and reports what is wrong."""
 
 import csv
 import signal
@@ -128,6 +128,18 @@ def test_half_precision_trains(root, precision):
     trainer = train(root, train__precision=precision, train__total_iter=2, train__grad_clip=1.0, datasets__val=None)
     assert all(p.isfinite().all() for p in trainer.model.parameters())
     assert trainer.state.scaler.is_enabled() == (precision == 'fp16')
+
+
+def test_compilation_without_a_compiler_is_refused(root, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(OptionsError, match=r'train\.compile: got true, but no-such-compiler is not on the PATH'):
+        train(root, train__compile=True)
+
+
+def test_pixel_losses_are_compiled_with_the_network(root):
+    model = Trainer(load(write_options(root, datasets__val=None)), device=CPU).model
+    model.compile_parts(backend='eager')
+    assert model.losses['l_pix']._compiled_call_impl is not None
 
 
 @pytest.mark.parametrize('network', [{'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}])

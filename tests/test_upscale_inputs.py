@@ -125,7 +125,7 @@ def fails(capsys, *arguments) -> str:
 
 
 def cut_file(folder: Path) -> Path:
-    """Its header says how long it is, and half of it is missing."""
+    """The duration is in the header, and half of the file is missing."""
     import av
 
     path = write(folder / 'whole.mkv', [texture(n, 64, 64) for n in range(100)])
@@ -196,8 +196,8 @@ BAD = [
 def test_bad_input(tmp_path, enlarge, capsys, make, message):
     import re
 
-    said = fails(capsys, make(tmp_path), tmp_path / 'out.mp4')
-    assert re.search(message, said), said
+    output = fails(capsys, make(tmp_path), tmp_path / 'out.mp4')
+    assert re.search(message, output), output
     assert not [p for p in tmp_path.iterdir() if 'out' in p.name], 'nothing is left'
 
 
@@ -262,7 +262,7 @@ def test_weights_that_are_not_there(tmp_path, capsys, video):
 
 
 def test_a_full_disk_keeps_what_is_finished(tmp_path, enlarge, capsys):
-    """The largest size of a file stands for the full disk: segments fit, the video does not."""
+    """A limit on the size of files replaces the full disk: segments fit, the video does not."""
     write(tmp_path / 'in.mkv', [texture(n, 64, 64) for n in range(12)])
     arguments = [tmp_path / 'in.mkv', tmp_path / 'out.mp4', '--segment', '4', '--chunk-overlap', '0', '--crf', '1']
     main(['upscale', *map(str, arguments)])
@@ -270,10 +270,10 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path, enlarge, capsys):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / 'whole.mp4').stat().st_size // 2, hard))
     try:
-        said = fails(capsys, *arguments)
+        output = fails(capsys, *arguments)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert f'out.mp4: cannot be written ({os.strerror(errno.EFBIG)}); make room' in said
+    assert f'out.mp4: cannot be written ({os.strerror(errno.EFBIG)}); make room' in output
     assert (
         sorted(p.suffix for p in (tmp_path / '.out.mp4.partial').iterdir() if p.suffix == '.packets')
         == ['.packets'] * 3
@@ -363,7 +363,7 @@ def _forget_handlers():
     [([], 'fp32'), (['--fp16'], 'fp16'), (['--bf16'], 'bf16'), (['--precision', 'fp16'], 'fp16')],
 )
 def test_the_command_line_gives_every_setting(arguments, precision):
-    """What the command line does not say is the dataclass's own default."""
+    """Settings that are not on the command line have the dataclass's defaults."""
     parser = argparse.ArgumentParser()
     upscale.add_commands(parser.add_subparsers())
     given = parser.parse_args(['upscale', 'in.mp4', 'out.mp4', *arguments])

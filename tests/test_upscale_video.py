@@ -212,7 +212,7 @@ def test_an_output_is_not_replaced_unasked(rich, tmp_path):
 
 
 def test_nothing_leaks_over_a_cut(tmp_path):
-    """The mean of the clip that the network sees tells which frames these are."""
+    """The mean of the network's input identifies its frames."""
 
     class Mean(Enlarge):
         def forward(self, lq):
@@ -235,7 +235,7 @@ def test_other_codecs(rich, tmp_path, codec):
         pytest.skip(f'this FFmpeg has no {codec}')
     after = look(upscale(rich, tmp_path / 'out.mkv', preview=7, encode=EncodingOptions(codec=codec)))
     before = look(rich).times[:7]
-    # sound begins before 0, which Matroska cannot say: everything is shown that much later
+    # sound begins before 0, which Matroska cannot store: everything is shown that much later
     assert [round((t - after.times[0]) * 1000) for t in after.times] == pytest.approx([t * 1000 for t in before], abs=1)
     assert after.tags[0] == (6 if codec == 'prores' else 5)  # ProRes knows BT.601 by the other of its two numbers
 

@@ -113,10 +113,10 @@ def test_transparency_is_said_to_be_left_out(tmp_path, caplog, codec, pix_fmt, e
 
 
 @pytest.mark.parametrize(
-    ('ending', 'count', 'said'),
+    ('ending', 'count', 'message'),
     [('.mkv', 6, 'no times or equal times'), ('.mp4', 4, 'its edit list cuts 2 of its 6 frames away')],
 )
-def test_frames_before_time_0(tmp_path, caplog, ending, count, said):
+def test_frames_before_time_0(tmp_path, caplog, ending, count, message):
     def earlier(_, packet):
         packet.pts = packet.dts = packet.pts - 2 * int(Fraction(1, 25) / packet.time_base)
         return packet
@@ -125,7 +125,7 @@ def test_frames_before_time_0(tmp_path, caplog, ending, count, said):
     whole = encode(tmp_path / f'whole{ending}', frames(6), codec, gop=1)
     path = copy(whole, tmp_path / f'a{ending}', earlier, options={'avoid_negative_ts': 'disabled'})
     assert upscale(path, tmp_path / f'out{ending}')[4] == [round(n / 25, 4) for n in range(count)]
-    assert said in caplog.text
+    assert message in caplog.text
 
 
 def test_reordered_frames_in_avi_are_all_shown_in_order(tmp_path):

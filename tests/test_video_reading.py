@@ -124,7 +124,7 @@ def test_damage_costs_the_frames_it_hits(tmp_path, codec):
     whole = encode(tmp_path / f'whole{suffix}', frames, codec, pix_fmt, gop=1)
     broken = copy(whole, tmp_path / f'a{suffix}', lambda n, p: with_content(p, b'\xff\xff\xff') if n == 5 else p)
     (read, clip), (expected, _) = shown(broken), shown(whole)
-    assert clip.frames in (9, 10)  # a packet that says it is never shown is not counted
+    assert clip.frames in (9, 10)  # a packet that is marked as never shown is not counted
     stored = dict(read)
     assert len(stored) >= 9
     for stamp, pixels in expected:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.deformable import TAPS, deformable_attention, offsets_at_flow
 from iart.ops.dense import Dense
 from iart.ops.warp import flow_warp
@@ -40,7 +41,7 @@ class DeformableAttentionAlignment(nn.Module):
         hidden: width of the prediction's layers.
 
     Raises:
-        ValueError: ``heads`` or ``groups`` does not fit.
+        ValueError: ``heads`` or ``groups`` does not fit, or a number is not above 0.
     """
 
     trains_flow = True
@@ -57,6 +58,7 @@ class DeformableAttentionAlignment(nn.Module):
         hidden: int = 64,
     ) -> None:
         super().__init__()
+        check_above_zero(heads=heads, groups=groups, max_offset=max_offset, hidden=hidden)
         self.keys, self.heads, self.max_offset = keys, heads or 2 * num_heads, max_offset
         groups, width = groups or 2 * num_heads, 2 * channels
         if width % self.heads:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.deformable import TAPS, modulated_deform_conv, offsets_at_flow
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
@@ -37,7 +38,7 @@ class DeformableConvAlignment(nn.Module):
         max_offset: largest distance of a tap from the flow, in pixels.
 
     Raises:
-        ValueError: ``groups`` does not fit.
+        ValueError: ``groups`` does not fit, or a number is not above 0.
     """
 
     trains_flow = True
@@ -52,6 +53,7 @@ class DeformableConvAlignment(nn.Module):
         max_offset: float = 10.0,
     ) -> None:
         super().__init__()
+        check_above_zero(groups=groups, max_offset=max_offset)
         groups = groups or num_heads * order
         if channels * order % groups or groups % order:
             expected = (

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.dense import Dense, dense
 from iart.ops.sine import TEMPERATURE, offset_code, tap_code
 from iart.ops.taps import Origin, first_tap, sampling_taps
@@ -54,7 +55,7 @@ class ImplicitAlignment(nn.Module):
         residual: ``bilinear`` or None; see above.
 
     Raises:
-        ValueError: ``channels``, ``window`` or ``temperature`` is out of range.
+        ValueError: ``channels``, ``window``, ``heads`` or ``temperature`` is out of range.
     """
 
     def __init__(
@@ -71,13 +72,12 @@ class ImplicitAlignment(nn.Module):
         residual: Literal['bilinear'] | None = None,
     ) -> None:
         super().__init__()
+        check_above_zero(heads=heads, temperature=temperature)
         num_heads = heads or num_heads
         if channels % 4 or channels % num_heads:
             raise ValueError(f'channels: got {channels}, expected a multiple of 4 and of num_heads ({num_heads})')
         if window < 2:
             raise ValueError(f'window: got {window}, expected 2 or more')
-        if temperature <= 0:
-            raise ValueError(f'temperature: got {temperature}, expected a number above 0')
         self.channels, self.num_heads, self.window = channels, num_heads, window
         self.first, self.temperature, self.residual = first_tap(window, origin), temperature, residual
         self.codes_taps, self.codes_offset = codes in ('both', 'window'), codes in ('both', 'offset')
@@ -169,7 +169,7 @@ class ImplicitAlignment(nn.Module):
         return shares.view(-1, n, h, w, self.num_heads).permute(1, 4, 0, 2, 3)
 
     def _attend(self, prepared: Prepared, current: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Attend from every pixel of the current frame to its taps.
+        """Compute attention from every pixel of the current frame to its taps.
 
         Returns:
             attention: (window², n·h·w, heads), a softmax over the first dimension;

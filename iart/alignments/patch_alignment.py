@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.alignments.argument_checks import check_above_zero
 from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, SUFFIX
 
@@ -33,8 +34,7 @@ class PatchAlignment(nn.Module):
         resampling: Literal['nearest', 'bilinear', 'bicubic'] = 'nearest',
     ) -> None:
         super().__init__()
-        if patch < 1:
-            raise ValueError(f'patch: got {patch}, expected 1 or more')
+        check_above_zero(patch=patch)
         self.patch, self.resampling = patch, resampling
 
     @property

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from iart.inference.costs import Allocations
 from iart.registry import ALIGNMENT_REGISTRY, build
-from iart.timing import durations
+from iart.stopwatch import durations
 
 
 class Cost(NamedTuple):

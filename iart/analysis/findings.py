@@ -48,13 +48,13 @@ class FindingsPicture:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a command measured, in the order in which it is to be read.
+    """The measurements of a command, in reading order.
 
     Args:
-        title: of the whole.
+        title: title of the page or its section.
         text: paragraphs.
-        tables: after them.
-        pictures: after the tables.
+        tables: tables that follow the text.
+        pictures: pictures that follow the tables.
     """
 
     title: str
@@ -73,7 +73,7 @@ def write_findings(folder: Path, findings: Findings) -> None:
 
 
 def read_findings(folder: Path) -> Findings:
-    """Read what :func:`write_findings` wrote.
+    """Read ``findings.json``; the inverse of :func:`write_findings`.
 
     Raises:
         DataError: the file cannot be read, or is something else.

@@ -1,4 +1,4 @@
-"""What resampling does to each frequency (paper, section 3.3): exact for the fixed kernels, measured for others.
+"""Frequency response of resampling (paper, section 3.3): exact for fixed kernels, measured for other alignments.
 
 ``f`` is in cycles per pixel, ``d`` the sub-pixel part of a shift. An ideal resampler multiplies by e^{2πifd}.
 """
@@ -17,7 +17,7 @@ _A = -0.75  # of torch's bicubic kernel
 
 
 class Curves(NamedTuple):
-    """Response of a resampler, averaged over shifts; an array over frequencies each."""
+    """Response of a resampler, averaged over shifts; each attribute is an array over frequencies."""
 
     gain: Array
     """Mean of the response relative to the ideal one: the Fourier transform of the kernel (the paper's F)."""
@@ -76,13 +76,26 @@ def ideal_shift(feature: Tensor, d: float) -> Tensor:
     return torch.fft.irfft(torch.fft.rfft(feature.double(), dim=-1) * phase, n=width, dim=-1)
 
 
+def shifted(feature: Tensor, x: float, y: float) -> Tensor:
+    """Return (..., h, w) float32 with out(column, row) = feature(column + x, row + y), ideally interpolated."""
+    along_x = ideal_shift(feature, x) if x else feature
+    return (ideal_shift(along_x.transpose(-1, -2), y).transpose(-1, -2) if y else along_x).float()
+
+
+def constant_flow(feature: Tensor, x: float, y: float) -> Tensor:
+    """Return the (n, 2, h, w) flow of (x, y) pixels everywhere, for a (n, c, h, w) feature."""
+    flow = torch.empty(feature.shape[0], 2, *feature.shape[-2:])
+    flow[:, 0], flow[:, 1] = x, y
+    return flow
+
+
 class Measured(NamedTuple):
     """Curves measured on features."""
 
     f: Array
     """Frequencies."""
     energy: Array
-    """Mean over shifts of P(f; d) / P(f; 0), P the power spectrum of the result: the values' projection divides out."""
+    """Mean over shifts of P(f; d) / P(f; 0), where P is the power spectrum of the result: value projections cancel."""
     error: Array
     """Mean squared error against the result without shift, shifted ideally, relative to its power."""
 
@@ -90,7 +103,8 @@ class Measured(NamedTuple):
 @torch.no_grad()
 def measure(
     align: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor],
-    feature: Tensor,
+    source: Tensor,
+    current: Tensor | None = None,
     *,
     axis: Literal['x', 'y'] = 'x',
     shifts: int = 16,
@@ -98,32 +112,33 @@ def measure(
 ) -> Measured:
     """Measure the response of an alignment along the width or the height, by shifting a feature map ideally.
 
-    The source is the feature, the current feature is the ideally shifted one, the flow is the shift. An untrained
-    alignment with weights gives curves without a meaning.
+    The current feature is shifted ideally, the flow is the shift, and the source stays. The curves of an untrained
+    alignment with weights are meaningless.
 
     Args:
         align: an alignment, called with (source, current, flow).
-        feature: (n, c, h, w), as the alignment meets them; more pixels along the axis are finer.
-        axis: of the shift and of the spectrum.
+        source: (n, c, h, w) feature such as the alignment gets in the network; more pixels along the axis give a finer
+            spectrum.
+        current: (n, c, h, w) current feature without motion; default: the source.
+        axis: axis of the shift and of the spectrum.
         shifts: number of shifts in [0, 1), in the middles of equal steps.
         bins: number of frequencies up to 0.5; not more than pixels along the axis / 2.
 
     Returns:
         Curves averaged over shifts, the other axis and channels.
     """
-    lines = feature if axis == 'x' else feature.transpose(2, 3)  # along the last axis
-    bins = min(bins, lines.shape[-1] // 2)
+    current = source if current is None else current
+    pixels = source.shape[3 if axis == 'x' else 2]
+    bins = min(bins, pixels // 2)
 
     def result(d: float) -> Tensor:
-        shifted = ideal_shift(lines, d).float()
-        flow = torch.zeros(feature.shape[0], 2, *feature.shape[-2:])
-        flow[:, 0 if axis == 'x' else 1] = d
-        out = align(feature, shifted if axis == 'x' else shifted.transpose(2, 3), flow).double()
-        return out if axis == 'x' else out.transpose(2, 3)
+        x, y = (d, 0.0) if axis == 'x' else (0.0, d)
+        out: Tensor = align(source, shifted(current, x, y), constant_flow(source, x, y)).double()
+        return out if axis == 'x' else out.transpose(2, 3)  # along the last axis
 
     still = result(0.0)
-    window = torch.hann_window(lines.shape[-1], dtype=torch.float64)
-    frequencies = torch.fft.rfftfreq(lines.shape[-1]).numpy()
+    window = torch.hann_window(pixels, dtype=torch.float64)
+    frequencies = torch.fft.rfftfreq(pixels).numpy()
     edges = np.linspace(0, 0.5, bins + 1)
     place = np.clip(np.digitize(frequencies, edges) - 1, 0, bins - 1)
 

@@ -1,5 +1,4 @@
-"""How far an alignment is from the truth where the flow is known exactly: by sub-pixel phase, by distance to
-occlusions."""
+"""Error of an alignment on exactly known flow, by sub-pixel phase and by distance to occlusions."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -18,22 +17,25 @@ DISTANCES = (1, 2, 3, 5, 8, 13, 21)
 
 
 class AlignmentError(NamedTuple):
-    """Mean squared error relative to the variance of the truth: what the alignment makes of the current features when
-    there is no motion. For fixed kernels that is the current features; what a value projection does divides out."""
+    """Mean squared error relative to the variance of the target.
+
+    The target is the alignment's output if nothing moved: for fixed kernels the source feature of the current frame; a
+    value projection cancels.
+    """
 
     visible: float
-    """Over pixels whose target is visible."""
+    """Mean over pixels whose target is visible."""
     hidden: float
-    """Over the others."""
+    """Mean over all other pixels."""
     by_phase: Array
-    """Over visible pixels by sub-pixel offset, the larger of both axes' distance to a whole pixel, in 8 equal steps up
-    to ½; NaN where there are none."""
+    """Mean over visible pixels by sub-pixel offset: the larger of both axes' distances to a whole pixel, in 8 equal
+    steps up to ½; NaN if there are no such pixels."""
     by_distance: Array
-    """Over visible pixels by distance to the nearest hidden one, in the rings of ``DISTANCES``."""
+    """Mean over visible pixels by distance to the nearest hidden one, in the rings of ``DISTANCES``."""
 
 
 class Pair(NamedTuple):
-    """Two frames' features and the exact flow between them."""
+    """What an alignment gets of two frames, and the exact flow between them."""
 
     source: Tensor
     """(1, c, h, w)"""
@@ -42,7 +44,9 @@ class Pair(NamedTuple):
     flow: Tensor
     """(1, 2, h, w), from current to source."""
     hidden: NDArray[np.bool_]
-    """(h, w), where the flow's target is covered or outside."""
+    """(h, w), true where the flow's target is covered or outside."""
+    still: Tensor
+    """(1, c, h, w), the source if nothing moved: that of the current frame."""
 
 
 @torch.no_grad()
@@ -50,12 +54,12 @@ def alignment_error(align: Align, pairs: Iterable[Pair]) -> AlignmentError:
     """Average the error of an alignment over pairs of frames.
 
     Args:
-        align: called with (source, current, flow).
-        pairs: features of rendered clips, such as :func:`iart.commands.analyze.pairs_of` makes.
+        align: an alignment, called with (source, current, flow).
+        pairs: images or features of rendered clips: see :mod:`iart.analysis.trained`.
     """
     sums = {name: np.zeros((2, count)) for name, count in (('seen', 2), ('phase', PHASES), ('ring', len(DISTANCES)))}
     for pair in pairs:
-        target = align(pair.current, pair.current, torch.zeros_like(pair.flow))
+        target = align(pair.still, pair.current, torch.zeros_like(pair.flow))
         error = (align(pair.source, pair.current, pair.flow) - target).square().mean((0, 1)).double().numpy()
         error = error / target.var((2, 3)).mean().item()  # not between channels: a constant is no content
         seen = ~pair.hidden

@@ -23,8 +23,8 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, SVG and PDF; return the PNG.
 
     Args:
-        figure: to write.
-        path: without an ending.
+        figure: the figure to write.
+        path: path of the files, without an extension.
 
     Raises:
         DataError: a file cannot be written.
@@ -41,10 +41,10 @@ def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
     """Draw the exact curves of the fixed kernels over frequency, and those measured on trained alignments.
 
     Args:
-        measured: by alignment and axis; ``x`` is drawn solid, ``y`` dashed.
+        measured: curves by alignment and axis; ``x`` is drawn solid, ``y`` dashed.
     """
     f = np.linspace(0, 0.5, 200)
-    figure = Figure(figsize=(10, 3.3), layout='constrained')
+    figure = Figure(figsize=(11, 3.3), layout='constrained')
     gain, energy, error = figure.subplots(1, 3)
     for color, name in zip(COLORS, KERNELS, strict=False):
         curves = exact(name, f)
@@ -55,12 +55,19 @@ def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
         for axis, trained in by_axis.items():
             keep = trained.f < 0.48  # at the highest frequency a real signal has no phase, and no ideal shift
             style = {'color': color, 'linewidth': 1, 'linestyle': '-' if axis == 'x' else '--', 'marker': '.'}
-            energy.plot(trained.f[keep], trained.energy[keep], label=f'{name}, {axis} (measured)', **style)
+            label = f'{name} (measured)' if axis == 'x' else None
+            energy.plot(trained.f[keep], trained.energy[keep], label=label, **style)
             error.plot(trained.f[keep], trained.error[keep], **style)
+    if measured:  # what is learned is not bound by 1, as fixed kernels are
+        energy.set_yscale('log')
+        energy.set_yticks([0.3, 0.5, 1, 2, 4], ['0.3', '0.5', '1', '2', '4'])
+        energy.minorticks_off()
+        error.set_yscale('log')
+        error.set_ylim(bottom=1e-3)
     for axes, title in ((gain, 'mean response F'), (energy, 'mean energy E'), (error, 'mean squared error')):
         axes.set_title(title, fontsize=10)
         _tidy(axes, 'cycles per pixel')
-    energy.legend(frameon=False, fontsize=7)
+    _legend_beside(figure, energy)
     return figure
 
 
@@ -87,7 +94,7 @@ def single_shifts() -> Figure:
 
 def errors(measured: Mapping[str, AlignmentError]) -> Figure:
     """Draw alignment errors by sub-pixel phase and by distance to occlusions."""
-    figure = Figure(figsize=(8.5, 3.4), layout='constrained')
+    figure = Figure(figsize=(9.5, 3.4), layout='constrained')
     by_phase, by_distance = figure.subplots(1, 2)
     for number, (name, error) in enumerate(measured.items()):
         line = '-' if number < len(COLORS) else '--'
@@ -96,21 +103,27 @@ def errors(measured: Mapping[str, AlignmentError]) -> Figure:
         by_distance.plot(range(len(DISTANCES)), error.by_distance, marker='.', **style)
     by_distance.set_xticks(range(len(DISTANCES)), [f'≤{d}' for d in DISTANCES[:-1]] + [f'>{DISTANCES[-2]}'])
     for axes, label in ((by_phase, 'distance of the flow to a whole pixel'), (by_distance, 'pixels to an occlusion')):
-        axes.set_ylabel('squared error / variance')
+        axes.set_ylabel('squared error / variance', fontsize=8)
         axes.set_yscale('log')
         _tidy(axes, label)
-    by_phase.legend(frameon=False, fontsize=7)
+    _legend_beside(figure, by_phase)
     return figure
 
 
 def taps(curves: TapCurves) -> Figure:
-    """Draw attention over the taps against the shift in x, heads thin and their mean thick, beside bilinear weights."""
+    """Draw attention over the taps against the shift in x, beside bilinear weights.
+
+    Heads are thin lines, their mean over pixels is thick, and a band holds four of five pixels.
+    """
     count = curves.bilinear.shape[1]
     side = round(count**0.5)
     figure = Figure(figsize=(2.4 * side, 2.1 * side), layout='constrained')
     for tap, axes in enumerate(figure.subplots(side, side, sharex=True, sharey=True).ravel()):
-        axes.plot(curves.offsets, curves.attention[:, :, tap], color=COLORS[0], alpha=0.3, linewidth=0.8)
-        axes.plot(curves.offsets, curves.attention[:, :, tap].mean(1), color=COLORS[0], linewidth=2, label='attention')
+        heads = curves.attention[:, :, tap]
+        axes.fill_between(curves.offsets, *curves.spread[:, :, tap].T, color=COLORS[0], alpha=0.15, linewidth=0)
+        names = ['heads', *[''] * (heads.shape[1] - 1)]
+        axes.plot(curves.offsets, heads, color=COLORS[0], alpha=0.4, linewidth=0.8, label=names)
+        axes.plot(curves.offsets, heads.mean(1), color=COLORS[0], linewidth=2, label='mean of heads')
         axes.plot(curves.offsets, curves.bilinear[:, tap], '--', color=COLORS[1], label='bilinear')
         axes.set_title(f'row {tap // side}, column {tap % side}', fontsize=8)
         _tidy(axes, 'shift in x' if tap // side == side - 1 else '')
@@ -134,7 +147,13 @@ def cost(measured: Sequence[Cost]) -> Figure:
     return figure
 
 
+def _legend_beside(figure: Figure, axes: Axes) -> None:
+    """Put the legend of one of its plots to the right of a figure, where it covers no curve."""
+    figure.legend(*axes.get_legend_handles_labels(), loc='outside right upper', frameon=False, fontsize=7)
+
+
 def _tidy(axes: Axes, label: str) -> None:
-    axes.set_xlabel(label)
+    axes.set_xlabel(label, fontsize=8)
+    axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)

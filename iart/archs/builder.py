@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from iart.archs.fusion_backbone import FusionBackbone
+from iart.archs.iabasicvsr_arch import IABasicVSR
 from iart.errors import OptionsError
 from iart.ops.warp import flow_warp
 from iart.registry import ARCH_REGISTRY, build, compute_flow_in_float32
@@ -78,14 +79,22 @@ def _add_deformable_alignment(network: Any, max_residue_magnitude: float = 10) -
     network.cpu_cache_length = sys.maxsize  # it would move features to a GPU
 
 
-def compile_network(network: nn.Module) -> None:
-    """Compile what takes most of the time: the fusion of each backbone, in one graph. Other networks are compiled as
-    a whole.
+def compile_network(network: nn.Module, **arguments: Any) -> None:
+    """Compile what takes most of the time: the fusion of each backbone, the trunks and alignment of ``IABasicVSR``.
+    Other networks are compiled as a whole.
 
-    Around the fusion, frames come one by one and features may go to host memory, which graphs cannot hold.
+    Around these parts, frames come one by one and features may go to host memory, which graphs cannot hold; and a graph
+    of a whole recurrent network would contain every part once per frame.
+
+    Args:
+        network: the network; parameters and state dict stay as they are.
+        **arguments: as for :func:`torch.compile`.
     """
-    backbones = [module for module in network.modules() if isinstance(module, FusionBackbone)]
-    for backbone in backbones:
-        backbone.compile_fusion()
-    if not backbones:
-        network.compile()
+    parts = [module for module in network.modules() if isinstance(module, FusionBackbone | IABasicVSR)]
+    for part in parts:
+        if isinstance(part, FusionBackbone):
+            part.compile_fusion(**arguments)
+        else:
+            part.compile_parts(**arguments)
+    if not parts:
+        network.compile(**arguments)

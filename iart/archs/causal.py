@@ -44,7 +44,7 @@ def advance(
     Args:
         network: an :class:`~iart.archs.iart_arch.IART`.
         frame: (n, 3, h, w), large enough for the windows.
-        state: of the frame before; None: there is none.
+        state: state after the previous frame; None for the first frame.
         flow: (n, 2, h, w) to the frame before; None: the network estimates it.
 
     Returns:

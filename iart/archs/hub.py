@@ -111,7 +111,7 @@ def section_of(file: Path, key: str = 'params') -> dict[str, Any]:
     """Return the ``network_g`` section of a weight file, from ``config.json`` beside it in a hub folder.
 
     Raises:
-        WeightsError: neither says which network it is.
+        WeightsError: neither identifies the network.
     """
     config = file.with_name(CONFIG)
     if file.name == WEIGHTS and config.is_file():

@@ -205,6 +205,12 @@ class IABasicVSR(nn.Module):
             x = F.pixel_shuffle(self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)), self.scale)
         return x + upsample_bilinear(frame, self.scale)
 
+    def compile_parts(self, **arguments: Any) -> None:
+        """Compile alignment, trunks and feature extractor; arguments as for :func:`torch.compile`."""
+        for part in (self.alignment, self.backward_trunk, self.forward_trunk, self.extractor):
+            if part is not None:
+                part.compile(**arguments)
+
     def layers_of_scale(self, state: Mapping[str, Tensor]) -> frozenset[str]:
         """Return the layers that start fresh from the weights of another scale: see :mod:`iart.archs.upsampler`."""
         return layers_of_scale(self, state)

@@ -44,7 +44,7 @@ def gt() -> nn.Module:
 
 @FLOW_REGISTRY.register(suffix=SUFFIX)
 def raft(*, size: str = 'large', path: str | None = None, updates: int = 12) -> nn.Module:
-    """torchvision's RAFT (Teed and Deng, ECCV 2020) on the LR frames, never trained.
+    """Build torchvision's RAFT (Teed and Deng, ECCV 2020) for LR frames; it is never trained.
 
     Args:
         size: ``large`` or ``small``.

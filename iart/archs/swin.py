@@ -120,7 +120,7 @@ class WindowAttention(nn.Module):
     def forward(
         self, x: Tensor, layout: WindowLayout, prepared: PreparedAttention | None = None, queries: slice | None = None
     ) -> Tensor:
-        """Attend within windows.
+        """Compute attention within windows.
 
         Args:
             x: (windows·tokens, C) in the layout's order.

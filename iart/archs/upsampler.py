@@ -43,9 +43,13 @@ def width_after(scale: int, channels: int) -> int:
 def enlarge(network: nn.Module, x: Tensor, scale: int) -> Tensor:
     """Run the upsampling layers of a network: (n, channels, h, w) → (n, width, scale·h, scale·w)."""
     for number, factor in enumerate(_FACTORS[scale], start=1):
-        layer = network.get_submodule(f'upconv{number}')
-        x = F.leaky_relu(F.pixel_shuffle(layer(x), factor), 0.1)
+        x = F.leaky_relu(F.pixel_shuffle(_layer(network, f'upconv{number}')(x), factor), 0.1)
     return x
+
+
+def _layer(network: nn.Module, name: str) -> nn.Module:
+    layer: nn.Module = getattr(network, name)  # torch.export of torch 2.6 cannot trace get_submodule
+    return layer
 
 
 def reconstruct_detail(network: nn.Module, x: Tensor, scale: int) -> Tensor:
@@ -57,8 +61,8 @@ def reconstruct_detail(network: nn.Module, x: Tensor, scale: int) -> Tensor:
         scale: the network's scale; the detail is added to :func:`upsample_bilinear` of the frame.
     """
     x = enlarge(network, x, scale)
-    x = F.leaky_relu(network.get_submodule('conv_hr')(x), 0.1)
-    return network.get_submodule('conv_last')(x)  # type: ignore[no-any-return]
+    x = F.leaky_relu(_layer(network, 'conv_hr')(x), 0.1)
+    return _layer(network, 'conv_last')(x)  # type: ignore[no-any-return]
 
 
 def upsample_bilinear(frames: Tensor, scale: int = SCALE) -> Tensor:

@@ -1,19 +1,16 @@
 """The command ``iart analyze``."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iart.commands.arguments import add_command
 
 if TYPE_CHECKING:
-    import torch
-
     from iart.analysis.cost import Cost
     from iart.analysis.findings import Findings, FindingsPicture
-    from iart.analysis.known_flow import AlignmentError, Pair
-    from iart.archs.alignment_study_arch import AlignmentStudyNet
+    from iart.analysis.known_flow import AlignmentError
 
 _ROWS = (
     'none',
@@ -40,8 +37,8 @@ _CAPTIONS = {
     'cost': 'Time of a call, forward and with backward, and memory at its peak; parameters in brackets.',
 }
 _TAPS = (
-    '{}: attention over the taps as the shift in x grows, the shift in y being a quarter of a pixel. Thin lines: '
-    'heads; thick: their mean; dashed: bilinear weights.'
+    '{}: attention over the taps as the shift in x grows, the shift in y being a quarter of a pixel. Thick: mean over '
+    'heads and pixels; thin: heads; band: four of five pixels; dashed: bilinear weights.'
 )
 
 
@@ -55,10 +52,11 @@ def add_commands(commands: Any) -> None:
     )
     analyze.add_argument(
         '--weights',
-        type=Path,
         nargs='*',
         default=[],
-        help='trained networks of the study (AlignmentStudyNet), to measure',
+        metavar='NAME_OR_FILE',
+        help='trained networks to measure (AlignmentStudyNet, IABasicVSR, IART): files, or names that '
+        'iart weights --list shows',
     )
     analyze.add_argument('--clips', type=int, default=4, help='rendered clips to measure on')
     analyze.add_argument('--stills', help='folder of photographs for them; default: drawn textures')
@@ -74,33 +72,35 @@ def _analyze(arguments: argparse.Namespace) -> None:
     from iart.analysis.frequency import measure
     from iart.analysis.known_flow import alignment_error
     from iart.analysis.tap_curves import tap_curves
+    from iart.analysis.trained import TrainedNetwork, distinct, image_pairs, inputs_of
     from iart.data.exact_flow_dataset import SyntheticFlowTestDataset
     from iart.files import to_json, write_text
     from iart.registry import ALIGNMENT_REGISTRY, build
     from iart.reporting.page import write_measurement_page
     from iart.study.rows import ROWS
+    from iart.upscaling.networks import find
 
     log.setup()
     out: Path = arguments.output
     dataset = SyntheticFlowTestDataset(
         clips_rendered=arguments.clips, frames=3, stills=arguments.stills, folder=arguments.folder, scene_seed=2
     )
-    images = list(pairs_of(dataset))
+    networks = distinct([TrainedNetwork(find(weights)) for weights in arguments.weights])
+    images = list(image_pairs(dataset))
     fixed = {
         f'{name}, image': build(ALIGNMENT_REGISTRY, ROWS[name].alignment, channels=3, num_heads=1)
         for name in ('none', 'nearest', 'bilinear', 'bicubic', 'patch')
     }
     error = {name: alignment_error(align, images) for name, align in fixed.items()}
-    response = {}
+    response, taps = {}, {}
     pictures = []
-    for path in arguments.weights:
-        network, label = _network(path), path.parent.parent.name if path.parent.name == 'models' else path.stem
-        pairs = list(pairs_of(dataset, network))
-        error[label] = alignment_error(network.align, pairs)
-        response[label] = {axis: measure(network.align, pairs[0].current, axis=axis) for axis in ('x', 'y')}
+    for label, network in networks.items():
+        error[label] = alignment_error(network.align, network.pairs(dataset))
+        still = inputs_of(network.network, [dataset[number]['lq'][0] for number in range(len(dataset))])
+        response[label] = {axis: measure(network.align, *still, axis=axis) for axis in ('x', 'y')}
         if hasattr(network.align, 'tap_weights'):
-            curves = tap_curves(network.align, pairs[0].source, pairs[0].current)
-            plots.save(plots.taps(curves), out / f'taps_{label}')
+            taps[label] = tap_curves(network.align, *still)
+            plots.save(plots.taps(taps[label]), out / f'taps_{label}')
             pictures.append(FindingsPicture(f'taps_{label}.png', _TAPS.format(label)))
     cost = costs([(ROWS[name].label, ROWS[name].alignment) for name in _ROWS], device.choose(arguments.device))
     plots.save(plots.frequency(response), out / 'frequency')
@@ -113,6 +113,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
             name: {axis: {k: _plain(v) for k, v in m._asdict().items()} for axis, m in by_axis.items()}
             for name, by_axis in response.items()
         },
+        'taps': {name: {k: _plain(v) for k, v in curves._asdict().items()} for name, curves in taps.items()},
         'cost': [c._asdict() for c in cost],
     }
     write_text(out / 'analysis.json', to_json(facts))
@@ -156,49 +157,6 @@ def _findings(
         ),
         tuple(pictures),
     )
-
-
-def pairs_of(dataset: Any, network: 'AlignmentStudyNet | None' = None) -> 'Iterator[Pair]':
-    """Yield neighboring frames of a rendered set with their exact flow: images, or what a network's alignment gets."""
-    import numpy as np
-    import torch
-
-    from iart.analysis.known_flow import Pair
-
-    for number, clip in enumerate(dataset.clips):
-        lq = dataset[number]['lq']
-        shown = lq if network is None else _features(network, lq)
-        flows, hidden = dataset.read_flows(number)[0], np.array(dataset.store.array(clip.name, 'hidden')[0])
-        for i in range(len(lq) - 1):
-            yield Pair(shown[i + 1 : i + 2], shown[i : i + 1], torch.from_numpy(flows[i : i + 1].copy()), hidden[i])
-
-
-def _features(network: 'AlignmentStudyNet', lq: 'torch.Tensor') -> 'torch.Tensor':
-    """(t, 3, h, w) frames → (t, C, h, w) features of the first backbone."""
-    import torch
-
-    with torch.no_grad():
-        return network.swin_backbone_1(network.conv_first(lq).unsqueeze(1))
-
-
-def _network(path: Path) -> 'AlignmentStudyNet':
-    from iart.archs.alignment_study_arch import AlignmentStudyNet
-    from iart.archs.builder import build_network
-    from iart.archs.recognize import network_section
-    from iart.errors import WeightsError
-    from iart.options import load
-    from iart.weights import load_weights
-
-    run = path.parent.parent / 'options.yml'  # a training run knows more than the shapes of its weights tell
-    section = load(run).network_g if run.is_file() else network_section(path)
-    if section is None or section.get('type') != 'AlignmentStudyNet':
-        raise WeightsError(
-            f'--weights: {path}: got {section and section["type"]}, expected weights of AlignmentStudyNet'
-        )
-    network = build_network(section)
-    assert isinstance(network, AlignmentStudyNet)
-    load_weights(network, path)
-    return network.eval()
 
 
 def _plain(value: Any) -> Any:

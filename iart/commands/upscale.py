@@ -20,7 +20,9 @@ _TEXT = 'enlarge a video or a folder of frames with a network'
 def add_commands(commands: Any) -> None:
     """Add ``upscale`` to the subparsers of ``iart``."""
     parser = commands.add_parser(
-        'upscale', help=_TEXT, description=f'{_TEXT[0].upper()}{_TEXT[1:]}. docs/upscale.md says what is kept and how.'
+        'upscale',
+        help=_TEXT,
+        description=f'{_TEXT[0].upper()}{_TEXT[1:]}. See docs/upscale.md for what is kept and how.',
     )
     parser.set_defaults(run=_upscale)
     parser.add_argument(

@@ -40,7 +40,7 @@ class SyntheticFlowDataset(RecurrentDataset):
         gt_size: side of the square cut from GT, in pixels; a multiple of ``scale``.
         clips_rendered: number of clips.
         frames: frames of a clip.
-        height, width: of the ground truth, multiples of ``scale``.
+        height, width: size of the ground truth, multiples of ``scale``.
         scene_seed: seed of the clips; training and test sets should have different ones.
         stills: folder of photographs to move; without it, all pictures are drawn textures.
         photographs: share of photographs among the pictures, 0 to 1.

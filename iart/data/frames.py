@@ -137,7 +137,7 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _files_in(folder: Path) -> str:
-    """Say what is in a folder without images."""
+    """Describe the content of a folder without images."""
     entries = itertools.islice(folder.iterdir(), _LOOKED_AT)
     kinds = Counter(entry.suffix.lower() or entry.name for entry in entries if entry.is_file())
     files = listing([f'{count} {kind}' for kind, count in kinds.most_common()], 4)

@@ -78,8 +78,7 @@ def build_part(section: Mapping[str, Any], clips: Sequence[str], *, key: str, sc
 
 
 class ClipLoader(DataLoader[Any]):
-    """Endless batches, each as :func:`collate` makes them; mistakes in the data are raised here, in the main
-    process."""
+    """Endless batches of :func:`collate`; mistakes in the data are raised here, in the main process."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         try:

@@ -57,7 +57,7 @@ class Drift:
     """A parameter that changes slowly: each frame adds a draw from U(−step, step), clipped to the range.
 
     Args:
-        value: of the first frame.
+        value: value of the first frame.
         step: largest change from one frame to the next; 0 keeps the value.
         limits: lowest and highest value.
         rng: where changes are drawn.

@@ -58,9 +58,7 @@ def shrink(frame: np.ndarray) -> np.ndarray:
 
 
 def clip_of(index: int) -> tuple[str, str] | None:
-    """(train or val, clip name) that a film frame belongs to; None for the frames between. A clip is named after its
-    first frame.
-    """
+    """Return (train or val, clip name) of a film frame; None between clips. Clips are named by their first frame."""
     for phase, clips in PARTS.items():
         for first, last in clips:
             if first <= index <= last:
@@ -69,7 +67,7 @@ def clip_of(index: int) -> tuple[str, str] | None:
 
 
 def recipe(clip: Path) -> dict[str, object]:
-    """What the frames are made from and how; equal recipes give equal frames."""
+    """Return a description of how the frames are made; equal descriptions give equal frames."""
     return {
         'clip': hashlib.sha256(clip.read_bytes()).hexdigest(),
         'to_rgb': _TO_RGB,

@@ -21,6 +21,7 @@ from iart.device.kernels import compute_dtype as compute_dtype
 from iart.device.kernels import computes_bf16 as computes_bf16
 from iart.device.kernels import fuses_optimizer as fuses_optimizer
 from iart.device.kernels import gathers_samples as gathers_samples
+from iart.device.kernels import generates_cpp as generates_cpp
 from iart.device.kernels import head_multiple as head_multiple
 from iart.device.kernels import saves_launches as saves_launches
 from iart.device.kernels import windows_of_attention_backward as windows_of_attention_backward
@@ -80,7 +81,7 @@ def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
 
 
 def pins_memory(device: torch.device) -> bool:
-    """Whether copies to the device gain from page-locked host memory."""
+    """Return whether copies to the device benefit from page-locked host memory."""
     return device.type == 'cuda'
 
 
@@ -175,7 +176,7 @@ def describe(device: torch.device) -> str:
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux tells more there
+    with contextlib.suppress(OSError):  # Linux has more details there
         named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
         model = named.group(1) if named else model
     count = torch.get_num_threads()
@@ -199,7 +200,7 @@ def peak_reserved_mb(device: torch.device) -> float | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the device, so that a clock read next is honest."""
+    """Wait until the device has finished all its work, as timing requires."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
     elif device.type == 'mps':
@@ -207,14 +208,12 @@ def synchronize(device: torch.device) -> None:
 
 
 def shares_host_memory(device: torch.device) -> bool:
-    """Whether tensors on the device are tensors in the host's memory."""
+    """Return whether the device's tensors are in the host's memory."""
     return device.type == 'cpu'
 
 
 def takes_host_memory(device: torch.device) -> bool:
-    """Whether what is allocated on the device is missing on the host: of a CPU, and of Apple's GPUs, which have no
-    memory of their own.
-    """
+    """Return whether allocations on the device reduce the host's memory: CPUs, and Apple's GPUs, which share it."""
     return device.type in ('cpu', 'mps')
 
 
@@ -258,10 +257,10 @@ def fragmentation(device: torch.device) -> str:
 
 
 def lacks_memory(error: BaseException, device: torch.device) -> bool:
-    """Whether an allocation failed, on the device or on the host.
+    """Return whether an error is a failed allocation, on the device or on the host.
 
-    cuDNN says "unable to find an engine" both where no workspace fits any more and where it does not know the GPU;
-    only with little memory left it means the former.
+    cuDNN raises "unable to find an engine" both if no workspace fits in memory and if it does not support the GPU;
+    only if little memory is left, it means the former.
     """
     if memory.lacks_memory(error):
         return True

@@ -47,7 +47,7 @@ def _wheels(build: str) -> str:
 
 
 def has_kernels(compiled: Sequence[str], major: int, minor: int) -> bool:
-    """Whether code compiled for these architectures (``sm_80``, ``compute_90``) runs on a GPU of this capability.
+    """Return whether code compiled for architectures (``sm_80``, ``compute_90``) runs on a GPU of this capability.
 
     Machine code runs on the same major number and a minor that is not smaller, intermediate code on everything newer.
     """
@@ -59,11 +59,11 @@ def has_kernels(compiled: Sequence[str], major: int, minor: int) -> bool:
         of = int(match[1]), int(match[2])
         if (kind == 'sm' and of[0] == major and of[1] <= minor) or (kind == 'compute' and of <= (major, minor)):
             return True
-    return not compiled  # a build that does not tell is given a try
+    return not compiled  # a build without this information may work
 
 
 def unusable_driver() -> str | None:
-    """Say why torch cannot use the NVIDIA GPU of this machine; None where it can, or where there is none."""
+    """Return why torch cannot use the NVIDIA GPU of this machine; None if it can, or if there is none."""
     if torch.version.cuda is None or torch.cuda.is_available():
         return None
     try:

@@ -16,7 +16,7 @@ def count() -> int:
 
 
 def is_null(device: torch.device) -> bool:
-    """Whether the GPU is the null device of the tests, which computes no values."""
+    """Return whether the GPU is the null device of the tests, which computes no values."""
     return device.type == 'cuda' and torch.cuda.get_device_name(device).startswith('null device')
 
 

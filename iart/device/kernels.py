@@ -31,8 +31,9 @@ def windows_of_attention_backward(device: torch.device) -> int:
 
 
 def gathers_samples(device: torch.device) -> bool:
-    """Whether images are sampled by gathering pixels: on CUDA in deterministic mode, where grid_sample's backward
-    pass adds in an order that changes from run to run.
+    """Return whether images are sampled by gathering pixels.
+
+    True on CUDA in deterministic mode: grid_sample's backward pass adds in an order that changes from run to run.
     """
     return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
 
@@ -43,10 +44,15 @@ def fuses_optimizer(device: torch.device) -> bool:
 
 
 def saves_launches(device: torch.device) -> bool:
-    """Whether one call on twice the data is faster than two calls: on GPUs, where small kernels cost their launch."""
+    """Return whether one call on twice the data is faster than two: on GPUs, where small kernels cost their launch."""
     return device.type != 'cpu'
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by the hardware of a GPU rather than emulated."""
+    """Return whether the GPU's hardware computes bfloat16, rather than emulating it."""
     return device.type != 'cuda' or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def generates_cpp(device: torch.device) -> bool:
+    """Return whether ``torch.compile`` generates C++ for the device, which a compiler on this machine builds."""
+    return device.type == 'cpu'

@@ -1,4 +1,4 @@
-"""Running the checks: a process for each, so that a crash or a hang of one does not hide the others."""
+"""Runs the checks, each in a process of its own: one that crashes or hangs does not hide the others."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 from iart import log
 from iart.doctor import host_checks
 from iart.doctor.result import CheckResult
+from iart.files import write_text
 from iart.version import __version__
 
 _MARK = 'iart-doctor-result '
@@ -23,10 +24,10 @@ def examine(device: str, file: Path, variables: Mapping[str, str] | None = None)
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         file: JSON file to write.
-        variables: environment variables of the checks of the GPU, which put them on the null device.
+        variables: environment variables for the GPU's checks, which run them on the null device.
 
     Returns:
-        Whether nothing is wrong.
+        Whether no check is wrong.
     """
     results: dict[str, CheckResult] = {}
     for name, (_, limit) in host_checks.CHECKS.items():
@@ -38,8 +39,8 @@ def examine(device: str, file: Path, variables: Mapping[str, str] | None = None)
     rows = [(name, r.verdict, r.detail + (f' → {r.remedy}' if r.remedy else '')) for name, r in results.items()]
     log.table('iart doctor', ['check', 'verdict', 'found'], rows)
     content = {'iart': __version__, 'null': bool(variables), 'checks': {n: r.as_dict() for n, r in results.items()}}
-    file.write_text(json.dumps(content, indent=1), encoding='utf-8')
-    log.logger.info(f'written to {file}; send it along when something is wrong')
+    write_text(file, json.dumps(content, indent=1))
+    log.logger.info(f'wrote {file}; attach it to a report if something is wrong')
     return all(result.verdict != 'wrong' for result in results.values())
 
 

@@ -14,7 +14,7 @@ from iart.doctor.result import CheckResult, judge
 from iart.doctor.small import Small
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
-from iart.timing import durations
+from iart.stopwatch import durations
 
 _REPORT = 'report this with the JSON file'
 
@@ -28,13 +28,13 @@ def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def facts(device: torch.device) -> CheckResult:
-    """The GPU, its driver's and torch's versions."""
+    """List the GPU, its driver's version and torch's."""
     figures = gpu_facts.facts(device)
     return CheckResult('ok', ', '.join(f'{name} {value}' for name, value in figures.items()), '', figures)
 
 
 def attention(device: torch.device) -> CheckResult:
-    """Which kernel torch takes for the network's attention; the plain one is several times slower."""
+    """Check which kernel torch uses for the network's attention; the plain one is several times slower."""
     chosen: dict[str, str] = {}
     for precision in _precisions(device):
         dtype = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}[precision]
@@ -51,7 +51,7 @@ def attention(device: torch.device) -> CheckResult:
 
 
 def parity(device: torch.device) -> CheckResult:
-    """The same clip on the CPU and on the GPU, in every precision."""
+    """Compare the restored clip of the GPU with that of the CPU, in every precision."""
     wide = 320  # bfloat16 has the integers to 256 only
     expected = Small(torch.device('cpu'), width=wide).restore('fp32')
     small = Small(device, width=wide)
@@ -69,7 +69,7 @@ def parity(device: torch.device) -> CheckResult:
 
 
 def plans(device: torch.device) -> CheckResult:
-    """Every exact memory plan gives the same bits, twice."""
+    """Check that all exact memory plans, and a repetition, are bit-exact."""
     small = Small(device)
     frames: dict[str, list[torch.Tensor]] = {}
     for kind in ('device', 'host', 'disk', 'device'):
@@ -82,7 +82,7 @@ def plans(device: torch.device) -> CheckResult:
 
 
 def out_of_memory(device: torch.device) -> CheckResult:
-    """With little memory a clip is restored by a smaller plan, and everything is given back."""
+    """Check that a clip is restored with little memory by a smaller plan, and that all memory is freed afterward."""
     network = IART().to(device)
     clip = torch.rand(1, 3, 3, 96, 160)
     with torch.inference_mode():
@@ -98,7 +98,7 @@ def out_of_memory(device: torch.device) -> CheckResult:
 
 
 def training(device: torch.device) -> CheckResult:
-    """Losses fall alike in every precision; a run that is saved and loaded continues with the same losses."""
+    """Check that losses fall alike in every precision, and that a resumed run continues with the same losses."""
     losses: dict[str, list[float]] = {}
     for precision in _precisions(device):
         for policy in ('none', 'blocks'):
@@ -123,7 +123,7 @@ def training(device: torch.device) -> CheckResult:
 
 
 def benchmark(device: torch.device) -> CheckResult:
-    """Rates of the GPU; milliseconds per 320×180 frame and seconds per training step of the published network."""
+    """Measure the GPU's rates, ms per 320×180 frame and seconds per training step of the published network."""
     figures: dict[str, float] = {}
     devices.configure(deterministic=False)
     network = IART().to(device).eval()
@@ -174,6 +174,6 @@ CHECKS = {
     'processes': (processes, 240),
     'benchmark': (benchmark, 180),
 }
-"""Name → function of the device and seconds that it may take."""
+"""Name → function of the device and time limit in seconds."""
 NEED_VALUES = ('parity', 'training')
 """Checks that compare numbers, which the null device does not compute."""

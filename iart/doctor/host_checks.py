@@ -16,7 +16,7 @@ _ENCODERS = ('libx264', 'libx265', 'libsvtav1', 'libvpx-vp9', 'ffv1', 'prores_ks
 
 
 def installation() -> CheckResult:
-    """Which versions are installed, and that none is missing."""
+    """Check that all packages are installed, and list their versions."""
     versions: dict[str, str | None] = {'python': platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -29,7 +29,7 @@ def installation() -> CheckResult:
 
 
 def basicsr() -> CheckResult:
-    """Whether BasicSR's registries open, and how many networks they hold."""
+    """Check that BasicSR's registries can be read, and count their networks."""
     from iart.registry import ARCH_REGISTRY, names, ours
 
     networks = names(ARCH_REGISTRY)
@@ -38,7 +38,7 @@ def basicsr() -> CheckResult:
 
 
 def codecs() -> CheckResult:
-    """Which video encoders PyAV has; H.264 must be among them."""
+    """List PyAV's video encoders; H.264 must be among them."""
     import av.codec
 
     available = [name for name in _ENCODERS if name in av.codec.codecs_available]
@@ -46,7 +46,7 @@ def codecs() -> CheckResult:
 
 
 def memory() -> CheckResult:
-    """How much memory is free for this process, its container's limit included."""
+    """Check the free memory of this process, within its container's limit."""
     from iart import memory as host
 
     free = host.free_host_memory()
@@ -57,7 +57,7 @@ def memory() -> CheckResult:
 
 
 def disk() -> CheckResult:
-    """How much disk is free here and for temporary files."""
+    """Check the free disk space here and for temporary files."""
     from iart.memory import lies_in_memory
 
     temporary = Path(tempfile.gettempdir())
@@ -69,7 +69,7 @@ def disk() -> CheckResult:
 
 
 def shared_memory() -> CheckResult:
-    """How large /dev/shm is, through which processes that read frames hand over clips."""
+    """Check the size of /dev/shm, through which data loader workers pass clips."""
     if not Path('/dev/shm').is_dir():
         return CheckResult('skipped', 'this system has no /dev/shm')
     free = shutil.disk_usage('/dev/shm').free
@@ -78,7 +78,7 @@ def shared_memory() -> CheckResult:
 
 
 def threads() -> CheckResult:
-    """Whether torch computes with as many threads as there are processors for it."""
+    """Check that torch does not use more threads than this process has processors."""
     import torch
 
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
@@ -88,7 +88,7 @@ def threads() -> CheckResult:
 
 
 def training() -> CheckResult:
-    """A step of a small network on the CPU: loss and gradients are finite, and weights change."""
+    """Train a small network on the CPU for a few steps: losses are finite, and all weights change."""
     import torch
 
     from iart.doctor.small import Small
@@ -102,7 +102,7 @@ def training() -> CheckResult:
 
 
 def two_processes() -> CheckResult:
-    """Two processes train together on the CPU, with gloo."""
+    """Train in two processes on the CPU, with gloo."""
     import torch
 
     from iart.doctor.ranks import processes
@@ -121,4 +121,4 @@ CHECKS = {
     'training on the CPU': (training, 120),
     'processes on the CPU': (two_processes, 240),
 }
-"""Name → function and seconds that it may take."""
+"""Name → function and time limit in seconds."""

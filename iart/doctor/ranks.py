@@ -1,4 +1,4 @@
-"""Several processes of one run on this machine: they average gradients, exchange flags, and end when one is lost."""
+"""Check of several processes of one run: they average gradients, exchange flags, and end when one is lost."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def _clips(device: torch.device, world: int) -> tuple[Tensor, Tensor]:
 
 
 def _train(network: torch.nn.Module, clips: Tensor, targets: Tensor) -> list[float]:
-    """Return the losses of a few steps of plain gradient descent, which does not enlarge rounding as Adam does."""
+    """Return the losses of a few steps of gradient descent, which does not amplify rounding errors as Adam does."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     losses = []
     for _ in range(_STEPS):
@@ -125,7 +125,7 @@ def _losses_of_one(device: torch.device, world: int) -> list[float]:
 
 
 def _rank(kind: str) -> None:
-    """Run one process, and end the last one of several without a word."""
+    """Run one process; the last one of several ends without notice."""
     world = int(os.environ['WORLD_SIZE'])
     device = devices.choose(kind, distributed.local_rank('pytorch'), world)
     distributed.launch('pytorch', device=device, timeout_minutes=1)

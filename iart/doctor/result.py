@@ -1,4 +1,4 @@
-"""What a check reports."""
+"""Result of a check."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,9 +11,9 @@ class CheckResult:
     """The outcome of a check.
 
     Args:
-        verdict: ``ok``, ``wrong``, or ``skipped`` where it could not be made.
-        detail: what was found, in one line.
-        remedy: what to do about it; empty where nothing is to be done.
+        verdict: ``ok``, ``wrong``, or ``skipped`` if the check is impossible here.
+        detail: the result in one line.
+        remedy: what to do about it; empty if nothing has to be done.
         figures: numbers for the JSON file.
     """
 

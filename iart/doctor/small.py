@@ -13,9 +13,9 @@ class Small:
     """The network with fixed weights, Adam, and a clip of three frames.
 
     Args:
-        device: where it computes.
-        policy: ``use_checkpoint``.
-        width: of the frames.
+        device: the device to compute on.
+        policy: the network's ``use_checkpoint``.
+        width: width of the frames in pixels.
     """
 
     def __init__(self, device: torch.device, policy: str = 'none', width: int = 48) -> None:
@@ -33,7 +33,7 @@ class Small:
             return self.network.eval()(self.clip).float().cpu()
 
     def step(self, precision: str) -> float:
-        """Do a training step and return its loss."""
+        """Run a training step and return its loss."""
         scaler = self.scalers[precision]
         self.optimizer.zero_grad(set_to_none=True)
         with devices.autocast(self.device, precision):

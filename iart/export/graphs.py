@@ -219,7 +219,7 @@ class WindowGraph(Graph):
     """A whole window of frames in one graph without state, for runtimes that keep none.
 
     Args:
-        graphs: of the network.
+        graphs: the network's graphs.
         frames: T.
         middle: give the middle frame only.
         five: (N, T, 3, h, w) instead of (N, T·3, h, w).

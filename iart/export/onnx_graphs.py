@@ -26,7 +26,7 @@ class Checked:
 
     Args:
         graph: name of the graph.
-        size: of the LR frames.
+        size: size (h, w) of the LR frames.
         runtime: what ran it.
         difference: the largest one, relative to the largest value where that is above 1.
         seconds: that a run took.
@@ -57,7 +57,7 @@ def write_onnx(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> None
         inputs: see :func:`iart.export.samples.sample`.
 
     Raises:
-        UserError: the graph cannot be exported; the message names the graph and says why.
+        UserError: the graph cannot be exported; the message names the graph and the reason.
     """
     quiet = logging.getLogger('torch.onnx')
     level = quiet.level

@@ -17,7 +17,7 @@ def write_program(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> N
     """Export a graph to a ``.pt2`` file for frames of one size.
 
     Raises:
-        UserError: it cannot be exported; the message says why.
+        UserError: it cannot be exported; the message has the reason.
     """
     try:
         with torch.no_grad(), warnings.catch_warnings():

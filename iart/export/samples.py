@@ -16,9 +16,9 @@ def sample(
 
     Args:
         graph: the graph.
-        size: of the LR frames.
+        size: size (h, w) of the LR frames.
         channels: width C of the features.
-        dtype: of the features.
+        dtype: data type of the features.
         seed: other inputs for another number.
         first: inputs of the first step of a pass, before which there are no frames.
     """

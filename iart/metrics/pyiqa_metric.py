@@ -1,5 +1,4 @@
-"""Perceptual metrics of the package ``pyiqa`` (LPIPS, DISTS, NIQE, ...), which is installed only where they are
-wanted."""
+"""Perceptual metrics of the optional package ``pyiqa`` (LPIPS, DISTS, NIQE, ...)."""
 
 import functools
 import importlib
@@ -38,7 +37,7 @@ def calculate_pyiqa(img: Image, img2: Image | None = None, crop_border: int = 0,
 
 
 def _compares(metric: str = 'lpips', **_: object) -> bool:
-    """Whether a metric of ``pyiqa`` needs ground truth."""
+    """Return whether a metric of ``pyiqa`` needs ground truth."""
     return bool(_network(metric).metric_mode == 'FR')
 
 

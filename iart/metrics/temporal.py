@@ -36,8 +36,8 @@ class TemporalScores:
 
     Args:
         tof: pixels; 0 for identical motion.
-        warping_error: of the restored clip.
-        gt_warping_error: of the ground truth.
+        warping_error: warping error of the restored clip.
+        gt_warping_error: warping error of the ground truth.
         pairs: number of pairs.
     """
 

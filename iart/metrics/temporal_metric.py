@@ -13,7 +13,7 @@ Image = npt.NDArray[np.uint8]
 
 @METRIC_REGISTRY.register(suffix=SUFFIX)
 def calculate_tof(img: Image, img2: Image, previous: Image, previous2: Image, spynet_path: str) -> float:
-    """tOF, in pixels: distance between the motion of the restored frames and of the ground truth; ``better: lower``.
+    """Return tOF in pixels: the distance between the motion of restored frames and ground truth; ``better: lower``.
 
     The first frame of a clip has no figure.
 

@@ -3,10 +3,12 @@ losses."""
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from iart.archs.builder import compile_network
 from iart.archs.flow import comes_with_clip
 from iart.archs.probe import check_output
 from iart.data.batch import Batch
@@ -19,18 +21,18 @@ TEACHER_LOSS = 'l_teacher'  # the loss whose target is a better network's output
 
 
 def flow_is_frozen(step: int, fix_flow: int) -> bool:
-    """Whether the flow network rests at this step (counted from 0).
+    """Return whether the flow network is frozen at this step (counted from 0).
 
     Args:
         step: optimizer steps done so far.
-        fix_flow: number of steps it rests at the start; 0 never, −1 for the whole run.
+        fix_flow: number of steps at the start during which it is frozen; 0 for none, −1 for the whole run.
     """
     return fix_flow == -1 or step < fix_flow
 
 
 @MODEL_REGISTRY.register(suffix=SUFFIX)
 class VSRModel(nn.Module):
-    """A network, its losses, and a flow network that rests at the start.
+    """A network, its losses, and a flow network that is frozen at the start.
 
     The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
@@ -117,6 +119,17 @@ class VSRModel(nn.Module):
     def clipped_together(self) -> list[list[nn.Parameter]]:
         """Return the groups of parameters whose gradients are clipped to one norm each."""
         return [list(self.parameters())]
+
+    def compile_parts(self, **arguments: Any) -> None:
+        """Compile parts of the network, see :func:`iart.archs.builder.compile_network`, and the losses of pixels.
+
+        Args:
+            **arguments: as for :func:`torch.compile`.
+        """
+        compile_network(self.network, **arguments)
+        for loss in self.losses.values():
+            if not compares_frames(loss):  # a perceptual loss is a network itself
+                loss.compile(**arguments)
 
     def flow_parameters(self) -> list[nn.Parameter]:
         """Weights of the flow network; empty for networks without one."""

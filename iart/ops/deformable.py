@@ -45,7 +45,7 @@ def modulated_deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tenso
 
 
 def deformable_attention(q: Tensor, kv: Tensor, offset: Tensor, heads: int) -> Tensor:
-    """Attend from each pixel to nine displaced positions (the operator of RVRT).
+    """Compute attention from each pixel to nine displaced positions (the operator of RVRT).
 
     The groups are spread over keys and values together: with as many groups as heads, the first half of the groups
     displaces keys, two heads each, and the second half displaces values. A position outside the image has a zero key

@@ -187,7 +187,7 @@ def _exact(kind: str, scale: int) -> tuple[Taps, bool]:
 
 @functools.lru_cache(maxsize=256)
 def _outside(first: int, last: int, length: int, replicate: bool) -> torch.Tensor:
-    """Indices into a line of ``length`` pixels for positions first..last-1, of which some lie outside."""
+    """Return indices into a line of ``length`` pixels for positions first..last-1, some of which are outside."""
     positions = torch.arange(first, last)
     if replicate:
         return positions.clamp(0, length - 1)

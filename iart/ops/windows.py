@@ -188,7 +188,7 @@ def _mask(window: tuple[int, int, int], shift: tuple[int, int], device: torch.de
 
 
 def relative_position_index(window: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
-    """(tokens, tokens) row of the bias table for each pair of tokens; table order is frame, row, column."""
+    """Return (tokens, tokens) rows of the bias table for pairs of tokens; the table's order is frame, row, column."""
     axes = torch.meshgrid(*(torch.arange(s, device=device) for s in window), indexing='ij')
     token = torch.stack(axes).flatten(1)
     apart = token.unsqueeze(2) - token.unsqueeze(1)

@@ -63,7 +63,7 @@ def _fields(model: type[Section]) -> dict[str, dict[str, FieldInfo]]:
 
 
 def _section(model: type[Section], place: str) -> Schema:
-    """A section with a fixed set of keys, without saying which of them are required: a base may have them."""
+    """Return a section with a fixed set of keys, none of which is required: a base may have them."""
     properties = {
         name: _field(field, f'{place}.{name}'.lstrip('.'))
         for name, field in model.model_fields.items()
@@ -120,7 +120,7 @@ def _dataset(phase: str) -> Schema:
 def _component(
     components: Mapping[str, Callable[..., Any]], given: frozenset[str] = frozenset(), also: Schema | None = None
 ) -> Schema:
-    """A section with ``type`` and the arguments of what it names.
+    """Return a section with ``type`` and the arguments of the component that it names.
 
     Args:
         components: what ``type`` may name.
@@ -168,7 +168,7 @@ def _arguments(component: Callable[..., Any]) -> dict[str, Schema]:
 
 
 def _described(docstring: str) -> dict[str, str]:
-    """What the ``Args`` section of a docstring says about each argument."""
+    """Return the description of each argument in the ``Args`` section of a docstring."""
     section = re.search(r'^Args:\n((?: +.*\n?|\n)*)', inspect.cleandoc(docstring), re.MULTILINE)
     entries = re.findall(r'^ {4}(\w[\w, ]*?)(?: \([^)]*\))?: (.*(?:\n {5,}.*)*)', section[1] if section else '', re.M)
     return {name: re.sub(r'\s+', ' ', text) for some, text in entries for name in some.split(', ')}
@@ -206,7 +206,7 @@ def _type(annotation: Any, place: str) -> Schema:
 
 def _model(annotation: Any) -> type[Section] | None:
     """The section that an annotation names, alone or beside None."""
-    parts = (annotation, *get_args(annotation))
+    parts = get_args(annotation) or (annotation,)  # to Python 3.10, dict[str, Any] is a class as well
     return next((part for part in parts if inspect.isclass(part) and issubclass(part, Section)), None)
 
 
@@ -227,7 +227,7 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _any_of(schemas: list[Schema]) -> Schema:
-    """One of several; what describes the first describes all of them."""
+    """Return a choice of several schemas, with the first one's description."""
     if {} in schemas:
         return {}
     about: Schema = {key: schemas[0][key] for key in ('description', 'default') if key in schemas[0]}

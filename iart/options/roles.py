@@ -74,7 +74,7 @@ def reason(key: str, name: str) -> str:
 
     Args:
         key: ``network_g``, ``pixel_opt``, ``teacher_opt``, ``perceptual_opt`` or ``metric``.
-        name: what ``type`` says.
+        name: value of ``type``.
     """
     if key == 'network_g':
         if name in _ONE_FRAME_NETWORKS:

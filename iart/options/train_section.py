@@ -100,8 +100,9 @@ class TrainOptions(Section):
     skip_limit: Positive = 100
     """Iterations with a NaN or infinite loss or gradient are skipped; at this many in the whole run it ends."""
     compile: bool = False
-    """Compile the fusion of the backbones, where most of the time goes, with `torch.compile`; networks without
-    backbones of ours are compiled as a whole. Results differ in the last bits."""
+    """Compile with `torch.compile` what takes most of the time: the fusion of the backbones of `IART`, the trunks and
+    alignment of `IABasicVSR`, pixel losses; other networks as a whole. Results differ in the last bits. On a CPU it
+    needs a C++ compiler (`g++`)."""
     cuda_graphs: bool = False
     """Record the forward and backward passes as a CUDA graph and replay it, which saves the time of launching each
     kernel: for one process, clips of one size, and `network_g.use_checkpoint: none`. No effect on a CPU; never run on

@@ -1,4 +1,4 @@
-"""What YAML files of IART and BasicSR say in other words, or say without effect. Each is explained once."""
+"""Keys of IART's and BasicSR's YAML files that have other names here, or no effect. Each is explained once."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ RETIRED = {
     'datasets.*': {
         'prefetch_mode': _NO_PREFETCHER,
         'num_prefetch_queue': _NO_PREFETCHER,
-        'phase': 'the key of the section (train, val, test_1, ...) says it',
+        'phase': 'it is the key of the section (train, val, test_1, ...)',
     },
     'val': {'pbar': 'progress bars appear on a terminal and nowhere else'},
 }
@@ -26,13 +26,13 @@ _REGULARIZED = ('d_reg_weight', 'net_d_reg_every')
 
 
 def normalize(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[Problem]]:
-    """Say an upstream YAML in our words.
+    """Convert an upstream YAML to this project's keys.
 
     Args:
         raw: the merged YAML; it is changed in place.
 
     Returns:
-        The YAML, explanations of what was left out or changed, and the mistakes found.
+        The YAML, explanations of what was left out or changed, and the mistakes.
     """
     notes: dict[str, str] = {}
     problems: list[Problem] = []
@@ -48,7 +48,7 @@ def normalize(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], lis
 
 
 def _rename_model(raw: dict[str, Any], notes: dict[str, str], problems: list[Problem]) -> None:
-    """``model_type`` in our words; upstream's mixed-precision models say fp16 by their name."""
+    """Convert ``model_type``; the names of upstream's mixed-precision models imply fp16."""
     model_type = raw.get('model_type')
     if model_type == _GAN_MODEL:
         raw['model_type'] = 'VSRGANModel'

@@ -147,7 +147,7 @@ def parse(text: str, source: str | Path = 'text') -> tuple[Any, list[Problem]]:
 
 
 def _read_with_base(path: Path) -> tuple[dict[str, Any], list[Problem]]:
-    """The file's mapping laid over that of the file it names as ``base`` (path relative to the file)."""
+    """Return the file's mapping, merged over that of its ``base`` (a path relative to the file)."""
     raw, problems = _read(path)
     base = raw.pop('base', None)
     if base is None:
@@ -180,9 +180,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``: mappings merge key by key, lists and everything else replace, ``~`` too. A section
-    that names another ``type`` replaces the whole section below: the arguments of one class are not those of
-        another."""
+    """Merge ``above`` over ``below``: mappings merge key by key; lists and everything else, even ``~``, replace.
+
+    A section that names another ``type`` replaces the whole section below: its arguments belong to another class.
+    """
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)

@@ -1,4 +1,4 @@
-"""Do the clips at hand make a protocol's benchmark: exactly, in part, or not at all?"""
+"""Agreement of clips with a protocol's benchmark: exact, partial, or none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def candidates(frames: Mapping[str, int], sizes: Mapping[str, Size] | None = Non
 
 
 def metric_differences(protocol: Protocol, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What keeps PSNR, SSIM and NIQE sections of the options from being the protocol's (channel, border).
+    """Return how the options' PSNR, SSIM and NIQE sections differ from the protocol's (channel, border).
 
     Args:
         metrics: name of each metric and its YAML section; metrics other than PSNR, SSIM and NIQE are not the protocol's
@@ -97,7 +97,7 @@ def metric_differences(protocol: Protocol, metrics: Mapping[str, Mapping[str, An
 def _named_differences(
     protocol: Protocol, frames: Mapping[str, int], sizes: Mapping[str, Size]
 ) -> tuple[list[str], int]:
-    """What is wrong, and the number of the protocol's clips that are there."""
+    """Return the differences, and how many of the protocol's clips exist."""
     assert isinstance(protocol.clips, tuple)
     clips: dict[str, BenchmarkClip] = {name: clip for clip in protocol.clips for name in (clip.name, clip.also) if name}
     foreign = [name for name in frames if name not in clips]
@@ -120,7 +120,7 @@ def _count_differences(
         wrong.append(f'got {len(frames)} clips, {protocol.benchmark} has {protocol.clips.count}')
     for name, count in frames.items():
         wrong += _clip_differences(name, count, sizes.get(name), protocol.clips)
-        if len(wrong) > 3:  # the first few say it all
+        if len(wrong) > 3:  # the first few are enough
             break
     return wrong, len(frames)
 

@@ -112,8 +112,8 @@ class Frames:
     """The frames of a clip that count.
 
     Args:
-        names: of the frames, in order.
-        values: figures per metric, in order; infinite for a frame equal to its ground truth.
+        names: names of the frames, in order.
+        values: scores of the frames by metric; infinite for a frame equal to its ground truth.
     """
 
     names: tuple[str, ...]

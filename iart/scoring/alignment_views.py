@@ -57,7 +57,7 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
 
     Args:
         network: on ``device``, in evaluation mode.
-        report: of the test set.
+        report: report of the test set.
         folder: see the top of this file.
 
     Raises:

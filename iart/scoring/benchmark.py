@@ -1,5 +1,4 @@
-"""The job behind ``iart test``: score every test set of the options, say which benchmark the figures belong to, write
-the reports.
+"""The job of ``iart test``: score every test set of the options, identify its benchmark, write the reports.
 
 ::
 
@@ -139,7 +138,7 @@ def _titles(datasets: Mapping[str, SetOptions]) -> dict[str, str]:
 def agree(dataset: ClipSet, protocol: str | None, settings: Settings) -> Match | None:
     """Return the agreement of a test set and its settings with a protocol: the given one, else the recognized one.
 
-    One frame is degraded again to see whether the LR frames are what the protocol wants.
+    One frame is degraded again to see whether the LR frames are what the protocol requires.
     """
     if not dataset.has_gt:
         return _agree_without_gt(dataset, get(protocol), settings) if protocol else None
@@ -188,8 +187,7 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Return published results beside the totals; none unless data and settings are exactly the protocol's.
 
-    A note says what is not: another number format, or a memory plan that does not give what the whole clip in one pass
-        gives.
+    A note names deviations: another number format, or a memory plan whose result is not that of the whole clip.
     """
     if agreement is None or agreement.kind != 'exact':
         return ()

@@ -114,7 +114,7 @@ def _network(
     network = build_network(section)
     load_weights(network, file, options.path.param_key_g or 'params', options.path.strict_load_g)
     count = sum(p.numel() for p in network.parameters())
-    log.logger.info(f'{section["type"]}, {count:,} weights from {file}, on {device}, {precision}')
+    log.logger.info(f'{section["type"]}, {count:,} parameters from {file}, on {device}, {precision}')
     facts = NetworkFacts(type=section['type'], parameters=count, weights=file, method=method)
     return network.to(device).eval(), facts
 

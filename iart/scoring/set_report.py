@@ -23,7 +23,7 @@ from iart.version import __version__
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What the report says about what restored the frames.
+    """Facts about what restored the frames.
 
     Args:
         type: the network's ``type`` in the options; published results are looked up under it. ``Bicubic`` for the

@@ -1,4 +1,4 @@
-"""What bicubic interpolation scores on a study's sets: a network that is not above it has learned nothing yet."""
+"""Scores of bicubic interpolation on a study's sets: a network that does not exceed them has learned nothing yet."""
 
 import json
 
@@ -14,7 +14,7 @@ _FILE = 'bicubic.json'
 
 
 def score_bicubic(plan: StudyPlan) -> None:
-    """Score bicubic interpolation on the sets of a study, if that is not done.
+    """Score bicubic interpolation on the sets of a study, unless it has been scored.
 
     Raises:
         UserError: a set cannot be read, or the file cannot be written.
@@ -26,7 +26,7 @@ def score_bicubic(plan: StudyPlan) -> None:
 
 
 def read_bicubic(plan: StudyPlan) -> dict[str, dict[str, float]] | None:
-    """Return the scores of bicubic interpolation by set and metric; None when there are none for these options.
+    """Return the scores of bicubic interpolation by set and metric; None if there are none for these options.
 
     Raises:
         DataError: the file is damaged.

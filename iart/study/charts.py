@@ -38,7 +38,7 @@ def write_charts(results: Results, folder: Path) -> list[tuple[Path, str]]:
 
 
 def _gains(lines: Sequence[Line], title: str) -> Figure:
-    """A bar per row, a dot per seed, the paper's gain as a hollow mark."""
+    """Draw a bar per row, its standard error, and the paper's gain as a hollow mark."""
     figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(lines)), layout='constrained')
     axes = figure.subplots()
     for place, line in enumerate(reversed(lines)):

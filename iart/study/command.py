@@ -26,18 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='run_alignment_study.py', description=__doc__)
     parser.add_argument('study', type=Path, help='study file, such as options/study/synthetic_small.yml')
     parser.add_argument(
-        '--device', default='auto', help='where to compute; several with commas in between share the rows'
+        '--device', default='auto', help='the device to compute on; several, separated by commas, share the rows'
     )
-    parser.add_argument('--processes', type=int, default=1, help='trainings side by side')
+    parser.add_argument('--processes', type=int, default=1, help='number of trainings at a time')
     parser.add_argument('--threads', type=int, help='threads of each training on a CPU')
     parser.add_argument('--only', metavar='RUN', help='one training, such as implicit_gt_s0')
     parser.add_argument('--stop_with_parent', action='store_true', help=argparse.SUPPRESS)  # of --processes
-    parser.add_argument('--table', action='store_true', help='write the results that there are; train nothing')
+    parser.add_argument('--table', action='store_true', help='write the results so far; train nothing')
     parser.add_argument('--parameters', action='store_true', help='print the parameters of each row; train nothing')
     parser.add_argument('--estimate', action='store_true', help='time a few steps of each row; train nothing')
-    parser.add_argument(
-        '--force_yml', nargs='+', default=[], help='replace options that all rows share, as in iart train'
-    )
+    parser.add_argument('--force_yml', nargs='+', default=[], help='override options of all rows, as in iart train')
     given = parser.parse_args(arguments)
     try:
         _run(given)
@@ -84,7 +82,7 @@ def _print_parameters(plan: StudyPlan) -> None:
 
 
 def _print_estimate(plan: StudyPlan, device: torch.device) -> None:
-    """Seconds of a step, and minutes of a training, from three steps of each row."""
+    """Print the time of a step and of a training, from three steps of each row."""
     total, timed = 0.0, dict[tuple[str, str], float]()
     print(f'{"row":28}{"flow":>8}{"ms/step":>10}{"minutes":>10}')
     for run in plan.runs():

@@ -1,4 +1,4 @@
-"""A study's results in files: table, CSV, charts, and a page that shows them."""
+"""Files of a study's results: table, CSV, charts, and a page that shows them."""
 
 from pathlib import Path
 

@@ -24,10 +24,10 @@ class Row:
     """One alignment that is compared with the others.
 
     Args:
-        label: in tables and charts.
+        label: name in tables and charts.
         alignment: the ``alignment`` section of the network.
         network: further keys of ``network_g``.
-        ours: not in the paper.
+        ours: whether the row is not in the paper.
     """
 
     label: str

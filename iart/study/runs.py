@@ -1,4 +1,4 @@
-"""One training of a study: train, score, measure the cost, write it down."""
+"""One training of a study: train, score, measure its cost, write the result."""
 
 import json
 import time
@@ -22,8 +22,8 @@ from iart.options import Options
 from iart.scoring.evaluator import score_set
 from iart.scoring.measures import build_metrics
 from iart.scoring.settings import Settings
+from iart.stopwatch import durations
 from iart.study.study_file import Run, StudyPlan, digest
-from iart.timing import durations
 from iart.training.trainer import Trainer
 
 _SIDE = 64  # LR pixels a side of the frames that time and memory are measured on
@@ -32,22 +32,22 @@ _REPEATS = 5
 
 @dataclass(frozen=True)
 class Scores:
-    """What one training gave.
+    """Result of one training.
 
     Args:
-        run: its name.
-        row, flow, seed: which one it is.
-        digest: of its options.
-        scores: by set and metric, such as ``{'synthetic': {'psnr': 30.1}}``.
-        clips: by set, metric and clip.
-        parameters: of the network without its flow estimator.
-        alignment_parameters: of the alignment alone.
-        dead_parameters: what the released code has beyond them and never uses.
-        milliseconds: to restore a frame of 64×64 LR pixels, the fastest of five clips of three frames.
-        memory_mb: taken while doing so, beside weights.
+        run: name of the training.
+        row, flow, seed: row, flow and seed of the training.
+        digest: digest of its options.
+        scores: scores by set and metric, such as ``{'synthetic': {'psnr': 30.1}}``.
+        clips: scores by set, metric and clip.
+        parameters: parameters of the network without its flow estimator.
+        alignment_parameters: parameters of the alignment.
+        dead_parameters: further parameters of the released code, which it never uses.
+        milliseconds: time to restore a frame of 64×64 LR pixels: the fastest of five clips of three frames.
+        memory_mb: memory needed to do so, in addition to weights.
         iterations: optimizer steps.
-        seconds: training took in this process; a resumed one counts from there.
-        device: where.
+        seconds: training time in this process; of a resumed training, from there on.
+        device: description of the device.
     """
 
     run: str
@@ -80,7 +80,7 @@ def read_scores(plan: StudyPlan, run: Run) -> Scores | None:
 
 
 def perform(plan: StudyPlan, run: Run, device: torch.device) -> Scores:
-    """Train a row, from where a former run was stopped, score it, and write its scores.
+    """Train a row, or resume its training, score it, and write its scores.
 
     Raises:
         UserError: data, weights or options do not fit; the run was stopped before its last iteration.
@@ -126,8 +126,8 @@ def score_sets(restore: Restore, options: Options, device: torch.device) -> tupl
 
     Args:
         restore: LR frames → restored frames, such as :func:`plan_restorer` returns.
-        options: name the sets and the metrics.
-        device: where the metrics are computed.
+        options: options that name the sets and the metrics.
+        device: the device to compute metrics on.
 
     Returns:
         Scores by set and metric; and by set, metric and clip.
@@ -152,7 +152,7 @@ def score_sets(restore: Restore, options: Options, device: torch.device) -> tupl
 
 
 def _cost(network: nn.Module, device: torch.device) -> tuple[float, float]:
-    """Milliseconds per frame and megabytes, on frames of 64×64 LR pixels."""
+    """Return milliseconds per frame and megabytes, for frames of 64×64 LR pixels."""
     frames = 3
     lq = torch.rand(1, frames, 3, _SIDE, _SIDE, device=device)
     flow = torch.rand(1, frames - 1, 2, _SIDE, _SIDE, device=device)
@@ -170,7 +170,7 @@ def _count(module: nn.Module | None) -> int:
 
 
 def parameters(plan: StudyPlan) -> Sequence[tuple[str, int, int, int]]:
-    """Return (row, parameters, those of the alignment, dead weights of the released code) of each row."""
+    """Return (row, parameters, the alignment's parameters, dead parameters of the released code) of each row."""
     counted = {}
     for run in plan.runs():
         if run.row not in counted:

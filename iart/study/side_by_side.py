@@ -1,4 +1,4 @@
-"""All trainings of a study: one after the other in this process, or side by side in processes of their own."""
+"""Trainings of a study: one after the other in this process, or in parallel in processes of their own."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def perform_all(plan: StudyPlan, device: str, processes: int, config: Path, threads: int | None = None) -> None:
-    """Train and score everything that is missing.
+    """Train and score every row that has no scores yet.
 
     Args:
         plan: the study.
@@ -64,7 +64,7 @@ class _Training:
     log: Path
 
     def stop(self) -> None:
-        """Ask it to finish its step, save, and end."""
+        """Ask the training to finish its step, save, and end."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 

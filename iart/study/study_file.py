@@ -1,4 +1,4 @@
-"""A study file: which rows, flows and seeds, and the options file that all of them share."""
+"""Study files: rows, flows and seeds, and the options file that all trainings share."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ from iart.study.rows import ROWS, TABLES, FlowName, TableName
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says.
+    """Content of a study file.
 
     Args:
-        name: of the study and of its folder.
+        name: name of the study and of its folder.
         options: options file with data, network and training, relative to the study file. All rows are trained with it;
             they differ in ``network_g.alignment``, ``network_g.flow`` and ``manual_seed``.
-        tables: which tables of the paper: ``alignments`` (1), ``codes`` (3), ``windows`` (4), and ``ours``.
-        flows: where the flow comes from, for every row.
-        seeds: one training for each.
-        rows: leave out all other rows.
+        tables: tables of the paper: ``alignments`` (1), ``codes`` (3), ``windows`` (4), and ``ours``.
+        flows: sources of the flow; every row is trained with each of them.
+        seeds: seeds; every row is trained with each of them.
+        rows: the rows to train; None for all rows of the tables.
         spynet_path: weights of SPyNet, for the flow ``spynet``.
-        cache: folder for SPyNet's flows of the training set; without, they are computed again at each step.
-        root: folder that studies are written to.
+        cache: folder for SPyNet's flows of the training set; without it, they are computed in each step.
+        root: folder for studies.
     """
 
     name: str
@@ -62,7 +62,7 @@ class StudyPlan:
 
     Args:
         path: the study file.
-        overrides: as after ``--force_yml``, for the options that all rows share.
+        overrides: values as after ``--force_yml``, for the shared options.
 
     Raises:
         OptionsError: mistakes in the study file or in the shared options.
@@ -109,7 +109,7 @@ class StudyPlan:
         return resolve(raw, source=f'{self.options_file}, {run.name}')
 
     def result_file(self, run: Run) -> Path:
-        """Where the scores of a training are written."""
+        """Return the file for the scores of a training."""
         return self.folder / 'runs' / run.name / 'scores.json'
 
 
@@ -141,5 +141,5 @@ def read_study(path: Path) -> Study:
 
 
 def digest(options: Options) -> str:
-    """Return what a result depends on, in short: results of other options are not taken for it."""
+    """Return a digest of everything that a result depends on, by which results of other options are recognized."""
     return hashlib.sha256((dump(options) + torch.__version__.split('+')[0]).encode()).hexdigest()[:16]

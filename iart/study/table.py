@@ -1,4 +1,4 @@
-"""What a study has given so far: means and spreads over seeds, beside the paper's figures."""
+"""Results of a study: means and standard deviations over seeds, beside the paper's figures."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ _NOTHING = 'n/a'
 
 @dataclass(frozen=True)
 class Summary:
-    """A figure over seeds.
+    """Mean and spread of a figure over seeds.
 
     Args:
-        mean: over seeds.
+        mean: mean over seeds.
         spread: standard deviation over seeds; 0 for a single one.
-        count: seeds.
+        count: number of seeds.
     """
 
     mean: float
@@ -32,13 +32,13 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Summary | None':
-        """Summarize; None without values."""
+        """Return the summary of some values; None if there are none."""
         if not values:
             return None
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values))
 
     def text(self, digits: int, sign: str = '') -> str:
-        """Mean, and the spread where there is more than one seed."""
+        """Format the mean, and the spread if there is more than one seed."""
         mean = f'{self.mean:{sign}.{digits}f}'
         return f'{mean} ± {self.spread:.{digits}f}' if self.count > 1 else mean
 
@@ -48,11 +48,12 @@ class Line:
     """A row of a table with one flow.
 
     Args:
-        table, row, flow: which it is.
-        metrics: mean and spread by metric, over seeds.
-        gain: dB more than the baseline with the same seed; its ``spread`` is that of the differences.
-        paper: the published figure, and by how much it is above the paper's baseline (dB).
-        scores: of each seed.
+        table, row, flow: names of table, row and flow.
+        metrics: mean and spread over seeds, by metric.
+        gain: gain in dB over the baseline with the same seed; its ``spread`` is that of the differences.
+        paper: the published figure.
+        paper_gain: gain in dB over the paper's baseline.
+        scores: scores of each seed.
     """
 
     table: str
@@ -66,10 +67,10 @@ class Line:
 
 
 class Results:
-    """The scores of a study that there are.
+    """The scores of a study's finished trainings.
 
     Args:
-        plan: of the study.
+        plan: the study.
     """
 
     def __init__(self, plan: StudyPlan) -> None:
@@ -118,7 +119,7 @@ class Results:
         state = 'complete' if done == planned else f'{done} of {planned} trainings done'
         bicubic = [
             f'Bicubic interpolation on {set_name}: PSNR {scores["psnr"]:.3f}. A row that is not above it has been '
-            'trained too briefly to tell alignments apart.'
+            'trained too briefly to distinguish alignments.'
             for set_name, scores in (read_bicubic(self.plan) or {}).items()
             if 'psnr' in scores
         ]
@@ -133,7 +134,7 @@ class Results:
         return '\n'.join([*parts, notes, ''])
 
     def csv(self) -> str:
-        """One line per training."""
+        """Return the scores as CSV, one line per training."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
         names = ['run', 'row', 'flow', 'seed', 'set', 'psnr', 'ssim', 'parameters', 'alignment_parameters']

@@ -25,19 +25,19 @@ class Reporter:
     def __init__(self, options: Options, train: TrainOptions, device: torch.device, progress: Progress) -> None:
         self.options, self.train, self.device, self.progress = options, train, device, progress
 
-    def announce(self, weights: int, windows: int) -> None:
+    def announce(self, parameters: int, windows: int) -> None:
         """Log what is trained, on how many clips, and from which iteration to which.
 
         Args:
-            weights: number of parameters.
+            parameters: number of parameters of the network.
             windows: number of training clips.
         """
         ranks = distributed.world_size()
         clips = self.options.datasets['train'].batch_size_per_gpu * ranks * self.train.accumulate
         log.logger.info(
-            f'{self.options.network_g["type"]}, {weights:,} parameters, on {self.device} × {ranks}, '
+            f'{self.options.network_g["type"]}, {parameters:,} parameters, on {self.device} × {ranks}, '
             f'{self.train.precision}; '
-            f'{windows:,} training clips, {clips} a step; iterations {self.progress.step:,} to '
+            f'{windows:,} training clips, {clips} per step; iterations {self.progress.step:,} to '
             f'{self.train.total_iter:,}'
         )
 

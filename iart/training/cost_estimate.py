@@ -157,9 +157,7 @@ def predictions(options: Options, load: Load) -> list[Prediction]:
 
 def _load(options: Options) -> Load:
     if 'train' not in options.datasets:
-        raise OptionsError(
-            'datasets.train: got nothing, expected the section that says how long and large training clips are'
-        )
+        raise OptionsError('datasets.train: got nothing, expected the section with length and size of training clips')
     section = options.datasets['train']
     frames, gt_size = (
         int(section.arguments.get(name, default)) for name, default in (('num_frame', -1), ('gt_size', 256))

@@ -17,7 +17,7 @@ from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import Options, TrainOptions
 from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
-from iart.timing import durations
+from iart.stopwatch import durations
 from iart.training.counted_backbones import backbones_once
 from iart.training.gpu_on_paper import as_on_gpu
 from iart.training.parameter_groups import build_optimizer
@@ -100,7 +100,7 @@ class DryRun:
     """The trainer's step without data, checkpoints and processes.
 
     Args:
-        options: of a training run; the flow network starts without its weight file, a perceptual loss is left out.
+        options: options of a training run; weights of the flow network are not read, a perceptual loss is left out.
         device: the device to compute on.
         changes: keys of ``network_g`` that replace the options' own.
         precision: instead of ``train.precision``.

@@ -53,8 +53,7 @@ class Guard:
         return False
 
     def _name(self, loss_is_fine: bool, loss: Tensor, batches: list[Batch]) -> None:
-        """One line with the clips of the ranks whose loss is at fault; of all where it is only the gradient
-        they share."""
+        """Log the clips of the ranks whose loss is not finite; of all ranks if only the shared gradient is not."""
         what = 'gradient is not finite' if loss_is_fine else f'loss is {loss.item()}'
         reports = distributed.gather((loss_is_fine, f'the {what}, from {"; ".join(_clips(batches))}'))
         at_fault = [i for i, (fine, _) in enumerate(reports) if not fine] or range(len(reports))

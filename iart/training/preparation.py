@@ -1,12 +1,16 @@
 """Building the model of a run, and trying every part of it once before the first iteration."""
 
 import math
+import os
+import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from iart import device as devices
 from iart import distributed, log
 from iart.archs.builder import build_network
 from iart.archs.probe import show_clip
@@ -33,11 +37,14 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
         resumed: whether weights come from a training state later, so that ``path.pretrain_network_g`` is not read.
 
     Raises:
-        OptionsError: a component cannot be built, or there is no loss.
+        OptionsError: a component cannot be built, there is no loss, or compilation has no compiler.
         WeightsError: the weights do not fit.
     """
-    network, path, train = build_network(options), options.path, options.train
+    train = options.train
     assert train is not None
+    if train.compile:
+        _check_compiler(device)
+    network, path = build_network(options), options.path
     if path.pretrain_network_g and not resumed:
         file, key = path.pretrain_network_g, path.param_key_g or 'params'
         load_weights(network, file, key, path.strict_load_g, other_scale=True)
@@ -57,6 +64,16 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
     return model.to(device).train()
 
 
+def _check_compiler(device: torch.device) -> None:
+    """Raise OptionsError if torch.compile would find no compiler; its own error comes in the first iteration."""
+    compiler = os.environ.get('CXX', 'clang++' if sys.platform == 'darwin' else 'g++')
+    if devices.generates_cpp(device) and shutil.which(compiler) is None:
+        raise OptionsError(
+            f'train.compile: got true, but {compiler} is not on the PATH, expected a C++ compiler: install one, '
+            'name another with the environment variable CXX, or train without compilation (compile: false)'
+        )
+
+
 def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
     """Return the discriminator and its loss, if the options have them."""
     path, train = options.path, options.train
@@ -69,7 +86,7 @@ def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
 
 
 def _build_loss(section: Mapping[str, Any], key: str) -> nn.Module:
-    """Build a loss; one on VGG features reads weights that torchvision fetches where they are not at hand."""
+    """Build a loss; one on VGG features reads weights that torchvision fetches if they are missing."""
     try:
         loss: nn.Module = build(LOSS_REGISTRY, section, key=f'train.{key}')
     except OptionsError as error:
@@ -99,7 +116,7 @@ def try_model(model: VSRModel, options: Options, clip: tuple[tuple[int, int], in
 
     Args:
         model: on ``device``.
-        options: of the run.
+        options: the run's options.
         clip: (h, w) of the LR frames that are trained on, and their number.
         device: where to compute.
 

@@ -41,5 +41,5 @@ class StopRequest:
         )
 
     def made(self) -> bool:
-        """Whether any rank was asked to stop; all ranks get the same answer at the same step."""
+        """Return whether any rank was asked to stop; all ranks get the same answer at the same step."""
         return distributed.any_rank(self._caught is not None)

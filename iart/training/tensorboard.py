@@ -17,7 +17,7 @@ class Board:
     begins another event file.
 
     Args:
-        folder: of the event files.
+        folder: folder of the event files.
         purge_from: readers forget what earlier event files hold from this step on.
         again: rows of that step which are to stay.
     """

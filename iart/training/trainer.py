@@ -11,7 +11,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iart import device as devices
 from iart import distributed, log
-from iart.archs.builder import compile_network
 from iart.data.batch import Batch
 from iart.data.loaders import ClipLoader, build_dataset, build_train_loader
 from iart.errors import DataError, OptionsError, UserError
@@ -252,7 +251,7 @@ class Trainer:
 
     def _wrap(self) -> nn.Module:
         if self.settings.compile:
-            compile_network(self.model.network)
+            self.model.compile_parts()
         if not distributed.active():
             return self.model
         return DistributedDataParallel(

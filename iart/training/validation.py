@@ -27,12 +27,12 @@ class Validator:
 
     Clips are restored by a memory plan, as in ``iart test``: a validation that runs out of memory must not end a run of
         weeks. While
-    an exact plan fits, one is taken, so that the figures of all steps are comparable; when none does, the log says so.
+    an exact plan fits, one is taken, so that the figures of all steps are comparable; if none does, this is logged.
 
     Args:
         options: data sets, metrics, and which of them chooses the best weights.
         device: where to compute.
-        folder: of the experiment; frames go to ``visualization/`` in it when ``val.save_img`` is on.
+        folder: the experiment's folder; frames are saved in its ``visualization/`` if ``val.save_img`` is true.
 
     Raises:
         DataError: the data of a set do not fit together.

@@ -1,4 +1,4 @@
-"""What an input looks like, and which weights suit it."""
+"""Description of an input: its detail, blocks and noise, and the weights that suit it."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -54,7 +54,7 @@ def _sample(source: Source, clip: Clip, settings: UpscaleOptions) -> Iterator[Lu
 
 
 def _luma(rgb: Tensor) -> Luma:
-    """(1, 3, h, w) or (3, h, w) RGB in [0, 1] → the middle of its luma in gray levels."""
+    """Return the middle of the luma, in gray levels, of (1, 3, h, w) or (3, h, w) RGB in [0, 1]."""
     frame = rgb.reshape(3, *rgb.shape[-2:]).float().cpu().numpy()
     h, w = (min(side, _MOST_PIXELS) for side in frame.shape[1:])
     top, left = ((side - part) // 2 for side, part in zip(frame.shape[1:], (h, w), strict=True))
@@ -90,7 +90,7 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
-        suits = f'--weights {" or ".join(names)}' if names else 'none is at hand; docs/real_footage.md trains one'
+        suits = f'--weights {" or ".join(names)}' if names else 'none is available; docs/real_footage.md trains one'
         described.append(
             'these weights were trained on clean frames and sharpen such artifacts; weights for real footage '
             f'({_REAL_NETWORK}): {suits}'

@@ -6,7 +6,7 @@ there, over R'G'B', in levels of 0..255. Frame t begins a shot when d(t) is at l
 differ as much), a flash is none (two large differences side by side), and a fade is none (many small ones). Shots of
 :data:`NEIGHBORS` frames and fewer are not found.
 
-docs/upscale.md says what was measured on real clips.
+docs/upscale.md has measurements on real clips.
 """
 
 from collections import deque

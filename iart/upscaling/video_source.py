@@ -45,8 +45,8 @@ def examine(file: Path, settings: UpscaleOptions, *, upright: bool = False) -> C
         missing = _promised(container, stream) - chosen.ends
         if missing > _CUT_SHORT and settings.end is None and settings.preview is None:
             raise DataError(
-                f'{file}: is cut short: its frames end {missing:.1f} s before its header says; copy or download it '
-                f'again, or upscale what is there with  --end {chosen.ends:.3f}'
+                f'{file}: is cut short: its frames end {missing:.1f} s before the end in its header; copy or download '
+                f'it again, or upscale what is there with  --end {chosen.ends:.3f}'
             )
         frame = _first_frame(file, index, chosen.first - clock.offset)
         if pyav.is_interlaced(stream, frame) and not settings.progressive:

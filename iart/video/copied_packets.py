@@ -57,7 +57,7 @@ class Outlet:
         """Make a packet one of the output.
 
         Args:
-            packet: of the input, or new from an encoder; has a time.
+            packet: packet with a time, of the input or new from an encoder.
             shift: what is subtracted from its times, in seconds.
 
         Returns:
@@ -155,8 +155,8 @@ class SoundEncoder:
     """An encoder for sound that the output cannot hold as it is.
 
     Args:
-        stream: of the input.
-        target: of the output, with an encoder.
+        stream: the input's stream.
+        target: the output's stream, with an encoder.
         clip: the input's facts.
     """
 

@@ -42,7 +42,7 @@ def unsupported(pix_fmt: str) -> str:
     """Return why the numbers of a pixel format cannot be read as RGB in [0, 1]; '' where they can."""
     if not _format(pix_fmt).components:
         return 'frames in the memory of a decoding device'
-    # FFmpeg's names of floating point end in f16le, f32be, ...; nothing else tells it from integers
+    # FFmpeg's names of floating point end in f16le, f32be, ...; only this distinguishes it from integers
     is_float = pix_fmt.rstrip('lbe').endswith(('f16', 'f32'))
     return FLOAT_OR_32 if is_float or depth(pix_fmt) > 16 else ''
 

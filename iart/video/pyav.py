@@ -18,7 +18,7 @@ _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 def open_input(name: str) -> Any:
     """Open a video file for reading, even where its metadata is not UTF-8.
 
-    Version 19 decodes such metadata by itself; earlier ones must be told, or raise UnicodeDecodeError.
+    Version 19 decodes such metadata by itself; earlier ones need the encoding, or raise UnicodeDecodeError.
     """
     import av
 
@@ -44,7 +44,7 @@ def color_tags(stream: Any, frame: Any) -> tuple[int, int, int, int]:
 
 
 def display_matrix(frame: Any) -> tuple[int, ...] | None:
-    """Return FFmpeg's nine numbers that say how to rotate a decoded frame; None where there is nothing to rotate."""
+    """Return FFmpeg's nine numbers for the rotation of a decoded frame; None if it is not rotated."""
     # Not by a loop: iterating over side data gives the entries up to version 18, and their types from 19 on.
     try:
         entry = frame.side_data.get('DISPLAYMATRIX')

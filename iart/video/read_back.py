@@ -26,7 +26,7 @@ class Written:
         tags: color tags.
         aspect: sample aspect ratio; None: 1, or not stated.
         display_matrix: FFmpeg's nine numbers; None: not rotated.
-        side_data: of the first frame.
+        side_data: side data of the first frame.
         metadata: keys of the container's metadata, in lower case.
         streams: number of streams by kind.
         frames: number of frames.

@@ -41,7 +41,7 @@ def read_header(path: Path) -> ImageHeader:
         DataError: the file is missing, empty or not an image.
     """
     try:
-        with Image.open(path) as image, path.open('rb') as file:
+        with Image.open(str(path)) as image, path.open('rb') as file:
             bits, is_float = _depth(image, file.read(25))
             alpha = image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info
             return ImageHeader((image.height, image.width), bits, alpha, getattr(image, 'n_frames', 1), is_float)

@@ -39,7 +39,7 @@ class RawRGB:
     """Frames of rgb24 without any header: h·w·3 bytes each.
 
     Args:
-        height, width: of a frame, in pixels.
+        height, width: size of a frame, in pixels.
     """
 
     height: int
@@ -81,7 +81,7 @@ class Y4M:
     readers assume.
 
     Args:
-        height, width: of a frame, in pixels.
+        height, width: size of a frame, in pixels.
         space: color space, a name of the format's ``C`` parameter.
         full: full range (``XCOLORRANGE=FULL``).
         rest: frame rate, interlacing and pixel aspect as they are written, which the output keeps.

@@ -1,8 +1,8 @@
-"""Kill a run with kill -9 at random moments until it is finished, and compare it with the run that was left alone.
+"""Kill a run with kill -9 at random moments until it is finished, and compare it with an uninterrupted run.
 
 python tests/faults/kill_run.py [--kills 30] [--processes 1] [--workers 0] [--seed 0] [--kind plain]
 
-Exit code 0: everything is the same to the bit; 1: something is not, and is named.
+Exit code 0: everything is bit-exactly the same; 1: differences, which are listed.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def end_of_survivor(child: int) -> str:
 
 
 def finish(root: Path, processes: int, **changes: Any) -> list[int | None]:
-    """Let a run go on to its end; exit codes by rank."""
+    """Let a run continue to its end; return exit codes by rank."""
     port = free_port()
     children = [start(root, Phase(), rank=rank, ranks=processes, port=port, **changes) for rank in range(processes)]
     return [wait(child, _LONGEST) for child in children]

@@ -91,7 +91,7 @@ def start(
 
     Args:
         slow: seconds that writing a checkpoint file takes, so that a kill can hit it half written.
-        changes: of the options, see tiny.options.
+        changes: changes of the options; see tiny.options.
     """
     (root / f'rank{rank}').mkdir(exist_ok=True)
     options = write_options(root / f'rank{rank}', **{**RUN, **_roots(root), **changes})

@@ -43,14 +43,14 @@ def test_a_full_disk_costs_one_save_and_nothing_else(root, small_files, monkeypa
     monkeypatch.setattr(Trainer, 'train_step', with_room_or_without)
     trainer = train(root, train__total_iter=6, logger__keep_states=1)
     assert trainer.step == 6
-    told = [
+    errors = [
         line
         for line in (trainer.experiment.folder / 'train.log').read_text().splitlines()
         if 'could not be written' in line
     ]
-    assert len(told) == 1
-    assert 'net_g_4.pth' in told[0]
-    assert 'the next save tries again' in told[0]
+    assert len(errors) == 1
+    assert 'net_g_4.pth' in errors[0]
+    assert 'the next save tries again' in errors[0]
     assert [p.name for p in trainer.experiment.states.iterdir()] == ['6.state']
     assert sorted(p.name for p in trainer.experiment.models.iterdir()) == ['net_g_2.pth', 'net_g_6.pth']
 
@@ -150,16 +150,16 @@ def test_the_lock_is_not_inherited_by_processes_that_outlive_a_kill(root):
     options = load(write_options(root))
     holder = Experiment(options)
     holder.begin(options, 0)
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        os.close(tell)
-        os.read(told, 1)
+        os.close(writer)
+        os.read(reader, 1)
         os._exit(0)
-    os.close(told)
+    os.close(reader)
     holder._lock.release()  # what the kernel does for a process that is killed
     again = Experiment(options, auto_resume=True)
-    os.close(tell)
+    os.close(writer)
     os.waitpid(child, 0)
     again._lock.release()
 

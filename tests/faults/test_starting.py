@@ -262,6 +262,8 @@ def take_steps(network, optimizer, steps):
 
 @pytest.mark.parametrize('name', ['timm/adan', 'timm/lion', 'timm/lamb', 'timm/muon', 'timm/adamw', 'timm/sgdw'])
 def test_optimizers_of_timm_resume_exactly(name):
+    if name not in optimizer_names():
+        pytest.skip(f'this version of timm has no {name}')
     whole, cut, resumed = (small_optimizer(name) for _ in range(3))
     take_steps(*whole, range(4))
     take_steps(*cut, range(2))
@@ -297,7 +299,7 @@ def test_a_best_score_whose_weights_cannot_be_written_counts_on_no_rank(root, mo
     asked = []
     monkeypatch.setattr(distributed, 'from_main', lambda item: asked.append(item) or item)
     trainer = train(root, datasets__val=val, train__total_iter=1)
-    assert asked[-1] is False, 'rank 0 told the others'
+    assert asked[-1] is False, 'rank 0 notified the others'
     assert trainer.progress.best is None
 
 

@@ -1,4 +1,4 @@
-"""Clips with enough texture and motion that degradations, shifts and places can be told apart; small."""
+"""Clips with enough texture and motion that degradations, shifts and places can be distinguished; small."""
 
 from pathlib import Path
 

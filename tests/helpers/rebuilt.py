@@ -8,7 +8,7 @@ from torch import nn
 
 
 def fill(module: nn.Module, tag: str) -> nn.Module:
-    """Give every parameter the values that its name stands for (network specification, last section)."""
+    """Give every parameter the values that follow from its name (network specification, last section)."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             shape = tuple(parameter.shape)

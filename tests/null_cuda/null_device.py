@@ -26,7 +26,7 @@ _PROBE = 'import torch; torch.ones(2, device="cuda"); print(torch.cuda.get_devic
 
 
 class UnavailableError(Exception):
-    """The null device cannot be built or does not carry this torch; the text says why."""
+    """The null device cannot be built or does not support this torch; the text has the reason."""
 
 
 def build(folder: Path) -> dict[str, str]:

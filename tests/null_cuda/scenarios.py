@@ -179,7 +179,7 @@ def deterministic(section: dict[str, Any], deterministic: bool = True) -> dict[s
 def train(
     root: str, changes: dict[str, Any], auto_resume: bool = False, backend: str = 'nccl', side: int = 16
 ) -> dict[str, Any]:
-    """Train a tiny network on tiny clips with the trainer; values are garbage, so what looks at them is told that all
+    """Train a tiny network on tiny clips with the trainer; values are garbage, so checks of them are patched as if all
     is well.
     """
     from helpers.tiny import write_clips, write_options

@@ -8,7 +8,7 @@ BASICVSR = {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}
 
 @pytest.mark.parametrize('section', [SMALL, BASICVSR], ids=['IART', 'BasicVSR'])
 def test_a_step_takes_deterministic_kernels(on_null_device, section):
-    """cuDNN's sampler adds gradients atomically without torch saying so, attention's backward pass sums split keys."""
+    """cuDNN's sampler adds gradients atomically, unknown to torch; attention's backward pass sums split keys."""
     result = on_null_device('deterministic', section)
     assert result['warned'] == []
     assert result['samplers'] == 0

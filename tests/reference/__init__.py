@@ -1,3 +1,1 @@
-"""The network specification, word for word, in the plainest PyTorch: what the fast implementation is compared with,
-never what runs.
-"""
+"""The network specification, word for word, in plain PyTorch, to compare the fast implementation with; never run."""

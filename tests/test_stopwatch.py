@@ -1,8 +1,8 @@
-"""Timing, on a clock that the test moves."""
+"""Timing, by a clock that the test controls."""
 
 import pytest
 
-from iart import timing
+from iart import stopwatch
 
 
 class Clock:
@@ -21,17 +21,17 @@ class Clock:
 
 def test_a_call_returns_its_result_and_its_duration():
     clock = Clock(2.5)
-    assert timing.timed(clock.work, clock=clock) == ('result', 2.5)
+    assert stopwatch.timed(clock.work, clock=clock) == ('result', 2.5)
 
 
 def test_durations_leave_out_the_call_that_warms_up():
     calls = []
-    assert len(timing.durations(lambda: calls.append(0), 3, warm_up=True)) == 3
+    assert len(stopwatch.durations(lambda: calls.append(0), 3, warm_up=True)) == 3
     assert len(calls) == 4
 
 
 def test_functions_in_turn_are_called_round_by_round():
     clock, order = Clock(*(9, 9), *(1, 2), *(3, 8), *(2, 3)), []
     runs = [lambda name=name: (order.append(name), clock.work()) for name in 'ab']
-    assert timing.in_turn(runs, 3, clock=clock) == pytest.approx([2, 3]), 'medians, without the first round'
+    assert stopwatch.in_turn(runs, 3, clock=clock) == pytest.approx([2, 3]), 'medians, without the first round'
     assert order == [*'abababab']
