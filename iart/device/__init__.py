@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from iart import log, memory
+from iart.device.cuda_graphs import record as record
+from iart.device.cuda_graphs import records_graphs as records_graphs
 from iart.device.cuda_support import choose_cuda, unusable_driver
-from iart.device.graphs import record as record
-from iart.device.graphs import records_graphs as records_graphs
 from iart.device.kernels import compute_dtype as compute_dtype
 from iart.device.kernels import computes_bf16 as computes_bf16
 from iart.device.kernels import fuses_optimizer as fuses_optimizer

@@ -42,4 +42,6 @@ def test_a_step_is_recorded_and_replayed(on_null_device, tmp_path):
     changes = {'train__precision': 'fp16', 'train__cuda_graphs': True, 'train__accumulate': 2, 'train__grad_clip': 1.0}
     result = on_null_device('train', str(tmp_path), changes)
     assert result['step'] == 4
-    assert result['graphs'] == [1, 4], 'recorded once, launched for every step'
+    recorded, launched = result['graphs']
+    assert launched == 4, 'for every step'
+    assert 1 <= recorded <= 2, 'whether a clip is mirrored is a question about values, which are garbage'
