@@ -177,7 +177,7 @@ def _cells(line: Line) -> tuple[str, ...]:
             line.metrics[name].text(digits) if name in line.metrics else _NOTHING
             for name, digits in (('psnr', 3), ('ssim', 4))
         ),
-        line.gain.text(3, '+') if line.gain else _NOTHING,
+        _gain(line),
         _paper(line.paper),
         _NOTHING if line.paper_gain is None else f'{line.paper_gain:+.2f}',
         f'{one.parameters:,}',
@@ -186,6 +186,13 @@ def _cells(line: Line) -> tuple[str, ...]:
         f'{min(s.milliseconds for s in line.scores):.1f}',
         f'{one.memory_mb:.1f}',
     )
+
+
+def _gain(line: Line) -> str:
+    """Return the gain over the baseline; 0 for the baseline itself."""
+    if line.gain is None:
+        return _NOTHING
+    return '0' if line.row == BASELINE else line.gain.text(3, '+')
 
 
 def _paper(figure: Figure | None) -> str:
