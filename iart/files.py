@@ -128,6 +128,25 @@ def named_errors(path: Path) -> Iterator[None]:
         raise DataError(f'{path}: cannot be written ({error.strerror})') from error
 
 
+def require_writable(folder: Path, remedy: str) -> None:
+    """Make a folder unless it exists, and check that it can be written to: before long work, not after it.
+
+    Args:
+        folder: to be made with its parents.
+        remedy: what the message advises.
+
+    Raises:
+        DataError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise DataError(f'{folder}: got a folder that cannot be written, expected another:  {remedy}')
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from iart import log
 from iart.errors import DataError, UserError, listing
-from iart.files import Lock, named_errors, write_atomically
+from iart.files import Lock, named_errors, remove_unfinished, write_atomically
 
 _SETTINGS = '.settings.json'
 
@@ -117,8 +117,10 @@ class PartialFolder:
         return None
 
     def finish(self) -> None:
-        """Rename the folder to the output."""
+        """Remove what killed runs left half-written in the folder, and rename it to the output."""
         with named_errors(self.output):
+            for folder in (self.folder, *(path for path in self.folder.rglob('*') if path.is_dir())):
+                remove_unfinished(folder)
             (self.folder / _SETTINGS).unlink()
             os.rename(self.folder, self.output)
 

@@ -11,8 +11,10 @@ import pkgutil
 import sys
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -117,6 +119,31 @@ def residual_blocks_class() -> type:
 def compares_frames(loss: Any) -> bool:
     """Return whether a loss takes frames (n, c, h, w) instead of clips, as BasicSR's perceptual loss does."""
     return isinstance(loss, importlib.import_module('basicsr.losses.basic_loss').PerceptualLoss)
+
+
+@contextmanager
+def vgg_without_weights() -> Iterator[None]:
+    """Let perceptual losses be built around VGG with random weights while this context lasts; none are fetched."""
+    extractor = importlib.import_module('basicsr.archs.vgg_arch')
+    original = extractor.vgg
+
+    def random_features(vgg_type: str) -> Callable[..., Any]:
+        def build_features(**_: Any) -> Any:
+            with torch.device('meta'):  # the fully connected layers, 0.5 GB that are not used, are never made
+                network = getattr(original, vgg_type)(weights=None, init_weights=False)
+            features = network.features.to_empty(device='cpu')
+            for layer in features:
+                if hasattr(layer, 'reset_parameters'):
+                    layer.reset_parameters()
+            return types.SimpleNamespace(features=features)
+
+        return build_features
+
+    kinds = {name: random_features(name) for name in dir(original) if name.startswith('vgg')}
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(extractor, 'vgg', types.SimpleNamespace(**kinds)))
+        stack.enter_context(patch.object(extractor, 'VGG_PRETRAIN_PATH', ''))
+        yield
 
 
 def matlab_imresize(image: Any, scale: float) -> Any:

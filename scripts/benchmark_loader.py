@@ -1,10 +1,14 @@
 """Measure the clips per second of REDSRecurrentDataset, relative to BasicSR's class of that name, with one worker.
 
     python scripts/benchmark_loader.py [--frames FOLDER] [--num-frame 15 --gt-size 256 --clips 6 --repeats 3]
+    python scripts/benchmark_loader.py --chain options/RealBasicVSR_stage1_300K.yml [--clips 3]
 
 Windows of 1280x720 frames with flips and rotation, from an LMDB and from folders, written to a temporary folder first
 (about 800 MB). Both classes get the same random numbers, and their pixels are compared first; then both are timed in
 turn, and the medians and their ratio are printed.
+
+With --chain, windows with LR frames made as BI, by RealBasicVSR's degradation chain, and read from files are timed in
+turn with a training step of the given options on one clip. A step is timed on three frames and scaled by FLOPs.
 """
 
 import argparse
@@ -25,10 +29,12 @@ from torch.utils.data import DataLoader
 
 from iart import log
 from iart.data import png, transforms
-from iart.data.recurrent_dataset import REDSRecurrentDataset
+from iart.data.recurrent_dataset import REDSRecurrentDataset, VideoClipDataset
 from iart.image import IMAGE_SUFFIXES, encode_png, read_image
 from iart.ops.degradation import degrade_uint8
+from iart.options import load
 from iart.stopwatch import timed
+from iart.training.dry_run import DryRun, Load
 
 FRAMES = 100  # BasicSR's class requires it
 SCALE = 4
@@ -41,10 +47,16 @@ def main() -> None:
     parser.add_argument('--gt-size', type=int, default=256)
     parser.add_argument('--clips', type=int, default=6, help='clips per timing')
     parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument(
+        '--chain', type=Path, metavar='YML', help='time the degradation chain against a step of this run'
+    )
     parser.add_argument('--compression', type=int, default=1, help='level of the PNG files; 0 stores them uncompressed')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    if arguments.chain:
+        time_chain(arguments)
+        return
     print(f'inflating with {png._zlib.__name__}')
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,12 +71,12 @@ def main() -> None:
     log.table(title, ['source', 'BasicSR clips/s', 'iart clips/s', 'ratio', 'same pixels'], rows)
 
 
-def write_data(root: Path, source: Path | None, compression: int) -> None:
+def write_data(root: Path, source: Path | None, compression: int, count: int = FRAMES) -> None:
     """Write one clip, as folders and as LMDBs, and the meta file."""
     real = sorted(p for p in source.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES) if source else []
     maps = {side: lmdb.open(str(root / f'{side}.lmdb'), map_size=2**32) for side in ('gt', 'lq')}
     lines: dict[str, list[str]] = {'gt': [], 'lq': []}
-    for number in log.track(range(FRAMES), 'writing frames', FRAMES):
+    for number in log.track(range(count), 'writing frames', count):
         gt = read_image(real[number % len(real)]) if real else synthetic(number)
         for side, image in (('gt', gt), ('lq', degrade_uint8(gt, 'BI', SCALE))):
             data = encode_png(image, compression)
@@ -77,7 +89,7 @@ def write_data(root: Path, source: Path | None, compression: int) -> None:
     for side, environment in maps.items():
         environment.close()
         (root / f'{side}.lmdb' / 'meta_info.txt').write_text('\n'.join(lines[side]) + '\n')
-    (root / 'meta.txt').write_text(f'001 {FRAMES} ({gt.shape[0]},{gt.shape[1]},3)\n')
+    (root / 'meta.txt').write_text(f'001 {count} ({gt.shape[0]},{gt.shape[1]},3)\n')
 
 
 def synthetic(number: int) -> Any:
@@ -105,6 +117,46 @@ def datasets(root: Path, kind: str, num_frame: int, gt_size: int) -> tuple[REDSR
     backend: Any = {'type': kind}
     mine = REDSRecurrentDataset(**options, io_backend=backend, scale=SCALE)
     return mine, reds_dataset.REDSRecurrentDataset({**options, 'io_backend': {'type': kind}, 'scale': SCALE})
+
+
+def time_chain(arguments: argparse.Namespace) -> None:
+    """Print the speed of the kinds of LR frames, and that of a training step on clips of their size."""
+    settings = {'num_frame': arguments.num_frame, 'gt_size': arguments.gt_size, 'flip_sequence': True}
+    settings |= {'use_hflip': True, 'use_rot': True}
+    options = load(arguments.chain)
+    run = DryRun(options, torch.device('cpu'))
+    step = Load(1, 2 * arguments.num_frame, arguments.gt_size // SCALE)
+    small = Load(1, 3, step.side)  # a whole step would take a CPU minutes
+    work = run.on_paper()[1]
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        write_data(root, arguments.frames, arguments.compression, 2 * arguments.num_frame)
+        gt, lq = str(root / 'gt'), str(root / 'lq')
+        sources: dict[str, dict[str, Any]] = {
+            'BI from GT': {'degradation': 'BI'},
+            'RealBasicVSR chain': {'degradation': 'RealBasicVSR'},
+            'its frames from files, GT sharpened': {'dataroot_lq': lq, 'degradation': [{'type': 'UnsharpMasking'}]},
+        }
+        sets = {
+            name: VideoClipDataset(dataroot_gt=gt, scale=SCALE, **settings, **kind) for name, kind in sources.items()
+        }
+        positions = [
+            int(p) for p in np.random.default_rng(1).permutation(len(sets['BI from GT']))[: arguments.clips + 1]
+        ]
+        speeds: dict[str, list[float]] = {name: [] for name in sets}
+        steps = []
+        run.seconds(small)  # warms up
+        for _ in range(arguments.repeats):
+            for name, dataset in sets.items():
+                speeds[name].append(clips_per_second(dataset, positions))
+            steps.append(run.seconds(small) * work.at(step) / work.at(small))
+    seconds = statistics.median(steps)
+    rows = []
+    for name, measured in speeds.items():
+        clip = 1 / statistics.median(measured)
+        rows.append([name, f'{clip:.2f}', f'{clip / seconds:.3f}'])
+    title = f'clips of {step.frames} frames, {arguments.gt_size} pixels, a step on one clip: {seconds:.1f} s'
+    log.table(title, ['LR frames', 's per clip', 'share of a step'], rows)
 
 
 class Replayed:

@@ -28,11 +28,12 @@ from iart.reporting.results import Result, SetEntry, read_results
 from iart.shipped import ROOT
 
 _DOCS = ROOT / 'docs'
+_MEAN_OF = 15  # recorded losses
 _LIMITS = """\
 ## What the shipped network can and cannot do
 
-It sharpens edges, faces and lettering that are a few LR pixels wide, and keeps them steady over time. It runs on a CPU
-and takes clips of any size and length.
+It sharpens edges and outlines that are a few LR pixels wide, and keeps them steadier over time than bicubic does
+([card](../experiments/pretrained_models/IART_small.md)). It runs on a CPU and takes clips of any size and length.
 
 It does not recover what no LR frame shows: lines closer together than about two LR pixels, such as the rows of windows
 of `city`, stay gray or get the wrong direction, and text below about 8 LR pixels stays unreadable. It was trained on
@@ -174,7 +175,11 @@ def _training_curve(file: Path, path: Path) -> None:
     figure = Figure(figsize=(8.4, 2.8), dpi=100, layout='constrained')
     FigureCanvasAgg(figure)
     loss, score = figure.subplots(1, 2)
-    loss.plot(*zip(*points['train/l_pix'], strict=True), linewidth=0.8)
+    steps, values = zip(*points['train/l_pix'], strict=True)
+    loss.plot(steps, values, linewidth=0.6, alpha=0.4)
+    if len(values) >= _MEAN_OF:  # single batches differ more than the loss falls
+        means = np.convolve(values, np.full(_MEAN_OF, 1 / _MEAN_OF), 'valid')
+        loss.plot(steps[_MEAN_OF - 1 :], means, linewidth=1.4, color='C0')
     loss.set(xlabel='iteration', ylabel='pixel loss', yscale='log')
     for name, curve in points.items():
         if name.startswith('val/') and name.endswith('/psnr'):

@@ -81,8 +81,7 @@ def draw(columns: dict[str, Frame], out: Path, whole: Frame | None = None) -> No
         picture.paste(Image.fromarray(whole).resize((first - _GAP, high), Image.Resampling.LANCZOS), (0, 0))
         x, y, right, bottom = (v * high // shape[0] for v in (left, top, left + width, top + height))
         pen.rectangle((x, y, right, bottom), outline=_MARK, width=3)
-        size = f'restored, {shape[1]}×{shape[0]}'
-        pen.text(((first - _GAP) // 2, high + _CAPTION // 2), size, fill='black', font=font, anchor='mm')
+        pen.text(((first - _GAP) // 2, high + _CAPTION // 2), 'restored', fill='black', font=font, anchor='mm')
     for k, (caption, frame) in enumerate(columns.items()):
         x = first + k * (wide + _GAP)
         detail = Image.fromarray(np.ascontiguousarray(frame[top : top + height, left : left + width]))

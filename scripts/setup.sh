@@ -251,7 +251,7 @@ case $versions in
     latest) constraints='' ;;
 esac
 if [[ -n $constraints && ! -e $constraints ]]; then
-    echo "setup: nothing was tested with $("$python" -V 2>&1) (Python 3.10 to 3.14 were): taking the newest versions that requirements.txt allows"
+    echo "setup: nothing was tested with $("$python" -V 2>&1) (Python 3.10 to 3.13 were): taking the newest versions that requirements.txt allows"
     versions=latest constraints=''
 fi
 network='is there a network connection (or, behind a proxy, are pip'\''s settings right), and some 10 GB of disk? Then call setup.sh again: it continues from here'

@@ -80,13 +80,14 @@ def test_one_pass_has_the_gradients_of_two_steps():
         torch.testing.assert_close(mine.grad, theirs.grad, msg=name)
 
 
-def test_a_resumed_run_has_the_same_bits(root):
-    train(root)
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_a_resumed_run_has_the_same_bits(root, precision):
+    train(root, train__precision=precision)
     states = root / 'experiments' / 'tiny' / 'training_states'
     whole = load_state(states / '4.state')
     assert whole['optimizer_d']['state'], 'the discriminator learned'
     (states / '4.state').unlink()
-    train(root, auto_resume=True)
+    train(root, auto_resume=True, train__precision=precision)
     again = load_state(states / '4.state')
     assert again.keys() == whole.keys()
     for part in ('params', 'params_ema', 'discriminator'):

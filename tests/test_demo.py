@@ -1,6 +1,5 @@
 """``iart demo``: its arguments, where it writes, and what it leaves alone. The whole of it takes minutes: .ci/run."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 
 from iart import cli
 from iart.demo import walkthrough
-from iart.errors import DataError
 from iart.options import load
 
 
@@ -41,20 +39,6 @@ def test_everything_is_written_below_one_folder(tmp_path: Path, monkeypatch: pyt
     assert all(Path(place).is_relative_to(out) for place in places)
     scoring = walkthrough._scoring('x', options.network_g, out / 'frames', out)
     assert Path(scoring.path.results_root).is_relative_to(out)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(DataError, match='--output FOLDER'):
-        walkthrough._check_writable(tmp_path / 'out')
-
-
-def test_a_file_in_its_place(tmp_path: Path) -> None:
-    (tmp_path / 'out').write_text('mine')
-    with pytest.raises(DataError, match='--output FOLDER'):
-        walkthrough._check_writable(tmp_path / 'out')
-    assert (tmp_path / 'out').read_text() == 'mine'
 
 
 def test_the_film_part_has_no_gap() -> None:

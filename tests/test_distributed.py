@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny import TinyFlow, write_clips, write_options
+from helpers.tiny import NETWORK, TinyFlow, write_clips, write_options
 
 from iart import distributed
 from iart.errors import UserError
@@ -23,6 +23,18 @@ SETTINGS = {
     'train__fix_flow': 2,
 }
 
+# Cleaning, a discriminator with an optimizer of its own, an average; LR frames are files.
+ADVERSARIAL = {
+    'model_type': 'VSRGANModel',
+    'network_g': {'type': 'RealVSR', 'network': NETWORK, 'num_cleaning_feat': 4, 'num_cleaning_block': 1},
+    'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 4},
+    'datasets__val': None,
+    'train__cleaning_opt': {'type': 'L1Loss'},
+    'train__gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.05},
+    'train__optim_d': {'type': 'Adam', 'lr': 1e-3},
+    'train__grad_clip': 1.0,
+}
+
 
 def free_port() -> int:
     with socket.socket() as s:
@@ -30,8 +42,11 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def rank_main(rank: int, ranks: int, port: int, options: str) -> None:
-    """One process of a run; a spawned process starts without the parent's patches."""
+def rank_main(rank: int, ranks: int, port: int, *options: str) -> None:
+    """One process of one or more runs; a spawned process starts without the parent's patches.
+
+    Its weights and buffers after each run are written to ``<options>.rank<rank>``.
+    """
     torch.set_num_threads(1)
     os.environ |= {
         'RANK': str(rank),
@@ -45,7 +60,10 @@ def rank_main(rank: int, ranks: int, port: int, options: str) -> None:
     iart.archs.flow.spynet_class = lambda: TinyFlow
     distributed.launch('pytorch', timeout_minutes=2)
     try:
-        Trainer(load(options), device=torch.device('cpu')).fit()
+        for path in options:
+            trainer = Trainer(load(path), device=torch.device('cpu'))
+            trainer.fit()
+            torch.save(trainer.model.state_dict(), f'{path}.rank{rank}')
     finally:
         distributed.leave()
 
@@ -75,6 +93,32 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path, monkeypatch):
     ]
     for name, value in saved[0].items():
         torch.testing.assert_close(saved[1][name], value, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_two_processes_train_one_discriminator(tmp_path, monkeypatch):
+    """The losses are those of one process, and both ranks hold the same bits, also where gradients are accumulated."""
+    write_clips(tmp_path, clips=3, frames=3)
+    monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
+    one = load(write_options(tmp_path, name='one', datasets__train__batch_size_per_gpu=2, **ADVERSARIAL))
+    alone = Trainer(one, device=torch.device('cpu'))
+    alone.fit()
+    paths = []
+    for name, accumulate in (('two', 1), ('accumulated', 2)):
+        changes = {'datasets__train__batch_size_per_gpu': 1, 'train__accumulate': accumulate, **ADVERSARIAL}
+        path = write_options(tmp_path, name=name, **changes)
+        paths.append(str(path.rename(tmp_path / f'{name}.yml')))
+    torch.multiprocessing.spawn(rank_main, args=(2, free_port(), *paths), nprocs=2)
+    for path in paths:
+        ranks = [torch.load(f'{path}.rank{rank}', weights_only=True) for rank in range(2)]
+        assert [name for name, value in ranks[0].items() if not torch.equal(value, ranks[1][name])] == []
+    one_figures, two_figures = figures(tmp_path, 'one'), figures(tmp_path, 'two')
+    for key, value in one_figures.items():
+        if key[1].startswith('train/l_'):
+            assert two_figures[key] == pytest.approx(value, rel=1e-3), key
+    assert {name for _, name in one_figures} >= {'train/l_g_gan', 'train/l_d_real', 'train/l_d_fake'}
+    two = torch.load(f'{paths[0]}.rank0', weights_only=True)
+    for name, value in alone.model.state_dict().items():
+        torch.testing.assert_close(two[name], value, atol=1e-3, rtol=1e-3, msg=name)
 
 
 @pytest.mark.parametrize('ranks', [1, 2, 3, 5])

@@ -72,7 +72,7 @@ def test_memory_on_paper_is_what_a_step_allocates(tmp_path, monkeypatch):
         run = dry_run(tmp_path, network_g__use_checkpoint=checkpoint)
         memory, work = run.on_paper()
         run.step(run.batch(Load(1, 1, 16)))  # creates the optimizer's state
-        run.optimizer.zero_grad(set_to_none=True)
+        run._drop_gradients()
         batch = run.batch(size)
         with Allocations() as allocations:
             run.step(batch)
@@ -141,6 +141,40 @@ def test_the_command(tmp_path, capsys):
     assert result['days'] == pytest.approx(result['seconds'] * 4 / 86400)
     assert result['fits']
     assert [prediction['gpu'] for prediction in result['predictions']] == ['V100', 'A100']
+
+
+def test_an_adversarial_step_is_counted_whole(tmp_path, monkeypatch):
+    """Cleaning, discriminator and VGG features, whose weights are not read."""
+    monkeypatch.setattr('torch.hub.load_state_dict_from_url', lambda *_, **__: pytest.fail('weights were fetched'))
+    cleaned = {'type': 'RealVSR', 'network': {'type': 'BasicVSR', 'num_feat': 4, 'num_block': 1}}
+    cleaned |= {'num_cleaning_feat': 4, 'num_cleaning_block': 1}
+    stages = [
+        {'train__cleaning_opt': {'type': 'L1Loss'}},
+        {
+            'model_type': 'VSRGANModel',
+            'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 4},
+            'train__gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.05},
+            'train__optim_d': {'type': 'Adam', 'lr': 1e-3},
+        },
+        {'train__perceptual_opt': {'type': 'PerceptualLoss', 'layer_weights': {'conv1_2': 1.0}}},
+    ]
+    changes, load_ = {}, Load(1, 3, 16)
+    works, memories = [], []
+    for stage in stages:
+        changes |= stage
+        options = load(write_options(tmp_path, **{'network_g': cleaned, **changes}))
+        run = DryRun(options, CPU)
+        memory, work = run.on_paper()
+        works.append(work.at(load_))
+        memories.append(memory.at(load_))
+        run.step(run.batch(Load(1, 2, 16)))
+    assert works == sorted(works)
+    assert memories == sorted(memories)
+    discriminator = sum(p.numel() for p in run.model.discriminator.parameters())
+    assert memories[1] - memories[0] > 4 * 4 * discriminator  # weights, gradients and two moments
+    gt_pixels = 3 * 64 * 64
+    layers = 2 * 9 * 64 * (3 + 64) * gt_pixels  # FLOPs of VGG's first two layers
+    assert works[2] - works[1] == pytest.approx(3 * layers, rel=0.01)  # of output and ground truth, and backward
 
 
 def test_mistakes(tmp_path):

@@ -1,7 +1,11 @@
 """Files and folders are complete or absent: no error, and no second process, leaves half of one."""
 
+import os
+
 import pytest
 
+from iart import files
+from iart.errors import DataError
 from iart.files import folder_written_atomically, write_atomically
 
 
@@ -47,3 +51,20 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     with pytest.raises(OSError, match='full'):
         write_atomically(tmp_path / 'a', fail)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [('a', 'old')]
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_work(tmp_path):
+    (tmp_path / 'out').write_text('mine')
+    with pytest.raises(DataError, match=r'out: got a folder that cannot be written, .* --output FOLDER'):
+        files.require_writable(tmp_path / 'out', '--output FOLDER')
+    assert (tmp_path / 'out').read_text() == 'mine'
+    files.require_writable(tmp_path / 'a' / 'b', '')
+    assert (tmp_path / 'a' / 'b').is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_read_only_folder_is_named_before_work(tmp_path):
+    tmp_path.chmod(0o500)
+    for folder in (tmp_path, tmp_path / 'new'):
+        with pytest.raises(DataError, match='cannot be written'):
+            files.require_writable(folder, '')

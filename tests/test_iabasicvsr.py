@@ -2,6 +2,10 @@
 flows.
 """
 
+import json
+from pathlib import Path
+
+import benchmark_compile
 import pytest
 import torch
 from helpers.rebuilt import fill
@@ -163,3 +167,18 @@ def test_compiled_parts_are_shared_by_all_frames_and_change_no_value():
         torch.testing.assert_close(other.grad, one.grad, atol=1e-5, rtol=1e-3, msg=name)
     # extractor, alignment, and each trunk once: no graph per frame
     assert counted.frame_count <= 4
+
+
+def test_the_benchmark_of_compilation_times_the_options_of_a_run(tmp_path, monkeypatch):
+    options = Path(__file__).parents[1] / 'options/small/IART_small.yml'
+    (tmp_path / 'tiny.yml').write_text(
+        f'base: {options}\nname: tiny\nnetwork_g: {{num_feat: 8, num_block: 1, num_heads: 2}}\n'
+        'datasets: {train: {gt_size: 32, num_frame: 3, batch_size_per_gpu: 2}}\n'
+    )
+    figures = tmp_path / 'figures.json'
+    few = ['--rounds', '1', '--backend', 'eager', '--device', 'cpu', '--json', str(figures)]
+    monkeypatch.setattr('sys.argv', ['benchmark_compile.py', '-opt', str(tmp_path / 'tiny.yml'), *few])
+    benchmark_compile.main()
+    result = json.loads(figures.read_text())
+    assert '2 × 3 frames, LR 8×8' in result['title']
+    assert [row['variant'] for row in result['rows']] == ['as it is', 'network compiled', 'network and loss compiled']

@@ -1,9 +1,13 @@
 """Scores without ground truth and between neighboring frames: what is measured, counted, compared and written."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import basicsr.metrics
+import cv2
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from helpers.prepared_clips import write_gt
 
@@ -26,6 +30,11 @@ from iart.scoring.settings import Settings
 CPU = torch.device('cpu')
 NIQE = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}
 PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
+SHARED_GT = Path(__file__).parents[2] / 'shared' / 'data' / 'eval' / 'Vid4' / 'GT'
+NIQE_OF_PYIQA = {  # pyiqa 0.1.16 with the parameters of NIQE's authors: on Y, and on gray, its default
+    'city/00000000.png': (4.66439, 4.73217),
+    'walk/00000000.png': (2.63984, 2.59222),
+}
 TEMPORAL = {name: {'type': f'calculate_{name}', 'spynet_path': 'x.pth'} for name in ('tof', 'warping_error')}
 
 
@@ -139,3 +148,28 @@ def test_metrics_of_pyiqa_without_reference(monkeypatch):
     monkeypatch.setattr('iart.metrics.pyiqa_metric._network', lambda name: network)
     metrics = build_metrics({'q': {'type': 'calculate_pyiqa', 'metric': 'musiq'}, **PSNR})
     assert list(usable(metrics, has_gt=False)) == ['q']
+
+
+@pytest.mark.skipif(not SHARED_GT.is_dir(), reason=f'no reference frames in {SHARED_GT}')
+@pytest.mark.parametrize('frame', NIQE_OF_PYIQA)
+def test_niqe_of_another_implementation(frame):
+    image = cv2.imread(str(SHARED_GT / frame))
+    niqe = find(METRIC_REGISTRY, 'calculate_niqe')
+    values = niqe(image, crop_border=0), niqe(image, crop_border=0, convert_to='gray')
+    np.testing.assert_allclose(values, NIQE_OF_PYIQA[frame], atol=0.003)
+
+
+@pytest.mark.skipif(not SHARED_GT.is_dir(), reason=f'no reference frames in {SHARED_GT}')
+def test_niqe_of_pyiqa_itself(tmp_path):
+    pyiqa = pytest.importorskip('pyiqa', reason='pyiqa is not installed')
+    with np.load(Path(basicsr.metrics.__file__).with_name('niqe_pris_params.npz')) as parameters:
+        prior = {f'{name}_prisparam': parameters[f'{name}_pris_param'] for name in ('mu', 'cov')}
+    scipy.io.savemat(tmp_path / 'niqe.mat', prior)  # pyiqa would download the same file
+    for frame, expected in NIQE_OF_PYIQA.items():
+        image = cv2.imread(str(SHARED_GT / frame))
+        tensor = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)[None].float() / 255
+        for space, value in zip(('ycbcr', 'yiq'), expected, strict=True):
+            metric = pyiqa.create_metric(
+                'niqe', device=CPU, pretrained_model_path=str(tmp_path / 'niqe.mat'), color_space=space
+            )
+            assert float(metric(tensor)) == pytest.approx(value, abs=1e-3)

@@ -99,10 +99,10 @@ class RealVSR(nn.Module):
 
     def clean(self, lq: Tensor) -> Tensor:
         """Return the cleaned (n, t, 3, h, w) frames; in evaluation mode with dynamic refinement."""
-        for _ in range(1 if self.training else _MOST_PASSES):
+        for remaining in reversed(range(self._most_passes())):
             residue = recompute(self.use_checkpoint, self.image_cleaning, lq.flatten(0, 1)).unflatten(0, lq.shape[:2])
             lq = lq + residue
-            if self._is_clean(residue.abs().mean()):
+            if remaining and self._is_clean(residue.abs().mean()):
                 break
         return lq
 
@@ -127,7 +127,7 @@ class RealVSR(nn.Module):
     def _stream(self, clip: ClipFrames, store: StoreFactory) -> Iterator[Tensor]:
         cleaned = store(len(clip))
         source: ClipFrames | Store = clip
-        for _ in range(1 if self.training else _MOST_PASSES):
+        for remaining in reversed(range(self._most_passes())):
             magnitude = clip[0].new_zeros(())
             for i in range(len(clip)):
                 frame = source[i]
@@ -135,9 +135,13 @@ class RealVSR(nn.Module):
                 cleaned[i] = frame + residue
                 magnitude = magnitude + residue.abs().mean().float()
             source = cleaned
-            if self._is_clean(magnitude / len(clip)):
+            if remaining and self._is_clean(magnitude / len(clip)):
                 break
         yield from self.network.frames(_Cleaned(cleaned), store)  # type: ignore[operator]
+
+    def _most_passes(self) -> int:
+        """Return how often frames are cleaned at most; once needs no look at the residues, which waits for a GPU."""
+        return 1 if self.training or self.refine_threshold >= _LEVELS else _MOST_PASSES
 
     def _is_clean(self, magnitude: Tensor) -> bool:
         return bool(magnitude < self.refine_threshold / _LEVELS)

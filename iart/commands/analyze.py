@@ -55,13 +55,13 @@ def add_commands(commands: Any) -> None:
         nargs='*',
         default=[],
         metavar='NAME_OR_FILE',
-        help='trained networks to measure (AlignmentStudyNet, IABasicVSR, IART): files, or names that '
-        'iart weights --list shows',
+        help='trained networks to measure (AlignmentStudyNet, IABasicVSR, IART): files, or names of '
+        'iart weights --list',
     )
     analyze.add_argument('--clips', type=int, default=4, help='rendered clips to measure on')
     analyze.add_argument('--stills', help='folder of photographs for them; default: drawn textures')
-    analyze.add_argument('--folder', default='datasets/synthetic', help='where rendered clips are kept')
-    analyze.add_argument('--device', default='auto', help='where the cost is measured')
+    analyze.add_argument('--folder', default='datasets/synthetic', help='folder for rendered clips')
+    analyze.add_argument('--device', default='auto', help='the device to measure the cost on')
 
 
 def _analyze(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from iart.commands.arguments import add_command, add_force_yml, add_options_file
 def add_commands(commands: Any) -> None:
     """Add ``check`` to the subparsers of ``iart``."""
     check = add_command(
-        commands, 'check', _check, 'validate options and print them resolved; touches neither data nor weights'
+        commands, 'check', _check, 'validate options and print them resolved; reads neither data nor weights'
     )
     add_options_file(check)
     add_force_yml(check)

@@ -67,8 +67,10 @@ def add_commands(commands: Any) -> None:
     check.add_argument('--lq', type=Path, metavar='FOLDER', help='LR frames, if they are not found by their name')
     check.add_argument('--scale', type=int, default=4, help='scale of a folder without protocol (default 4)')
     check.add_argument('--deep', action='store_true', help='decode every frame')
-    check.add_argument('--samples', type=int, default=400, help='frames to decode without --deep, about (default 400)')
-    check.add_argument('--partial', action='store_true', help="some of the protocol's clips are enough")
+    check.add_argument(
+        '--samples', type=int, default=400, help='approximate number of frames to decode without --deep (default 400)'
+    )
+    check.add_argument('--partial', action='store_true', help="accept a subset of the protocol's clips")
     check.add_argument('--json', action='store_true', help='print the findings as JSON')
     add_force_yml(check)
 

@@ -16,13 +16,13 @@ def add_commands(commands: Any) -> None:
         type=Path,
         default=Path('results/demo'),
         metavar='FOLDER',
-        help='where everything is written (default results/demo)',
+        help='folder for all output (default results/demo)',
     )
     parser.add_argument(
         '--iterations',
         type=_iterations,
         metavar='N',
-        help='length of the training (default: what takes 45 seconds, up to 100); 0: none',
+        help='iterations of the training (default: as many as take 45 seconds, at most 100); 0: none',
     )
     add_device(parser)
 

@@ -18,7 +18,7 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, 'doctor', _doctor, 'check this installation and its GPUs')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
     parser.add_argument(
-        '--json', type=Path, default=Path('iart_doctor.json'), metavar='FILE', help='figures to send back'
+        '--json', type=Path, default=Path('iart_doctor.json'), metavar='FILE', help='file for the figures'
     )
     parser.add_argument(
         '--null', action='store_true', help='check on a CUDA device that computes nothing; in a source checkout'

@@ -24,9 +24,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         '--window', type=int, metavar='T', help='one graph of T frames without state, (N, 3·T, h, w), in place of steps'
     )
-    parser.add_argument('--middle', action='store_true', help='the graph of a window gives its middle frame only')
+    parser.add_argument('--middle', action='store_true', help='the graph of a window returns its middle frame only')
     parser.add_argument('--five', action='store_true', help='the graph of a window takes (N, T, 3, h, w)')
-    parser.add_argument('--half', action='store_true', help='float16 but for frames, flow and the network of flow')
+    parser.add_argument('--half', action='store_true', help='float16, except for frames, flow and the flow network')
     parser.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
 

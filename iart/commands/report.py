@@ -8,7 +8,7 @@ from typing import Any
 
 def add_commands(commands: Any) -> None:
     """Add ``report`` to the subparsers of ``iart``."""
-    text = 'write a page that shows results of iart test, one or several side by side, and findings about alignments'
+    text = 'write a page with results of iart test, one or several side by side, and analyses of alignments'
     report = commands.add_parser('report', help=text, description=text)
     report.set_defaults(run=_report)
     report.add_argument(
@@ -16,7 +16,7 @@ def add_commands(commands: Any) -> None:
         nargs='+',
         type=Path,
         metavar='RESULTS',
-        help='folders that iart test wrote, the first of which is the reference; also of iart analyze and of studies',
+        help='folders of iart test, the first of which is the reference; also of iart analyze and of studies',
     )
     report.add_argument(
         '-o', '--output', type=Path, metavar='FILE', help='page to write (default: report.html in the results folder)'

@@ -11,7 +11,7 @@ from iart.commands.arguments import add_command
 
 def add_commands(commands: Any) -> None:
     """Add ``setup`` to the subparsers of ``iart``."""
-    setup = add_command(commands, 'setup', _setup, 'install BasicSR, which pip cannot bring as a dependency')
+    setup = add_command(commands, 'setup', _setup, 'install BasicSR, which pip cannot install as a dependency')
     setup.add_argument('--dry-run', action='store_true', help='print the command instead of running it')
 
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def add_commands(commands: Any) -> None:
     """Add ``test`` to the subparsers of ``iart``."""
     test = add_command(commands, 'test', _test, 'score weights on a benchmark')
-    add_run_arguments(test, 'PSNR and SSIM on Y of the frames of --lq and --gt, by the network that --weights holds')
+    add_run_arguments(test, 'PSNR and SSIM on Y of the frames of --lq and --gt, with the network in --weights')
     test.add_argument(
         '--weights',
         metavar='NAME|FILE',
-        help='weights, replace the ones in the options: a file, or a name that iart weights --list shows; default '
+        help='weights to use instead of those in the options: a file, or a name of iart weights --list; default '
         'without options: that of iart upscale',
     )
-    test.add_argument('--lq', metavar='FOLDER', help='LR clips, replace the ones in the options')
-    test.add_argument('--gt', metavar='FOLDER', help='ground truth, replaces the one in the options')
+    test.add_argument('--lq', metavar='FOLDER', help='LR clips to use instead of those in the options')
+    test.add_argument('--gt', metavar='FOLDER', help='ground truth to use instead of that in the options')
     test.add_argument('--save-frames', action=argparse.BooleanOptionalAction, help='write the restored frames as PNG')
     test.add_argument(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='number format (default fp32)'

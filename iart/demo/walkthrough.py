@@ -1,7 +1,6 @@
 """The whole way on a small real clip, on a CPU, in minutes: frames, scores, a video, a short training, a picture."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from iart import log
 from iart.archs.recognize import require_section
 from iart.demo.bundled_clip import prepare
 from iart.errors import DataError
+from iart.files import require_writable
 from iart.image import read_image
 from iart.options import Options, load, resolve
 from iart.reporting.comparison import comparison
@@ -51,7 +51,7 @@ def run(out: Path, iterations: int | None, device: torch.device) -> Path:
         DataError: the folder cannot be written, or holds something else.
     """
     began = time.monotonic()
-    _check_writable(out)
+    require_writable(out, 'iart demo --output FOLDER')
     log.logger.info('1/5 frames: GT and LR from the bundled clip')
     frames = prepare(out / 'frames')
     log.logger.info('2/5 scores on the held-out frames: bicubic, then the network that comes with iart')
@@ -87,16 +87,6 @@ def run(out: Path, iterations: int | None, device: torch.device) -> Path:
         log.logger.info(f'{label + ":":20} {path}')
     log.logger.info(f'done in {log.duration(time.monotonic() - began)}')
     return picture
-
-
-def _check_writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        writable = os.access(out, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise DataError(f'{out}: got a folder that cannot be written, expected another:  iart demo --output FOLDER')
 
 
 def _affordable(options: Options, device: torch.device) -> int:

@@ -11,6 +11,7 @@ from iart import distributed, log
 from iart.archs.builder import build_network, without_weight_files
 from iart.archs.probe import show_clips_like
 from iart.errors import OptionsError
+from iart.files import require_writable
 from iart.inference.baselines import BicubicRestorer
 from iart.inference.options import PlanOptions
 from iart.inference.restorer import plan_restorer
@@ -21,7 +22,7 @@ from iart.scoring.set_report import NetworkFacts, SetReport
 from iart.scoring.settings import Saving, Settings
 from iart.weights import load_weights
 
-REPORT_CLIPS = 4  # of each test set, whose frames a report can show
+REPORT_CLIPS = 4  # clips of each test set whose frames a report can show
 
 
 def run_test(
@@ -38,22 +39,25 @@ def run_test(
     plan: PlanOptions | None = None,
     report: bool = False,
 ) -> list[SetReport]:
-    """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` where there are none).
+    """Score weights on the test sets of the options (``datasets.test*``, or ``val*`` if there are none).
 
     Args:
-        options: network, data sets, metrics.
-        device: where to compute.
+        options: options with network, data sets and metrics.
+        device: the device to compute on.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         tf32: see :func:`iart.device.set_tf32`.
-        weights: file instead of ``path.pretrain_network_g``.
-        lq, gt: folders instead of ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
-        save_frames: instead of ``val.save_img``.
-        baseline: ``bicubic`` to score that instead of the network.
-        plan: wishes for the memory plan; default: whatever fits, exact ones first.
-        report: keep what a report shows: frames of a few clips at least, and views of the alignment.
+        weights: weight file, replaces ``path.pretrain_network_g``.
+        lq, gt: folders, replace ``dataroot_lq`` and ``dataroot_gt`` of the only test set.
+        save_frames: whether restored frames are saved, replaces ``val.save_img``.
+        baseline: ``bicubic`` scores bicubic interpolation instead of the network.
+        plan: options of the memory plan; default: any that fits, exact ones first.
+        report: whether frames of some clips and views of the alignment are saved for a report.
+
+    Returns:
+        A report for each test set.
 
     Raises:
-        UserError: options, data or weights do not fit; before anything is restored.
+        UserError: options, data or weights do not match; raised before anything is restored.
     """
     for note in options.notes:
         log.logger.info(note)
@@ -63,6 +67,7 @@ def run_test(
     datasets = _test_sets(options, lq, gt)
     file = Path(weights or options.path.pretrain_network_g or '')
     out = results_folder(options, baseline)
+    require_writable(out, '--force_yml path:results_root=FOLDER, or run it in another folder')
     if baseline:
         network, facts = None, NetworkFacts(type='Bicubic')
     else:
@@ -120,7 +125,7 @@ def _network(
 
 
 def _test_sets(options: Options, lq: str | None, gt: str | None) -> dict[str, DatasetOptions]:
-    """The sets to score, with the folders of the command line put in."""
+    """Return the sets to score, with the folders of the command line."""
     by_kind = [{k: s for k, s in options.datasets.items() if k.startswith(kind)} for kind in ('test', 'val')]
     sets = by_kind[0] or by_kind[1]
     if not sets:

@@ -17,6 +17,7 @@ from iart.options import Options
 from iart.registry import ARCH_REGISTRY, find
 from iart.training.dry_run import DryRun, Load, StepWork
 from iart.training.gpu_predictions import Prediction, predict
+from iart.training.parameter_groups import discriminator_parameters
 
 FULL_FRAME = (180, 320)  # LR frames of REDS: what FLOPs per frame are published for
 _SHARE = 0.9  # of free memory that a step may expect to use
@@ -42,7 +43,9 @@ class Estimate:
     """What one process of a training run takes.
 
     Args:
-        flow_parameters: those of the flow network among ``parameters``.
+        parameters: of the network.
+        flow_parameters: those of the flow network among them.
+        discriminator_parameters: of the discriminator; 0 without one.
         flops_per_frame: forward, on the training patch and on a full frame of 320×180; a multiplication with an
             addition is two.
         load: clips, frames and LR side of a step.
@@ -61,6 +64,7 @@ class Estimate:
     precision: str
     parameters: int
     flow_parameters: int
+    discriminator_parameters: int
     flops_per_frame: dict[str, int]
     load: Load
     flops_per_step: float
@@ -117,6 +121,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
         precision=run.precision,
         parameters=sum(p.numel() for p in network.parameters()),
         flow_parameters=sum(p.numel() for p in run.model.flow_parameters()),
+        discriminator_parameters=sum(p.numel() for p in discriminator_parameters(run.model)),
         flops_per_frame=per_frame,
         load=load,
         flops_per_step=work.at(load) * micro_batches,
@@ -231,8 +236,6 @@ def _notes(options: Options, scaled: bool) -> Iterator[str]:
         yield (
             'the step was timed on a smaller load and scaled by FLOPs: small loads use a GPU badly, so it may take less'
         )
-    if options.train.perceptual_opt:
-        yield 'the perceptual loss is left out: time and memory will be more'
     if options.train.compile:
         yield 'timed without compilation'
 
@@ -243,10 +246,11 @@ def print_estimate(estimate: Estimate) -> None:
     verdict = 'fits' if estimate.fits else 'DOES NOT FIT: see below'
     rows = [
         ('parameters', f'{estimate.parameters:,} ({estimate.flow_parameters:,} of them flow network)'),
+        *([('discriminator', f'{estimate.discriminator_parameters:,}')] if estimate.discriminator_parameters else []),
         *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in estimate.flops_per_frame.items()),
         (
             'a step',
-            f'{load.clips} clip{"s" * (load.clips > 1)} of {load.frames} frames, LR {load.side}×{load.side}, '
+            f'{load.clips} clip{"s" if load.clips > 1 else ""} of {load.frames} frames, LR {load.side}×{load.side}, '
             f'{estimate.precision}',
         ),
         ('TFLOPs per iteration', f'{estimate.flops_per_step / 1e12:.2f}'),

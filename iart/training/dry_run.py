@@ -1,5 +1,6 @@
 """Training steps on frames made up on the spot: how long one takes, and how much memory."""
 
+import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ from iart import device as devices
 from iart.archs.builder import build_network, without_weight_files
 from iart.archs.flow import comes_with_clip
 from iart.inference.costs import Allocations
-from iart.models.vsr_model import VSRModel
+from iart.models.vsr_model import TEACHER_LOSS
 from iart.ops import flops
 from iart.ops.flops import Counts, Work
 from iart.options import Options, TrainOptions
-from iart.registry import LOSS_REGISTRY, SMALLEST_SIDE, build
+from iart.registry import ARCH_REGISTRY, SMALLEST_SIDE, find, vgg_without_weights
 from iart.stopwatch import durations
 from iart.training.counted_backbones import backbones_once
 from iart.training.gpu_on_paper import as_on_gpu
-from iart.training.parameter_groups import build_optimizer
+from iart.training.parameter_groups import build_discriminator_optimizer, build_optimizer
+from iart.training.preparation import model_around
 from iart.training.state import build_ema
 
 # Of the optimizer for each weight: unscaling, norm and clipping of gradients, Adam, the average.
@@ -100,7 +102,7 @@ class DryRun:
     """The trainer's step without data, checkpoints and processes.
 
     Args:
-        options: options of a training run; weights of the flow network are not read, a perceptual loss is left out.
+        options: options of a training run; no weight files are read, neither of the flow network nor of VGG.
         device: the device to compute on.
         changes: keys of ``network_g`` that replace the options' own.
         precision: instead of ``train.precision``.
@@ -117,10 +119,13 @@ class DryRun:
         assert options.train is not None
         train: TrainOptions = options.train
         section = without_weight_files({**options.network_g, **(changes or {})})
+        if 'refine_threshold' in inspect.signature(find(ARCH_REGISTRY, section['type'])).parameters:
+            section['refine_threshold'] = 255  # how often frames are cleaned in evaluation is a question about data
         network = build_network(section)
-        loss = build(LOSS_REGISTRY, train.pixel_opt or {'type': 'CharbonnierLoss'}, key='train.pixel_opt')
-        self.model = VSRModel(network=network, losses={'l_pix': loss}, fix_flow=train.fix_flow).to(device).train()
-        self.optimizer = build_optimizer(self.model, train)
+        with vgg_without_weights():
+            self.model = model_around(network, options, read_weights=False).to(device).train()
+        optimizers = build_optimizer(self.model, train), build_discriminator_optimizer(self.model, train)
+        self.optimizers = [optimizer for optimizer in optimizers if optimizer is not None]
         self.precision = precision or train.precision
         self.scaler = devices.grad_scaler(device, self.precision)
         self.ema = build_ema(network, train.ema_decay)
@@ -138,17 +143,20 @@ class DryRun:
         batch = {'lq': lq, 'gt': lq.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)}
         names = ['gt_flows'] if comes_with_clip(getattr(self.network, 'spynet', None)) else []
         names += ['flows'] if self.flow_cache else []
+        if TEACHER_LOSS in self.model.losses:
+            batch['teacher'] = batch['gt']
         for name in names:
             batch[name] = torch.rand(load.clips, 2, load.frames - 1, 2, load.side, load.side, device=self.device)
         return batch
 
     def step(self, batch: Mapping[str, Tensor]) -> None:
-        """Run forward, loss, backward, optimizer and average."""
-        self.optimizer.zero_grad(set_to_none=True)
+        """Run forward, losses, backward, optimizers and average."""
+        self._drop_gradients()
         with devices.autocast(self.device, self.precision):
             out = self.model(batch)
         self.scaler.scale(out['loss']).backward()
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
         if self.ema is not None:
             self.ema.update_parameters(self.network)
@@ -188,8 +196,9 @@ class DryRun:
             self.model.train()
         (peak, few), (peak_more, more) = runs
         weights = sum(_bytes(p) for p in self.model.parameters())
+        average = sum(_bytes(p) for p in self.network.parameters()) if self.ema is not None else 0
         gradients = sum(_bytes(p) for p in self.model.parameters() if p.requires_grad)
-        fixed = weights * (2 if self.ema is not None else 1) + 3 * gradients  # gradients and the two moments of Adam
+        fixed = weights + average + 3 * gradients  # gradients and the two moments of Adam
         per_frame = (peak_more - peak) / 2
         memory = StepMemory(fixed, (peak - gradients - 3 * per_frame) / side**2, per_frame / side**2)
         update = Work(0, int(_UPDATE_BYTES * gradients / 4), _UPDATE_KERNELS)
@@ -238,8 +247,12 @@ class DryRun:
                     loss = self.model(batch)['loss']
                 loss.backward()
         finally:
-            self.optimizer.zero_grad(set_to_none=True)
+            self._drop_gradients()
         return allocations.peak, counting.counts
+
+    def _drop_gradients(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -48,20 +48,37 @@ def build_model(options: Options, device: torch.device, *, resumed: bool) -> VSR
     if path.pretrain_network_g and not resumed:
         file, key = path.pretrain_network_g, path.param_key_g or 'params'
         load_weights(network, file, key, path.strict_load_g, other_scale=True)
+    return model_around(network, options, read_weights=not resumed).to(device).train()
+
+
+def model_around(network: nn.Module, options: Options, *, read_weights: bool) -> VSRModel:
+    """Build the losses of the options, and the discriminator if they have one, around a network.
+
+    Args:
+        network: what is trained.
+        options: with a ``train`` section.
+        read_weights: whether the discriminator starts from ``path.pretrain_network_d``.
+
+    Raises:
+        OptionsError: a component cannot be built, or there is no loss.
+        WeightsError: the weights do not fit.
+    """
+    train = options.train
+    assert train is not None
     freeze_all_but(network, train.train_only)
     losses = {name: _build_loss(section, key) for name, (key, section) in _losses(train).items()}
     if not losses:
         raise OptionsError('train.pixel_opt: got nothing, expected a loss, such as {type: CharbonnierLoss}')
-    model = build(
+    model: VSRModel = build(
         MODEL_REGISTRY,
         {'type': options.model_type},
         key='model_type',
         network=network,
         losses=losses,
         fix_flow=train.fix_flow,
-        **_adversary(options, resumed),
+        **_adversary(options, read_weights),
     )
-    return model.to(device).train()
+    return model
 
 
 def _check_compiler(device: torch.device) -> None:
@@ -74,13 +91,13 @@ def _check_compiler(device: torch.device) -> None:
         )
 
 
-def _adversary(options: Options, resumed: bool) -> dict[str, nn.Module]:
+def _adversary(options: Options, read_weights: bool) -> dict[str, nn.Module]:
     """Return the discriminator and its loss, if the options have them."""
     path, train = options.path, options.train
     if options.network_d is None or train is None or train.gan_opt is None:
         return {}
     discriminator: nn.Module = build(ARCH_REGISTRY, options.network_d, key='network_d')
-    if path.pretrain_network_d and not resumed:
+    if path.pretrain_network_d and read_weights:
         load_weights(discriminator, path.pretrain_network_d, path.param_key_d or 'params', path.strict_load_d)
     return {'discriminator': discriminator, 'gan_loss': build(LOSS_REGISTRY, train.gan_opt, key='train.gan_opt')}
 

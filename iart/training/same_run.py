@@ -68,7 +68,7 @@ def check_same_run(state: Mapping[str, Any], facts: Mapping[str, Any], *, forced
     changed = list(differences(yaml.safe_load(then['options']), yaml.safe_load(facts['options'])))
     changed += [
         (name, then[key], facts[key])
-        for name, key in (('processes',) * 2, ('training clips', 'clips'))
+        for name, key in (('processes', 'processes'), ('training clips', 'clips'))
         if then[key] != facts[key]
     ]
     lines = {key: f'{key}: {_shown(old)} → {_shown(new)}' for key, old, new in changed}
