@@ -46,7 +46,7 @@ LAYERS = (
     ('archs', 'losses', 'metrics', 'data'),
     ('models', 'inference'),
     ('scoring', 'preparing', 'upscaling', 'analysis'),
-    ('training', 'reporting', 'export'),
+    ('training', 'reporting', 'export', 'vapoursynth', 'comfyui'),
     ('study', 'demo', 'doctor'),
     ('commands',),
     ('cli', '__main__'),

@@ -129,6 +129,8 @@ def pad_to(lq: Tensor, smallest: int) -> Tensor:
     The frame is reflected as often as needed, from 1 pixel up.
     """
     h, w = lq.shape[-2:]
+    if h >= smallest and w >= smallest:
+        return lq
     rows, columns = _reflected(h, max(h, smallest), lq.device), _reflected(w, max(w, smallest), lq.device)
     if len(rows) > h:
         lq = lq.index_select(-2, rows)
