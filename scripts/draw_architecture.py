@@ -39,6 +39,7 @@ LAYERS = (
         'distributed',
         'image',
         'log',
+        'overlap',
     ),
     ('options', 'ops', 'weights', 'pretrained', 'video'),
     ('alignments',),
