@@ -42,9 +42,7 @@ def free_host_memory() -> int:
 
 
 def _container_limits() -> list[int]:
-    """What the control groups of this process (both versions) leave it; memory that holds files it can give back counts
-    as free.
-    """
+    """Return the bytes that each control group of this process (v1 and v2) leaves it; cached files count as free."""
     groups = dict(re.findall(r'^\d+:(memory|):(/.*)$', _text('/proc/self/cgroup'), re.MULTILINE))
     limits = []
     versions = (

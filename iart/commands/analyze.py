@@ -130,7 +130,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
 def _findings(
     error: 'Mapping[str, AlignmentError]', cost: 'Sequence[Cost]', pictures: 'Sequence[FindingsPicture]', clips: int
 ) -> 'Findings':
-    """What is shown of it on a page."""
+    """Return the findings for a page."""
     from iart.analysis.findings import Findings, Table
 
     known_flow = tuple((name, f'{e.visible:.4f}', f'{e.hidden:.4f}') for name, e in error.items())

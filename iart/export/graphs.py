@@ -58,7 +58,7 @@ class FlowGraph(Graph):
         self.spynet = network.get_submodule('spynet')
 
     def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
-        """(1, 3, h, w) frames → (1, 2, h, w) pixels."""
+        """Return the (1, 2, h, w) flow in pixels between (1, 3, h, w) frames."""
         return pair_flows(self.spynet, frame[:, None], next_frame[:, None])[:, 0]
 
 

@@ -258,5 +258,5 @@ def _order(folder: Path, order: dict[str, Any], frames: list[str], current: int)
 
 
 def _cross(offset: Sequence[float], first: int) -> list[float]:
-    """(x, y) of the sampling point in the drawing of the taps, which lie 80 units apart; the first is at 45."""
+    """Return (x, y) of the sampling point in the drawing of the taps, which are 80 units apart, the first at 45."""
     return [45 + 80 * (v - math.floor(v) - first) for v in offset]

@@ -126,5 +126,5 @@ def _start(plan: StudyPlan, run: Run, place: str, arguments: list[str]) -> _Trai
 def _command(run: Run, place: str, arguments: list[str]) -> list[str]:
     """Return the command line of a training; ``arguments`` are the study file and options of all trainings."""
     study, *options = arguments
-    own = ['--only', run.name, '--device', place, '--stop_with_parent']
-    return [sys.executable, '-m', 'iart.study.command', study, *own, *options]
+    selection = ['--only', run.name, '--device', place, '--stop_with_parent']
+    return [sys.executable, '-m', 'iart.study.command', study, *selection, *options]
