@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from iart.errors import UserError
@@ -231,3 +232,13 @@ def leave() -> None:
     """Leave the process group, if there is one."""
     if active():
         dist.destroy_process_group()
+
+
+def synchronizing(runner: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Return the context of a backward pass that exchanges gradients between ranks once per step.
+
+    Args:
+        runner: the model, in DistributedDataParallel or not.
+        last: whether this is the last batch of the step.
+    """
+    return contextlib.nullcontext() if last or not isinstance(runner, DistributedDataParallel) else runner.no_sync()

@@ -22,6 +22,7 @@ from iart.ops.flops import Counts, Work
 from iart.options import load
 from iart.stopwatch import durations
 from iart.training.dry_run import DryRun, Load
+from iart.training.gpu_on_paper import as_on_gpu
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,7 +102,7 @@ def main() -> None:
     if arguments.check:
         check(run.network.eval(), arguments.check)
         return
-    counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p) for p in ('fp32', 'bf16')}
+    counts = {p: flops.count_frame(run.network.eval(), tuple(arguments.size), p, as_on_gpu) for p in ('fp32', 'bf16')}
     memory_per_frame(run.network, arguments)
     machines = {name: given(GPUS[name], arguments) for name in arguments.gpu}
     shares = Shares(arguments.arithmetic_share, arguments.bandwidth_share, arguments.launch * 1e-6)
@@ -123,7 +124,7 @@ def part_of(module: str, operator: str) -> str:
         return 'alignment'
     if '.swin_backbone' not in module:
         return 'reconstruction, rest'
-    kinds = {'scaled_dot_product': 'attention', 'mm': 'linear', 'convolution': 'conv'}
+    kinds = {'scaled_dot_product': 'attention', 'attention': 'attention', 'mm': 'linear', 'convolution': 'conv'}
     return next((part for name, part in kinds.items() if name in operator), 'norm, GELU, copies')
 
 
@@ -202,7 +203,8 @@ def training(
         int(section.arguments['num_frame']),
         int(section.arguments['gt_size']) // options.scale,
     )
-    memory, work = run.on_paper()
+    _, work = run.on_paper()
+    memory, _ = run.on_gpu_paper()
     weights = sum(p.numel() for p in run.model.parameters())
     scale = size.pixels * size.frames / (arguments.size[0] * arguments.size[1])
     # Calls do not shrink with the frame: the launches of a frame are counted in full.

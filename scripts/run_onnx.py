@@ -1,18 +1,16 @@
-"""Restore a clip with the graphs of ``iart export``, by NumPy and ONNX Runtime alone.
+"""Restore a clip with the graphs that ``iart export`` wrote, with NumPy and ONNX Runtime alone.
 
-Usage: ``python scripts/run_onnx.py GRAPHS IN.npy OUT.npy``, where IN contains (t, 3, h, w) float32 RGB in [0, 1] of
-the exported size and OUT will contain (t, 3, s·h, s·w).
+Usage: ``python scripts/run_onnx.py GRAPHS IN.npy OUT.npy``; IN: (t, 3, h, w) float32 RGB in [0, 1], OUT: (t, 3, s·h,
+s·w).
 """
 
-import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-
-Clip = list[np.ndarray[Any, Any]]
 
 
 class Graphs:
@@ -26,45 +24,32 @@ class Graphs:
         }
 
     def run(self, name: str, values: dict[str, Any]) -> Any:
-        """Run a graph with the values of its inputs."""
-        inputs = self.facts['graphs'][name]['inputs']
-        return self.sessions[name].run(None, {key: values[key] for key in inputs})[0]
+        """Run a graph with the values that its inputs name."""
+        return self.sessions[name].run(None, {key: values[key] for key in self.facts['graphs'][name]['inputs']})[0]
 
-    def restore(self, frames: Clip) -> Clip:
-        """Restore t frames (1, 3, h, w) float32."""
-        facts, t = self.facts, len(frames)
-        _, _, h, w = frames[0].shape
-        kind = np.float16 if facts['precision'] == 'fp16' else np.float32
-        nothing, still = np.zeros((1, facts['channels'], h, w), kind), np.zeros((1, 2, h, w), np.float32)
-        states: list[dict[str, Any]] = [{'frame': frame} for frame in frames]
-        for name in facts['passes']:
+    def restore(self, frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Restore t frames, (t, 3, h, w)."""
+        t, _, h, w = frames.shape
+        dtype = np.float16 if self.facts['precision'] == 'fp16' else np.float32
+        nothing, still = np.zeros((1, self.facts['channels'], h, w), dtype), np.zeros((1, 2, h, w), np.float32)
+        values: list[dict[str, Any]] = [{'frame': frame[None]} for frame in frames]
+        flows: dict[tuple[int, int], Any] = {}
+        for name in self.facts['passes']:
+            ahead = 1 if name.startswith('backward') else -1  # the frame that this pass has been at before
             state = {'source1': nothing, 'source2': nothing, 'flow': still}
-            order = range(t - 1, -1, -1) if name.startswith('backward') else range(t)
-            for count, i in enumerate(order):
-                flow = self.flow(states, i, i + (1 if name.startswith('backward') else -1)) if count else still
-                given = {**state, **states[i], 'flow_before': state['flow'], 'flow': flow}
+            for count, i in enumerate(range(t)[::-ahead]):
+                if count and (i, i + ahead) not in flows:
+                    pair = {'frame': values[i]['frame'], 'next_frame': values[i + ahead]['frame']}
+                    flows[i, i + ahead] = self.run('flow', pair)
+                flow = flows[i, i + ahead] if count else still
+                given = {**values[i], **state, 'flow_before': state['flow'], 'flow': flow}
                 given |= {'has1': np.array(count > 0), 'has2': np.array(count > 1)}
                 made = self.run(f'step_{name}', given)
-                states[i] |= {name: made, 'feature': made}
+                values[i] |= {name: made, 'feature': made}
                 state = {'source1': made, 'source2': state['source1'], 'flow': flow}
-        return [self.run('reconstruct', values) for values in states]
-
-    def flow(self, states: list[dict[str, Any]], start: int, end: int) -> Any:
-        """Return the flow between two frames, computed once."""
-        key = f'flow to {end}'
-        if key not in states[start]:
-            states[start][key] = self.run('flow', {'frame': states[start]['frame'], 'next_frame': states[end]['frame']})
-        return states[start][key]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ('graphs', 'input', 'output'):
-        parser.add_argument(name, type=Path)
-    arguments = parser.parse_args()
-    restored = Graphs(arguments.graphs).restore([frame[None] for frame in np.load(arguments.input)])
-    np.save(arguments.output, np.concatenate(restored))
+        return np.concatenate([self.run('reconstruct', one) for one in values])
 
 
 if __name__ == '__main__':
-    main()
+    graphs, source, target = map(Path, sys.argv[1:])
+    np.save(target, Graphs(graphs).restore(np.load(source)))

@@ -14,6 +14,7 @@ from helpers.tiny import TinyFlow, write_options
 
 from iart import registry
 from iart.archs.builder import build_network
+from iart.archs.propagation import aligned_frames, source_of
 from iart.errors import OptionsError, UserError
 from iart.ops.warp import flow_warp
 from iart.options import load
@@ -411,3 +412,22 @@ def test_raft_estimates_flow_on_small_frames(tmp_path):
     assert not network.train().spynet.network.training
     flow = network.spynet(torch.rand(1, 3, 20, 30), torch.rand(1, 3, 20, 30))
     assert flow.shape == (1, 2, 20, 30)
+
+
+def test_both_orders_in_one_call_give_the_same_bits(section, monkeypatch):
+    align = aligner(section)
+    features = [torch.rand(2, 12, 8, 10, requires_grad=True) for _ in range(3)]
+    flows = [4 * torch.rand(2, 2, 8, 10) - 2 for _ in range(2)]
+    calls = []
+    forward = align.forward
+    monkeypatch.setattr(align, 'forward', lambda *args: calls.append(len(args[1])) or forward(*args))
+    results = []
+    for together in (False, True):
+        monkeypatch.setattr('iart.device.saves_launches', lambda device, answer=together: answer)
+        sources = [source_of(align)(feature) for feature in features[1:]]
+        out = aligned_frames(features[0], sources, *flows, align, 2)
+        results.append((out, torch.autograd.grad(out.square().sum(), features)))
+    assert calls == [2, 2, 4], 'clips in each call'
+    assert torch.equal(results[0][0], results[1][0])
+    for apart, together in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)

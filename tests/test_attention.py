@@ -70,7 +70,7 @@ def test_padded_heads_give_the_same_bits(monkeypatch, dtype):
 @pytest.mark.parametrize('size', [(1, 12, 9), (2, 8, 16), (1, 4, 12), (1, 12, 4), (1, 4, 4)])
 def test_border_windows_in_one_call_give_the_same_bits(monkeypatch, size):
     out, gradients = run_backbone(size)
-    monkeypatch.setattr(swin.devices, 'shares_host_memory', lambda device: False)
+    monkeypatch.setattr(swin.devices, 'saves_launches', lambda device: True)
     calls = []
     attention = swin.biased_attention
     monkeypatch.setattr(swin, 'biased_attention', lambda *args: calls.append(1) or attention(*args))

@@ -1,9 +1,11 @@
 """Causal networks: a stream of frames gives exactly the offline frames, through Python and through pipes."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 
 import av
@@ -16,7 +18,7 @@ from helpers.rebuilt import fill
 from iart.archs.builder import build_network
 from iart.archs.causal import is_causal
 from iart.cli import main
-from iart.errors import DataError, SettingError
+from iart.errors import DataError, OptionsError, SettingError
 from iart.image import to_tensor, to_uint8
 from iart.upscaling import live
 from iart.upscaling.api import upscale
@@ -29,8 +31,18 @@ FORWARD = {'propagation': {'passes': ['forward_1', 'forward_2']}}
 CAUSAL = {**tiny.NETWORK, **FORWARD}
 
 
+IABASICVSR = {
+    'type': 'IABasicVSR',
+    'num_feat': 8,
+    'num_block': 1,
+    'num_extract_block': 1,
+    'num_heads': 2,
+    'propagation': {'passes': ['forward']},
+}
+
+
 def causal(**changes):
-    return fill(build_network({**CAUSAL, **changes}), 'causal').eval()
+    return fill(build_network(changes if 'type' in changes else {**CAUSAL, **changes}), 'causal').eval()
 
 
 @pytest.fixture(scope='module')
@@ -54,6 +66,8 @@ def stream(network, frames, flows=None):
         {'propagation': {'passes': ['forward_1'], 'order': 1}, 'window_size': (2, 4, 4)},
         {'shared_alignment': False, 'scale': 2},
         {'alignment': {'type': 'FlowWarpAlignment'}},
+        IABASICVSR,
+        {**IABASICVSR, 'num_extract_block': 0, 'alignment': {'type': 'FlowWarpAlignment'}, 'head': 'pixelshuffle'},
     ],
     ids=str,
 )
@@ -71,7 +85,9 @@ def test_with_given_flows_and_without_the_future(network):
     assert torch.equal(network(clip[:, :2]), network(clip)[:, :2])
 
 
-def test_the_steps_compute_what_training_does(network):
+@pytest.mark.parametrize('section', [CAUSAL, IABASICVSR], ids=lambda section: section['type'])
+def test_the_steps_compute_what_training_does(section):
+    network = fill(build_network(section), 'causal').eval()
     clip = torch.rand(1, 4, 3, 16, 20)
     with torch.no_grad():
         offline = network(clip)
@@ -85,6 +101,8 @@ def test_what_does_not_fit_is_named(network):
     assert not is_causal(other)
     with pytest.raises(ValueError, match=r'propagation.passes: got .*backward_1.*expected names that all begin with'):
         other.step(torch.rand(1, 3, 16, 16))
+    with pytest.raises(OptionsError, match=r'propagation.passes: got .*backward.*, expected \[backward, forward\], or'):
+        build_network({**IABASICVSR, 'propagation': {'passes': ['backward']}})
     _, state = network.step(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match=r'got a frame of shape \(1, 3, 16, 20\), expected \(1, 3, 16, 16\)'):
         network.step(torch.rand(1, 3, 16, 20), state)
@@ -209,6 +227,28 @@ def test_between_two_ffmpeg(network, tmp_path):
         frames = list(container.decode(video=0))
         assert [(f.width, f.height, f.format.name) for f in frames] == [(128, 96, 'yuv420p')] * 3
         assert container.streams.video[0].average_rate == 5
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='this system has no named pipes')
+def test_named_pipes_carry_the_offline_frames(network, tmp_path):
+    write_weights(weights := tmp_path / 'causal.safetensors', network, CAUSAL)
+    clip = np.random.default_rng(2).integers(0, 256, (3, 16, 20, 3), dtype=np.uint8)
+    for name in ('in', 'out'):
+        os.mkfifo(tmp_path / name)
+    arguments = ('--raw', '20x16', '--scene-cuts', 'off', '--weights', str(weights), '--device', 'cpu')
+    command = [sys.executable, '-m', 'iart', 'upscale', str(tmp_path / 'in'), str(tmp_path / 'out'), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        feeding = threading.Thread(target=(tmp_path / 'in').write_bytes, args=(clip.tobytes(),), daemon=True)
+        feeding.start()
+        received = []
+        reading = threading.Thread(target=lambda: received.append((tmp_path / 'out').read_bytes()), daemon=True)
+        reading.start()
+        _, errors = running.communicate(timeout=240)
+        assert running.returncode == 0, errors
+        reading.join(10)
+    with torch.no_grad():
+        offline = network(to_tensor(clip)[None])[0]
+    assert received == [b''.join(to_uint8(frame).tobytes() for frame in offline)]
 
 
 def test_a_pipe_at_one_end_only_is_refused(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Choice of a device: an unusable one is an error with a remedy; tensors that half precision must not change."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -254,6 +255,26 @@ def test_a_step_that_runs_out_of_memory_recomputes_more(caplog):
     assert 'use_checkpoint: blocks' in caplog.text
     fixed = iart.build_network({'type': 'IART', **SMALL, 'use_checkpoint': 'none'})
     assert fixed.recompute_more() is None, 'what the options name is not changed'
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_a_step_that_cannot_be_smaller_is_a_message(monkeypatch, several):
+    def gradients():
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB\nmore')
+
+    monkeypatch.setattr(distributed, 'active', lambda: several)
+    network = iart.build_network({'type': 'IART', **SMALL, 'use_checkpoint': 'auto' if several else 'backbones'})
+    with pytest.raises(UserError, match=r'Tried to allocate 2 GiB\): expected a smaller step, by .*use_checkpoint'):
+        within_memory(gradients, network, torch.device('cpu'))
+
+
+@pytest.mark.parametrize(('reserved', 'variable', 'advised'), [(70, '', True), (42, '', False), (70, 'expand', False)])
+def test_memory_in_pieces_is_advised_upon(monkeypatch, reserved, variable, advised):
+    monkeypatch.setenv('PYTORCH_CUDA_ALLOC_CONF', 'expandable_segments:True' if variable else '')
+    monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda device: reserved * 2**30)
+    monkeypatch.setattr(torch.cuda, 'memory_allocated', lambda device: 40 * 2**30)
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda device: SimpleNamespace(total_memory=80 * 2**30))
+    assert ('30.0 GB are free in pieces: PYTORCH_CUDA_ALLOC_CONF' in devices.fragmentation(CUDA)) == advised
 
 
 def test_memory_of_a_step_is_counted_by_precision():

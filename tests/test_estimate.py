@@ -18,6 +18,7 @@ from iart.options import load
 from iart.training import cost_estimate
 from iart.training.cost_estimate import estimate, print_estimate
 from iart.training.dry_run import DryRun, Load, StepMemory, StepWork
+from iart.training.gpu_predictions import Prediction
 
 CPU = torch.device('cpu')
 
@@ -26,6 +27,9 @@ CPU = torch.device('cpu')
 def _tiny(monkeypatch):
     monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
     monkeypatch.setattr('iart.training.dry_run._SIDE', 16)
+    unknown = Prediction('V100', None, None, 10**9, True, None, 'bf16 is emulated')
+    known = Prediction('A100', 0.25, 1.5, 10**9, True, 120.0, 'bandwidth')
+    monkeypatch.setattr(cost_estimate, 'predictions', lambda options, load: [unknown, known])
 
 
 def options_file(root, **changes):
@@ -95,7 +99,8 @@ def test_a_backbone_is_executed_once_for_all_frames_and_passes(tmp_path, monkeyp
     expected_memory, expected_work = run._counted(load_)
     assert once == 1
     assert len(calls) - once == 4 * 3
-    assert work == expected_work
+    assert flops.total(work).flops == flops.total(expected_work).flops
+    assert flops.total(work).bytes == pytest.approx(flops.total(expected_work).bytes, rel=0.05)
     assert memory == pytest.approx(expected_memory, rel=0.05)
 
 
@@ -119,6 +124,12 @@ def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert 'days in all' in shown
     assert 'Ways to less memory' in shown
+    assert 'PREDICTED for GPUs, not measured' in shown
+    rows = [line.replace('│', ' ').split() for line in shown.splitlines()]
+    assert [row[:3] for row in rows if row[:1] in (['V100'], ['A100'])] == [
+        ['V100', '–', '–'],
+        ['A100', '0.25', '1.50'],
+    ]
 
 
 def test_the_command(tmp_path, capsys):
@@ -129,6 +140,7 @@ def test_the_command(tmp_path, capsys):
     assert result['parameters'] == sum(p.numel() for p in build_network(load(path)).parameters())
     assert result['days'] == pytest.approx(result['seconds'] * 4 / 86400)
     assert result['fits']
+    assert [prediction['gpu'] for prediction in result['predictions']] == ['V100', 'A100']
 
 
 def test_an_adversarial_step_is_counted_whole(tmp_path, monkeypatch):

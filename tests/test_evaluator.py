@@ -184,6 +184,28 @@ def test_a_full_disk_is_a_message(monkeypatch, tmp_path):
         score_set(drifting, FakeSet([2]), {}, settings, device=CPU, saving=Saving(tmp_path))
 
 
+def test_measuring_one_frame_behind_changes_nothing(monkeypatch, tmp_path):
+    def run(name):
+        saving = Saving(tmp_path / name)
+        scores = score_set(drifting, FakeSet([4, 3]), build_metrics(PSNR), PLAIN, device=CPU, saving=saving)
+        files = {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob('*.png')}
+        return [clip.values for clip in scores.clips], files
+
+    behind = run('behind')
+    monkeypatch.setattr('iart.scoring.evaluator.overlapped', lambda items, consume: consume(iter(items)))
+    assert run('in turn') == behind
+    assert len(behind[1]) == 7
+
+
+def test_a_mistake_while_measuring_is_the_same_message():
+    class Short(FakeSet):
+        def read_gt(self, clip, frame):
+            return super().read_gt(clip, frame)[:-4]
+
+    with pytest.raises(DataError, match='expected the same size'):
+        score_set(drifting, Short([3]), build_metrics(PSNR), PLAIN, device=CPU)
+
+
 class GatheringError(Exception):
     pass
 

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from helpers import tiny
@@ -13,7 +12,10 @@ from iart.cli import main
 from iart.errors import SettingError, UserError
 from iart.export import onnx_graphs
 from iart.export.graph_folder import ExportOptions, export
-from iart.export.graphs import ClipGraphs, WindowGraph
+from iart.export.graphs import AnySizeFlowGraph, ClipGraphs, FlowGraph, WindowGraph
+from iart.export.programs import takes_any_size, trace
+from iart.export.runtime_checks import MOST
+from iart.export.samples import sample
 from iart.weights import write_weights
 
 IART = {**tiny.NETWORK, 'propagation': {'passes': ['backward_1', 'forward_1']}}
@@ -49,20 +51,42 @@ def test_the_graphs_make_up_the_network(section):
     torch.testing.assert_close(middle, expected[:, 2], atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize('size', [(64, 64), (70, 101)], ids=str)
 @torch.no_grad()
-def test_onnx_runtime_alone_restores_a_clip_as_torch_does(tmp_path):
+def test_flow_for_any_size_is_the_networks_flow(size):
+    network = fill(build_network(BASICVSR), 'export').eval()
+    frames = torch.rand(2, 1, 3, *size)
+    expected = FlowGraph(network)(*frames)
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(AnySizeFlowGraph(network)(*frames), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not takes_any_size(), reason='torch.export of this torch has no deferred assertions')
+@torch.no_grad()
+def test_a_step_of_iart_with_shifted_windows_takes_any_size():
+    network = fill(build_network({**IART, 'depths': [2]}), 'export').eval()
+    step = ClipGraphs(network).parts()['step_forward_1'].eval()
+    program = trace('step', step, sample(step, (67, 74), 8, torch.float32, seed=0), True).module()
+    for size in ((64, 72), (69, 83)):
+        inputs = sample(step, size, 8, torch.float32, seed=1)
+        torch.testing.assert_close(program(*inputs), step(*inputs), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not takes_any_size(), reason='torch.export of this torch has no deferred assertions')
+@torch.no_grad()
+def test_onnx_runtime_alone_restores_clips_of_any_size_as_torch_does(tmp_path):
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(package, reason=f'{package} is not installed (extra [export])')
     from run_onnx import Graphs
 
-    network, file = weights_of(IART, tmp_path)
-    rows = export(file, tmp_path / 'graphs', ExportOptions(size=(16, 20)))
-    assert {row.graph for row in rows} == {'flow', 'step_backward_1', 'step_forward_1', 'reconstruct'}
+    network, file = weights_of({**BASICVSR, 'flow': {'type': 'zero'}}, tmp_path)
+    rows = export(file, tmp_path / 'graphs', ExportOptions(size=None))
+    assert {row.graph for row in rows} == {'flow', 'step_backward', 'step_forward', 'reconstruct'}
+    assert len({row.size for row in rows}) == 2
     assert max(row.difference for row in rows) <= 1e-4
-    clip = torch.rand(1, 12, 3, 16, 20)
-    restored = Graphs(tmp_path / 'graphs').restore([frame.numpy() for frame in clip.unbind(1)])
-    got = torch.from_numpy(np.stack(restored, 1))
-    torch.testing.assert_close(got, network(clip), atol=1e-4, rtol=0)
+    clip = torch.rand(12, 3, 66, 73)
+    restored = Graphs(tmp_path / 'graphs').restore(clip.numpy())
+    torch.testing.assert_close(torch.from_numpy(restored), network(clip[None])[0], atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -70,7 +94,7 @@ def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra [export])')
     pytest.importorskip('onnxscript', reason='onnxscript is not installed (extra [export])')
     _, file = weights_of(BASICVSR, tmp_path)
-    monkeypatch.setitem(onnx_graphs.MOST, 'fp32', -1.0)
+    monkeypatch.setitem(MOST, 'fp32', -1.0)
     with pytest.raises(UserError, match=r'flow at 20×16 differs by .* from torch in ONNX Runtime'):
         export(file, tmp_path / 'graphs', ExportOptions(size=(16, 20)))
     assert [path.name for path in tmp_path.iterdir()] == ['w.safetensors']
@@ -80,6 +104,14 @@ def test_programs_of_torch_export(tmp_path):
     _, file = weights_of({**BASICVSR, 'flow': {'type': 'zero'}}, tmp_path)
     rows = export(file, tmp_path / 'programs', ExportOptions(format='pt2', size=(16, 20)))
     assert max(row.difference for row in rows) <= 1e-6
+    assert {row.size for row in rows} == {(16, 20), (20, 28)}
+    assert {path.name for path in (tmp_path / 'programs').iterdir()} == {
+        'flow.pt2',
+        'step_backward.pt2',
+        'step_forward.pt2',
+        'reconstruct.pt2',
+        'graphs.json',
+    }
     facts = json.loads((tmp_path / 'programs' / 'graphs.json').read_text())
     assert facts['passes'] == ['backward', 'forward']
     assert facts['graphs']['step_forward']['inputs'] == ['frame', 'source1', 'flow', 'has1']

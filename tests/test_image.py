@@ -109,6 +109,15 @@ def test_tensor_and_back_is_the_identity(frame):
     assert np.array_equal(to_uint8(tensor), clip)
 
 
+def test_a_conversion_on_the_device_gives_the_same_bits(monkeypatch):
+    every = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    expected = to_tensor(every)
+    monkeypatch.setattr('iart.device.shares_host_memory', lambda device: False)
+    there = to_tensor(every, torch.device('cpu'))
+    assert torch.equal(there, expected)
+    assert not torch.equal(there, torch.from_numpy(every).permute(2, 0, 1) * torch.tensor(1 / 255)), 'as a GPU divides'
+
+
 def test_uint8_clamps_and_rounds_half_to_even():
     values = torch.tensor([-0.1, 0.5 / 255, 1.5 / 255, 2.5 / 255, 1.2], dtype=torch.float64).float()
     assert to_uint8(values.view(1, 1, 5).expand(3, 1, 5))[0, :, 0].tolist() == [0, 0, 2, 2, 255]

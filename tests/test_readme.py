@@ -1,6 +1,8 @@
 """Commands in README, the contributing guide and docs are valid, paths and links exist, and the example works."""
 
+import ast
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -66,6 +68,24 @@ def test_commands_are_understood(page, command):
         cli._parser().parse_args(['train', '-opt', arguments[2], *arguments[3:]])
     else:
         assert files or command[:2] == ['python', '-m'], command
+
+
+def python_of(page):
+    """Code of a page or a notebook."""
+    text = (ROOT / page).read_text(encoding='utf-8')
+    if page.endswith('.ipynb'):
+        return [''.join(cell['source']) for cell in json.loads(text)['cells'] if cell['cell_type'] == 'code']
+    return [block for kind, block in _BLOCK.findall(text) if kind == 'python']
+
+
+@pytest.mark.parametrize('page', [*PAGES, 'docs/tour.ipynb'])
+def test_what_python_examples_import_exists(page):
+    for code in python_of(page):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module.split('.')[0] == 'iart':
+                module = importlib.import_module(node.module)
+                names = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert not [name for name in names if not importlib.util.find_spec(f'{node.module}.{name}')]
 
 
 @pytest.mark.parametrize('page', PAGES)

@@ -415,3 +415,27 @@ def test_what_is_not_as_promised_is_an_error_that_keeps_the_segments(tmp_path, m
     assert len(list((tmp_path / '.out.mp4.partial').glob('*.packets'))) == 2
     monkeypatch.setattr(outputs, 'mux', honest)
     assert len(look(upscale(source, tmp_path / 'out.mp4')).times) == COUNT
+
+
+@pytest.mark.parametrize('name', ['out.mkv', 'frames'])
+def test_encoding_one_frame_behind_changes_no_byte(tmp_path, monkeypatch, name):
+    source = write(tmp_path / 'in.mkv', FRAMES, codec='libx264')
+
+    def contents(folder):
+        out = upscale(source, tmp_path / folder / name)
+        return {path.name: path.read_bytes() for path in ([out] if out.is_file() else sorted(out.iterdir()))}
+
+    behind = contents('behind')
+    monkeypatch.setattr('iart.upscaling.job.overlapped', lambda items, consume: consume(iter(items)))
+    assert contents('in turn') == behind
+
+
+def test_a_full_disk_is_named_from_the_other_thread(tmp_path, monkeypatch):
+    source = write(tmp_path / 'in.mkv', FRAMES, codec='libx264')
+
+    def full(path, rgb):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(outputs, 'write_png', full)
+    with pytest.raises(DataError, match=r'frames: cannot be written \(No space left on device\)'):
+        upscale(source, tmp_path / 'frames')

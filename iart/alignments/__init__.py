@@ -10,7 +10,9 @@ the YAML names it under ``network_g.alignment.type``. The contract::
 ``source`` and ``current`` are (n, channels, h, w) features, ``flow`` is (n, 2, h, w) float32 in pixels with
 ``aligned(p) = source(p + flow(p))``; the result is (n, channels, h, w). One module serves all passes and both orders
 of propagation. An alignment that computes something from the source alone may do so in ``prepare(source)``, which is
-called once per source; ``forward`` then receives its result in place of ``source``. An alignment that weighs taps may
+called once per source; ``forward`` then receives its result in place of ``source``. On a GPU both orders are aligned
+in one call of 2n clips, so clips must not influence each other; an alignment with ``prepare`` offers ``join(sources)``
+for it, which joins several results along the batch. An alignment that weighs taps may
 offer ``tap_weights(source, current, flow)`` → (n, heads, window², h, w), which reports display.
 
 Attributes that a network reads:

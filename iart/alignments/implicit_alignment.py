@@ -1,5 +1,6 @@
 """Implicit resampling-based alignment (paper, section 3.2): attention over the taps around the sampling point."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -111,6 +112,15 @@ class ImplicitAlignment(nn.Module):
         if self.zero_outside:
             rows = torch.cat((rows, rows.new_zeros(1, self.channels)))
         return self.k(rows), self.v(rows), *((source,) if self.residual else ())
+
+    def join(self, sources: Sequence[Prepared]) -> Prepared:
+        """Join the results of :meth:`prepare` for several features along the batch, to align them in one call."""
+        if not self.zero_outside:
+            return tuple(torch.cat(parts) for parts in zip(*sources, strict=True))
+        keys, values, *rest = zip(*sources, strict=True)
+        # Only the last source keeps the row that taps outside the image read.
+        rows = (torch.cat([*(part[:-1] for part in parts[:-1]), parts[-1]]) for parts in (keys, values))
+        return *rows, *(torch.cat(parts) for parts in rest)
 
     def forward(self, source: Tensor | Prepared, current: Tensor, flow: Tensor) -> Tensor:
         """Align ``source`` to ``current``.

@@ -3,7 +3,7 @@
 The offline way (``IART.frames`` without gradients) takes these steps as well, so that both give the same bits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ class CausalState:
         frame: (n, 3, h, w) the LR frame before, padded.
         flow: (n, 2, h, w) from that frame to the one before it; None after the first frame.
         sources: for each pass its last outputs, newest first, ready to be aligned.
-        prepared: for each pass what its backbone needs beside its input.
+        prepared: for each pass what its backbone needs beside its input; empty without backbones.
     """
 
     frame: Tensor
@@ -54,13 +54,7 @@ def advance(
         ValueError: a pass runs backward, or the frame is not of the size of the one before.
     """
     propagation = network.propagation
-    if not propagation.causal:
-        raise ValueError(
-            f'propagation.passes: got {list(propagation.passes)}, expected names that all begin with forward, as a '
-            'network needs that restores each frame when it comes'
-        )
-    if state is not None and state.frame.shape != frame.shape:
-        raise ValueError(f'got a frame of shape {tuple(frame.shape)}, expected {tuple(state.frame.shape)} as before')
+    check_causal_step(propagation, frame, state)
     feature = network.first_feature(frame)
     far = None
     if state is None:
@@ -79,19 +73,33 @@ def advance(
     return network.reconstruct(feature, frame), CausalState(frame, flow, sources, prepared)
 
 
-def causal_frames(network: Any, clip: ClipFrames, flows: Flows | None) -> Iterator[Tensor]:
+def check_causal_step(propagation: Any, frame: Tensor, state: CausalState | None) -> None:
+    """Raise ValueError unless all passes run forward and the frame has the size of the one before."""
+    if not propagation.causal:
+        raise ValueError(
+            f'propagation.passes: got {list(propagation.passes)}, expected names that all begin with forward, as a '
+            'network needs that restores each frame when it comes'
+        )
+    if state is not None and state.frame.shape != frame.shape:
+        raise ValueError(f'got a frame of shape {tuple(frame.shape)}, expected {tuple(state.frame.shape)} as before')
+
+
+def causal_frames(
+    network: Any, clip: ClipFrames, flows: Flows | None, step: Callable[..., tuple[Tensor, CausalState]] = advance
+) -> Iterator[Tensor]:
     """Yield all frames of a clip, (n, 3, s·h, s·w), one step each.
 
     Args:
-        network: an :class:`~iart.archs.iart_arch.IART`.
+        network: a causal network.
         clip: the frames.
         flows: as for ``IART.frames``; those to the frame before are used.
+        step: restores a frame, as :func:`advance` does.
     """
     height, width = (network.scale * side for side in clip.size)
     given = given_flows(network.spynet, clip, flows)
     state: CausalState | None = None
     for i, frame in enumerate(clip):
-        sr, state = advance(network, frame, state, given[1][i - 1] if given and i else None)
+        sr, state = step(network, frame, state, given[1][i - 1] if given and i else None)
         yield sr[..., :height, :width]
 
 

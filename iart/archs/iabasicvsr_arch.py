@@ -1,14 +1,16 @@
 """BasicSR's BasicVSR with any alignment: with the implicit one it is the paper's IA-CNN (table 2)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iart.archs.causal import CausalState, causal_frames, check_causal_step
 from iart.archs.clip_frames import Clip, ClipFrames, Flows, clip_flows
-from iart.archs.flow import build_flow, freeze_unreached
+from iart.archs.flow import build_flow, freeze_unreached, pair_flows
 from iart.archs.recompute_policy import recompute
 from iart.archs.stores import StoreFactory, stores
 from iart.archs.upsampler import (
@@ -26,6 +28,32 @@ from iart.ops.warp import flow_warp
 from iart.registry import ALIGNMENT_REGISTRY, ARCH_REGISTRY, SUFFIX, build, residual_blocks_class
 
 SMALLEST_SIDE = 1  # the trunks take any frame; SPyNet pads its input itself
+
+
+@dataclass(frozen=True)
+class OneNeighborPropagation:
+    """The propagation passes of a network that aligns one neighbor.
+
+    Args:
+        passes: ``backward`` and ``forward``; or ``forward`` alone: a causal network, which needs no later frame.
+
+    Raises:
+        ValueError: other names, or another order.
+    """
+
+    passes: Sequence[str] = ('backward', 'forward')
+
+    def __post_init__(self) -> None:
+        if tuple(self.passes) not in (('backward', 'forward'), ('forward',)):
+            raise ValueError(
+                f'propagation.passes: got {list(self.passes)}, expected [backward, forward], or [forward] for a causal '
+                'network'
+            )
+
+    @property
+    def causal(self) -> bool:
+        """Whether all passes run forward: a frame then depends on no later one."""
+        return tuple(self.passes) == ('forward',)
 
 
 @ARCH_REGISTRY.register(suffix=SUFFIX)
@@ -56,6 +84,7 @@ class IABasicVSR(nn.Module):
         spynet_path: weight file of SPyNet; None for zero flow at the start.
         cpu_cache_length: a clip longer than this keeps its features in host memory while a GPU computes.
         scale: output pixels per input pixel along a side, s: 4, 3, 2, or 1 for restoration at the input's size.
+        propagation: ``{'passes': [forward]}`` for a causal network: see :class:`OneNeighborPropagation`.
 
     Raises:
         ValueError: a size does not fit; the message names the argument.
@@ -79,10 +108,12 @@ class IABasicVSR(nn.Module):
         spynet_path: str | None = None,
         cpu_cache_length: int = 100,
         scale: Scale = SCALE,
+        propagation: OneNeighborPropagation | None = None,
     ) -> None:
         super().__init__()
         check_scale(scale)
         self.scale = scale
+        self.propagation = propagation or OneNeighborPropagation()
         _check(num_feat, num_block, num_extract_block, trunk_input)
         self.num_feat, self.head, self.trunk_input = num_feat, head, trunk_input
         self.use_checkpoint, self.cpu_cache_length = use_checkpoint, cpu_cache_length
@@ -102,9 +133,9 @@ class IABasicVSR(nn.Module):
             )
         freeze_unreached(self.spynet, self.alignment)
         inputs = num_feat + (3 if trunk_input == 'image' else num_feat)
-        self.backward_trunk = blocks(inputs, num_feat, num_block)
-        self.forward_trunk = blocks(inputs, num_feat, num_block)
-        self.fusion = nn.Conv2d(num_feat * 2, num_feat, 1)
+        for name in self.propagation.passes:
+            self.add_module(f'{name}_trunk', blocks(inputs, num_feat, num_block))
+        self.fusion = nn.Conv2d(num_feat * len(self.propagation.passes), num_feat, 1)
         if head == 'basicvsr':
             for name, layer in upsampling_layers(scale, num_feat):
                 self.add_module(name, layer)
@@ -135,6 +166,9 @@ class IABasicVSR(nn.Module):
         """
         device = self.fusion.weight.device
         clip = ClipFrames(lq, device, SMALLEST_SIDE)
+        if self.propagation.causal and not torch.is_grad_enabled():
+            yield from causal_frames(self, clip, flows, IABasicVSR.step)
+            return
         if store is not None:
             yield from self._stream(clip, store, flows)
             return
@@ -147,21 +181,51 @@ class IABasicVSR(nn.Module):
         t = len(clip)
         features, extracted = store(t), store(t)
         feature = None
-        for i in range(t - 1, -1, -1):
+        for i in range(t - 1, -1, -1) if not self.propagation.causal else ():
             frame = clip[i]
             current = self._extract(frame)
             if current is not None:
                 extracted[i] = current
-            feature = self._propagate(self.backward_trunk, feature, frame, current, backward[i] if i < t - 1 else None)
+            flow = backward[i] if i < t - 1 else None
+            feature = self._propagate(self.get_submodule('backward_trunk'), feature, frame, current, flow)
             features[i] = feature
         feature = None
         for i in range(t):
             frame = clip[i]
-            current = None if self.extractor is None else extracted[i]
-            feature = self._propagate(self.forward_trunk, feature, frame, current, forward[i - 1] if i else None)
-            yield recompute(self.use_checkpoint, self.reconstruct, features[i], feature, frame)
+            before = () if self.propagation.causal else (features[i],)
+            if self.propagation.causal:
+                current = self._extract(frame)
+            else:
+                current = None if self.extractor is None else extracted[i]
+            flow = forward[i - 1] if i else None
+            feature = self._propagate(self.get_submodule('forward_trunk'), feature, frame, current, flow)
+            yield recompute(self.use_checkpoint, self.reconstruct, *before, feature, frame)
             features.free(i)
             extracted.free(i)
+
+    def step(
+        self, frame: Tensor, state: CausalState | None = None, flow: Tensor | None = None
+    ) -> tuple[Tensor, CausalState]:
+        """Restore the next frame of a stream, for causal networks; see :meth:`iart.archs.iart_arch.IART.step`.
+
+        Args:
+            frame: (n, 3, h, w) RGB in [0, 1], on the network's device.
+            state: what the call for the frame before returned; None for the first frame of a stream or of a shot.
+            flow: (n, 2, h, w) from this frame to the one before, to use in place of the estimator's.
+
+        Returns:
+            (n, 3, s·h, s·w), bit-exact with :meth:`frames`, and the state for the next call.
+
+        Raises:
+            ValueError: a pass runs backward, or the frame has another size than those before it.
+        """
+        check_causal_step(self.propagation, frame, state)
+        feature = None
+        if state is not None:
+            feature = state.sources[0][0]
+            flow = pair_flows(self.spynet, frame[:, None], state.frame[:, None])[:, 0] if flow is None else flow
+        feature = self._propagate(self.get_submodule('forward_trunk'), feature, frame, self._extract(frame), flow)
+        return self.reconstruct(feature, frame), CausalState(frame, None, [[feature]], ())
 
     def _extract(self, frame: Tensor) -> Tensor | None:
         return None if self.extractor is None else recompute(self.use_checkpoint, self.extractor, frame)
@@ -180,7 +244,7 @@ class IABasicVSR(nn.Module):
         first = frame if self.trunk_input == 'image' or current is None else current
         return recompute(self.use_checkpoint, trunk, torch.cat([first, aligned], dim=1))
 
-    def step(self, trunk: nn.Module, frame: Tensor, source: Tensor, flow: Tensor, has_source: Tensor) -> Tensor:
+    def trunk_step(self, trunk: nn.Module, frame: Tensor, source: Tensor, flow: Tensor, has_source: Tensor) -> Tensor:
         """Compute a trunk's (n, C, h, w) feature of a frame, with or without a frame before it: for exported graphs.
 
         Args:
@@ -196,9 +260,10 @@ class IABasicVSR(nn.Module):
         first = frame if self.trunk_input == 'image' or current is None else current
         return trunk(torch.cat([first, aligned], dim=1))  # type: ignore[no-any-return]
 
-    def reconstruct(self, backward: Tensor, forward: Tensor, frame: Tensor) -> Tensor:
-        """Return the (n, 3, s·h, s·w) output for both passes' (n, C, h, w) features and the (n, 3, h, w) frame."""
-        x = F.leaky_relu(self.fusion(torch.cat([backward, forward], dim=1)), 0.1)
+    def reconstruct(self, *features_and_frame: Tensor) -> Tensor:
+        """Return the (n, 3, s·h, s·w) output for each pass's (n, C, h, w) feature and the (n, 3, h, w) frame."""
+        *features, frame = features_and_frame
+        x = F.leaky_relu(self.fusion(torch.cat(features, dim=1)), 0.1)
         if self.head == 'basicvsr':
             x = reconstruct_detail(self, x, self.scale)
         else:
@@ -207,7 +272,8 @@ class IABasicVSR(nn.Module):
 
     def compile_parts(self, **arguments: Any) -> None:
         """Compile alignment, trunks and feature extractor; arguments as for :func:`torch.compile`."""
-        for part in (self.alignment, self.backward_trunk, self.forward_trunk, self.extractor):
+        trunks = (self.get_submodule(f'{name}_trunk') for name in self.propagation.passes)
+        for part in (self.alignment, *trunks, self.extractor):
             if part is not None:
                 part.compile(**arguments)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from iart import device as devices
 from iart.archs.recompute_policy import recompute
 from iart.ops.warp import flow_warp
 
@@ -121,6 +122,9 @@ def aligned_frames(
     elif joint:
         both = (torch.zeros_like(x), torch.zeros_like(near)) if far is None else (sources[1], far)
         aligned = [recompute(recompute_align, align, sources[0], x, near, *both)]
+    elif far is not None and devices.saves_launches(x.device) and (join := _join_of(align, sources)):
+        together = recompute(recompute_align, align, join(sources), torch.cat((x, x)), torch.cat((near, far)))
+        aligned = list(together.chunk(2))
     else:
         aligned = [recompute(recompute_align, align, sources[0], x, near)]
         if far is not None:
@@ -138,6 +142,19 @@ def source_of(align: nn.Module) -> Callable[[Tensor], Any]:
 
 def _as_it_is(source: Tensor) -> Tensor:
     return source
+
+
+def _join_of(align: nn.Module, sources: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
+    """Return what joins ready sources along the batch: the alignment's ``join``; None if it has none for its own kind
+    of sources."""
+    join: Callable[[Sequence[Any]], Any] | None = getattr(align, 'join', None)
+    if join is None and all(isinstance(source, Tensor) for source in sources):
+        return _cat
+    return join
+
+
+def _cat(sources: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(sources))
 
 
 def check_fused_frames(num_frames: int | None, window_size: Sequence[int], order: int, joint: bool) -> None:

@@ -171,7 +171,7 @@ def _runs(bias: Tensor, layout: WindowLayout) -> tuple[BiasedRun, ...]:
         (run, number)
         for number, run in enumerate(r for r, g in zip(runs, layout.groups, strict=True) if g.mask is not None)
     ]
-    if len(border) < 2 or devices.shares_host_memory(bias.device):
+    if len(border) < 2 or not devices.saves_launches(bias.device):
         return tuple(runs)
     kind = torch.cat(
         [torch.full((run.windows.stop - run.windows.start,), number, device=bias.device) for run, number in border]

@@ -18,8 +18,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         '--size',
         default='320x180',
-        metavar='WxH',
-        help='size of the LR frames (default 320x180); a graph takes this size only',
+        metavar='WxH|any',
+        help='size of the LR frames (default 320x180), the only one that a graph takes; any: every size from 64 pixels '
+        'a side',
     )
     parser.add_argument(
         '--window', type=int, metavar='T', help='one graph of T frames without state, (N, 3·T, h, w), in place of steps'
@@ -39,12 +40,12 @@ def _export(arguments: argparse.Namespace) -> None:
     from iart.upscaling.networks import find
 
     width, _, height = arguments.size.partition('x')
-    if not (width.isdigit() and height.isdigit()):
-        raise UserError(f'--size: got {arguments.size!r}, expected WIDTHxHEIGHT, such as 320x180')
+    if arguments.size != 'any' and not (width.isdigit() and height.isdigit()):
+        raise UserError(f'--size: got {arguments.size!r}, expected WIDTHxHEIGHT, such as 320x180, or any')
     try:
         options = ExportOptions(
             arguments.format,
-            (int(height), int(width)),
+            None if arguments.size == 'any' else (int(height), int(width)),
             arguments.window,
             arguments.middle,
             arguments.five,

@@ -14,7 +14,17 @@ import numpy as np
 import torch
 
 from iart import log, memory
+from iart.device.cuda_graphs import record as record
+from iart.device.cuda_graphs import records_graphs as records_graphs
 from iart.device.cuda_support import choose_cuda, unusable_driver
+from iart.device.kernels import compute_dtype as compute_dtype
+from iart.device.kernels import computes_bf16 as computes_bf16
+from iart.device.kernels import fuses_optimizer as fuses_optimizer
+from iart.device.kernels import gathers_samples as gathers_samples
+from iart.device.kernels import generates_cpp as generates_cpp
+from iart.device.kernels import head_multiple as head_multiple
+from iart.device.kernels import saves_launches as saves_launches
+from iart.device.kernels import windows_of_attention_backward as windows_of_attention_backward
 from iart.errors import UserError
 
 PRECISIONS = ('fp32', 'fp16', 'bf16')
@@ -63,51 +73,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
             f'bf16 on {device} ({name}): emulated before compute capability 8.0, slower than fp32; take fp16'
         )
     return torch.autocast(device.type, dtype=_DTYPES[precision])
-
-
-def compute_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype that matrix products with weights of ``dtype`` are computed in: autocast's, where it is on."""
-    kind = device.type
-    return torch.get_autocast_dtype(kind) if dtype == torch.float32 and torch.is_autocast_enabled(kind) else dtype
-
-
-def head_multiple(device: torch.device, dtype: torch.dtype) -> int:
-    """Return the number that the channels of an attention head must be a multiple of for the device's fused kernel.
-
-    CUDA's memory-efficient kernel loads 16 bytes at a time. For other heads torch falls back to plain products in
-    float32 of all probabilities, which takes 4 times as long and several times the memory.
-    """
-    return 16 // dtype.itemsize if device.type == 'cuda' else 1
-
-
-def windows_of_attention_backward(device: torch.device) -> int:
-    """Return how many windows at a time the backward pass of attention computes again; 0 where the fused kernel's
-    own is used.
-
-    A CPU's fused kernel has no gradient for the bias; few windows, so that their probabilities stay in the cache.
-    CUDA's sums in an order that changes from run to run, so it is not used in deterministic mode.
-    """
-    if device.type == 'cpu':
-        return 4
-    return 64 if device.type == 'cuda' and torch.are_deterministic_algorithms_enabled() else 0
-
-
-def gathers_samples(device: torch.device) -> bool:
-    """Return whether images are sampled by gathering pixels.
-
-    True on CUDA in deterministic mode: grid_sample's backward pass adds in an order that changes from run to run.
-    """
-    return device.type == 'cuda' and torch.are_deterministic_algorithms_enabled()
-
-
-def generates_cpp(device: torch.device) -> bool:
-    """Return whether ``torch.compile`` generates C++ for the device, which a compiler on this machine builds."""
-    return device.type == 'cpu'
-
-
-def fuses_optimizer(device: torch.device) -> bool:
-    """Return whether the optimizer should update all weights in a few launches."""
-    return device.type == 'cuda'
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
@@ -278,6 +243,19 @@ def release_reserve(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def fragmentation(device: torch.device) -> str:
+    """Return advice for a device on which memory is free but in pieces, to end a message with; empty otherwise."""
+    if device.type != 'cuda' or 'expandable_segments' in os.environ.get('PYTORCH_CUDA_ALLOC_CONF', ''):
+        return ''
+    reserved, used = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
+    if reserved - used < _LITTLE * torch.cuda.get_device_properties(device).total_memory:
+        return ''
+    return (
+        f'. {(reserved - used) / 2**30:.1f} GB are free in pieces: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True '
+        'in the environment may make them usable'
+    )
+
+
 def lacks_memory(error: BaseException, device: torch.device) -> bool:
     """Return whether an error is a failed allocation, on the device or on the host.
 
@@ -289,8 +267,3 @@ def lacks_memory(error: BaseException, device: torch.device) -> bool:
     if device.type != 'cuda' or 'unable to find an engine' not in str(error):
         return False
     return free_memory(device) < _LITTLE * torch.cuda.get_device_properties(device).total_memory
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Return whether the GPU's hardware computes bfloat16, rather than emulating it."""
-    return device.type != 'cuda' or torch.cuda.get_device_capability(device) >= (8, 0)

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +14,10 @@ from torch import nn
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
 from iart.errors import SettingError, UserError
-from iart.export.graphs import SMALLEST_SIDE, ClipGraphs, Graph, WindowGraph
-from iart.export.onnx_graphs import MOST, OPSET, Checked, check_onnx, require_onnx, write_onnx
-from iart.export.programs import check_program, write_program
+from iart.export.graphs import SMALLEST_OF_ANY, SMALLEST_SIDE, AnySizeFlowGraph, ClipGraphs, Graph, WindowGraph
+from iart.export.onnx_graphs import OPSET, load_onnx, require_onnx, write_onnx
+from iart.export.programs import load_program, write_program
+from iart.export.runtime_checks import MOST, Checked, check
 from iart.export.samples import Size, sample
 from iart.files import folder_written_atomically, named_errors
 from iart.log import logger, table
@@ -22,6 +25,9 @@ from iart.version import __version__
 from iart.weights import load_weights
 
 MANIFEST = 'graphs.json'
+# Graphs for any size are made with one size and checked with two others: one of whole windows, one of none.
+_TRACED, _CHECKED = (70, 101), ((64, 96), (83, 69))
+_SECOND = ((20, 28), (28, 20))  # that of a graph for one size is made and checked for, too; the first that differs
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class ExportOptions:
 
     Args:
         format: ``onnx`` or ``pt2``.
-        size: (h, w) of the LR frames; a graph takes this size only.
+        size: (h, w) of the LR frames, the only one that a graph takes; None: any, from 64 pixels a side.
         window: number of frames of a graph without state; None: graphs of steps.
         middle: the window's graph gives its middle frame only.
         five: the window's graph takes (N, T, 3, h, w) instead of (N, T·3, h, w).
@@ -41,14 +47,14 @@ class ExportOptions:
     """
 
     format: Literal['onnx', 'pt2'] = 'onnx'
-    size: Size = (180, 320)
+    size: Size | None = (180, 320)
     window: int | None = None
     middle: bool = False
     five: bool = False
     half: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.size) < SMALLEST_SIDE:
+        if self.size is not None and min(self.size) < SMALLEST_SIDE:
             height, width = self.size
             raise SettingError('size', f'got {width}x{height}, expected {SMALLEST_SIDE} pixels a side or more')
         if self.window is not None and self.window < 1:
@@ -98,25 +104,40 @@ def exportable_section(file: Path, key: str) -> dict[str, Any]:
 
 
 def write_graphs(network: nn.Module, folder: Path, options: ExportOptions) -> list[Checked]:
-    """Write every graph into a folder and run it; see :func:`export`."""
+    """Write every graph into a folder and run it at two sizes; see :func:`export`.
+
+    A graph for any size is run at both. One for a single size is written and run for the second, too, but not kept.
+    """
     reference = ClipGraphs(network.eval())
-    graphs = reference
+    graphs = ClipGraphs(copy.deepcopy(network).half() if options.half else network)
+    graphs.flow = reference.flow if options.size else AnySizeFlowGraph(network)
+    if options.size is None:
+        return _write(graphs, reference, folder, options, _TRACED, _CHECKED)
+    rows = _write(graphs, reference, folder, options, options.size, [options.size])
+    second = next(size for size in _SECOND if size != options.size)
+    with tempfile.TemporaryDirectory(dir=folder) as other:
+        rows += _write(graphs, reference, Path(other), options, second, [second])
+    return rows
+
+
+def _write(
+    graphs: ClipGraphs, reference: ClipGraphs, folder: Path, options: ExportOptions, traced: Size, sizes: Sequence[Size]
+) -> list[Checked]:
+    """Write the graphs with inputs of one size and run them at ``sizes``."""
     precision, dtype = ('fp16', torch.float16) if options.half else ('fp32', torch.float32)
-    if options.half:
-        graphs = ClipGraphs(copy.deepcopy(network).half())
-        graphs.flow = reference.flow
     parts, references = _parts(graphs, options), _parts(reference, options)
     rows = []
     for name, graph in parts.items():
-        logger.info(f'{name}: exporting')
-        inputs = sample(graph.eval(), options.size, graphs.channels, dtype, seed=0)
+        logger.info(f'{name}, {f"{traced[1]}×{traced[0]}" if options.size else "any size"}: exporting')
+        inputs = sample(graph.eval(), traced, graphs.channels, dtype, seed=0)
         path = folder / f'{name}.{options.format}'
         if options.format == 'onnx':
-            write_onnx(path, graph, inputs)
-            rows += check_onnx(path, graph, references[name], options.size, graphs.channels, precision)
+            write_onnx(path, graph, inputs, options.size is None)
+            runtime, run = load_onnx(path, graph)
         else:
-            write_program(path, graph, inputs)
-            rows += check_program(path, graph, references[name], options.size, graphs.channels, precision)
+            write_program(path, graph, inputs, options.size is None)
+            runtime, run = load_program(path)
+        rows += [check(name, runtime, run, graph, references[name], size, graphs.channels, precision) for size in sizes]
     return rows
 
 
@@ -134,6 +155,7 @@ def _facts(network: nn.Module, section: dict[str, Any], options: ExportOptions) 
         'opset': OPSET if options.format == 'onnx' else None,
         'precision': 'fp16' if options.half else 'fp32',
         'size': options.size,
+        'smallest': SMALLEST_OF_ANY if options.size is None else None,
         'scale': graphs.scale,
         'channels': graphs.channels,
         'passes': graphs.passes,

@@ -26,15 +26,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from iart.archs.flow import pair_flows
 from iart.archs.iabasicvsr_arch import IABasicVSR
 from iart.archs.iart_arch import IART
 from iart.archs.propagation import second_flow
 from iart.errors import UserError
+from iart.ops.warp import flow_warp
+from iart.registry import SMALLEST_SIDE as SMALLEST_OF_SPYNET
+from iart.registry import spynet_class
 
 SMALLEST_SIDE = 16
-"""LR pixels: two attention windows."""
+"""LR pixels of a graph for one size: two attention windows."""
+SMALLEST_OF_ANY = SMALLEST_OF_SPYNET
+"""LR pixels of a graph for any size: smaller frames would have to be padded for the flow."""
 
 
 class Graph(nn.Module):
@@ -60,6 +66,47 @@ class FlowGraph(Graph):
     def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
         """Return the (1, 2, h, w) flow in pixels between (1, 3, h, w) frames."""
         return pair_flows(self.spynet, frame[:, None], next_frame[:, None])[:, 0]
+
+
+class AnySizeFlowGraph(FlowGraph):
+    """Flow by SPyNet between frames of a size that is chosen when the graph runs."""
+
+    def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
+        """(1, 3, h, w) frames → (1, 2, h, w) pixels."""
+        if isinstance(self.spynet, spynet_class()):
+            return spynet_flow(self.spynet, frame, next_frame)
+        return super().forward(frame, next_frame)
+
+
+def spynet_flow(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
+    """Compute the flow of SPyNet (Ranjan and Black, CVPR 2017) for frames of any size that is chosen when a graph runs.
+
+    BasicSR's own ``forward`` computes sizes as floating-point numbers, which an exported graph keeps as constants. The
+    result is the same up to rounding.
+
+    Args:
+        spynet: BasicSR's, with the networks of six levels.
+        start, end: (n, 3, h, w) frames of 64 pixels a side or more.
+
+    Returns:
+        (n, 2, h, w) flow from ``start`` to ``end`` in pixels.
+    """
+    h, w = start.shape[-2:]
+    high, wide = (h + 31) // 32 * 32, (w + 31) // 32 * 32
+    levels = list(spynet.get_submodule('basic_module').children())
+    frames = torch.stack((start, end)).flatten(0, 1)
+    frames = F.interpolate(frames, size=(high, wide), mode='bilinear', align_corners=False)
+    pyramid = [(frames - spynet.get_buffer('mean')) / spynet.get_buffer('std')]
+    for _ in levels[1:]:
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+    flow = start.new_zeros(start.shape[0], 2, high // 32, wide // 32)
+    for number, (level, pair) in enumerate(zip(levels, reversed(pyramid), strict=True)):
+        if number:
+            flow = 2 * F.interpolate(flow, scale_factor=2, mode='bilinear', align_corners=True)
+        first, second = pair.chunk(2)
+        flow = flow + level(torch.cat((first, flow_warp(second, flow, padding='border'), flow), dim=1))
+    flow = F.interpolate(flow, size=(h, w), mode='bilinear', align_corners=False)
+    return torch.stack((flow[:, 0] * w / wide, flow[:, 1] * h / high), dim=1)
 
 
 class IARTStep(Graph):
@@ -98,7 +145,7 @@ class IABasicVSRStep(Graph):
 
     Args:
         network: the network.
-        name: ``backward`` or ``forward``.
+        name: the pass: ``backward`` or ``forward``.
     """
 
     inputs = ('frame', 'source1', 'flow', 'has1')
@@ -111,7 +158,7 @@ class IABasicVSRStep(Graph):
     def forward(self, frame: Tensor, source1: Tensor, flow: Tensor, has1: Tensor) -> Tensor:
         """Return the (1, C, h, w) feature that the pass makes of a frame."""
         frame = frame.to(source1.dtype)
-        return self.network.step(self.trunk, frame, source1, flow, has1)
+        return self.network.trunk_step(self.trunk, frame, source1, flow, has1)
 
 
 class Reconstruction(Graph):
@@ -156,7 +203,7 @@ class ClipGraphs(nn.Module):
             steps = [IARTStep(network, name) for name in names]
             last = ['feature']
         elif isinstance(network, IABasicVSR):
-            names, last = ['backward', 'forward'], ['backward', 'forward']
+            names = last = list(network.propagation.passes)
             steps = [IABasicVSRStep(network, name) for name in names]
         else:
             raise UserError(f'export: got {type(network).__name__}, expected IART, IABasicVSR or BasicVSR')

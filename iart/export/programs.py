@@ -1,58 +1,75 @@
-"""``.pt2`` files of a network's graphs, as ``torch.export`` writes them, each run before it is kept."""
+"""Programs of ``torch.export``: what ONNX files are made from, and ``.pt2`` files."""
 
-import time
+import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
 
 from iart.errors import UserError
-from iart.export.graphs import Graph
-from iart.export.onnx_graphs import MOST, Checked
-from iart.export.samples import Size, difference, sample
+from iart.export.graphs import SMALLEST_OF_ANY, Graph
+from iart.export.runtime_checks import Run
+
+_DEFERRED = 'prefer_deferred_runtime_asserts_over_guards'
+"""What is assumed of a size and cannot be proved for all of them is then checked when the program runs."""
 
 
-def write_program(path: Path, graph: Graph, inputs: Sequence[torch.Tensor]) -> None:
-    """Export a graph to a ``.pt2`` file for frames of one size.
+def takes_any_size() -> bool:
+    """Return whether this torch can export graphs for frames of any size."""
+    return _DEFERRED in inspect.signature(torch.export.export).parameters
+
+
+def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> ExportedProgram:
+    """Return a graph as a program of ``torch.export``.
+
+    Args:
+        name: name of the graph.
+        graph: in evaluation mode.
+        inputs: see :func:`iart.export.samples.sample`.
+        any_size: whether the program takes frames of any height and width, from :data:`SMALLEST_OF_ANY`.
 
     Raises:
         UserError: it cannot be exported; the message has the reason.
     """
+    chosen: dict[str, Any] = {'strict': False}  # traces by running, as torch does by default from 2.7 on
+    if any_size:
+        if not takes_any_size():
+            raise UserError(f'export: got torch {torch.__version__}, expected a newer one for --size any (tried: 2.14)')
+        chosen |= {'dynamic_shapes': _any_height_and_width(graph, inputs), _DEFERRED: True}
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            torch.export.save(torch.export.export(graph, tuple(inputs)), path)
+            return torch.export.export(graph, tuple(inputs), **chosen)
     except Exception as error:  # the exporter raises whatever it meets
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f'export: {path.stem} cannot be exported ({type(error).__name__}: {reason[:200]})') from error
+        raise not_exportable(name, error, any_size) from error
 
 
-def check_program(
-    path: Path, graph: Graph, reference: Graph, size: Size, channels: int, precision: str
-) -> list[Checked]:
-    """Load a ``.pt2`` file and run it; see :func:`iart.export.onnx_graphs.check_onnx`.
+def _any_height_and_width(graph: Graph, inputs: Sequence[Tensor]) -> tuple[Any, ...]:
+    sides = {-2: Dim('height', min=SMALLEST_OF_ANY), -1: Dim('width', min=SMALLEST_OF_ANY)}
+    shapes = tuple({x.ndim + side: dim for side, dim in sides.items()} if x.ndim >= 4 else None for x in inputs)
+    kinds = [parameter.kind for parameter in inspect.signature(graph.forward).parameters.values()]
+    named = len(kinds) - kinds.count(inspect.Parameter.VAR_POSITIONAL)
+    return shapes if named == len(kinds) else (*shapes[:named], shapes[named:])
 
-    Raises:
-        UserError: it differs by more than is allowed.
-    """
+
+def not_exportable(name: str, error: Exception, any_size: bool) -> UserError:
+    """Return the message for what an exporter raised."""
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    remedy = ', expected --size WIDTHxHEIGHT' if any_size else ''
+    of_any = ' for frames of any size' if any_size else ''
+    return UserError(f'export: {name} cannot be exported{of_any}{remedy} ({type(error).__name__}: {reason[:200]})')
+
+
+def write_program(path: Path, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> None:
+    """Export a graph to a ``.pt2`` file; see :func:`trace`."""
+    torch.export.save(trace(path.stem, graph, inputs, any_size), path)
+
+
+def load_program(path: Path) -> tuple[str, Run]:
+    """Return the runtime's name and the function that runs a ``.pt2`` file."""
     module = torch.export.load(path).module()
-    dtype = torch.float16 if precision == 'fp16' else torch.float32
-    worst = Checked(path.stem, size, f'torch.export {torch.__version__}', -1.0, 0.0, 0.0)
-    for seed, first in enumerate((False, True), start=1):
-        inputs = sample(graph, size, channels, dtype, seed=seed, first=first)
-        with torch.no_grad():
-            began = time.perf_counter()
-            got = module(*inputs)
-            middle = time.perf_counter()
-            expected = reference(*(x.float() if x.is_floating_point() else x for x in inputs))
-            done = time.perf_counter()
-        far = difference(got, expected)
-        if not far <= worst.difference:
-            worst = Checked(worst.graph, size, worst.runtime, far, middle - began, done - middle)
-    if not worst.difference <= MOST[precision]:
-        raise UserError(
-            f'export: {path.stem} differs by {worst.difference:.1e} from torch, expected {MOST[precision]:.0e} or '
-            'less; it is not kept'
-        )
-    return [worst]
+    return f'torch.export {torch.__version__}', lambda inputs: module(*inputs)

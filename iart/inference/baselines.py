@@ -12,7 +12,8 @@ from iart.ops.degradation import upsample_bicubic
 class BicubicRestorer:
     """MATLAB's bicubic interpolation, the "Bicubic" of the published tables; see :class:`.restorer.Restore`.
 
-    Frames are restored independently, on the device of the clip, and are neither clamped nor rounded.
+    Frames are restored independently, on the CPU, so that figures do not depend on the device, and are neither
+    clamped nor rounded.
 
     Args:
         scale: output pixels per input pixel, along a side.
@@ -25,4 +26,4 @@ class BicubicRestorer:
     def __call__(self, lq: Clip) -> Iterator[Tensor]:
         """Yield t times (n, 3, s·h, s·w)."""
         for frame in lq.unbind(1) if isinstance(lq, Tensor) else lq:
-            yield upsample_bicubic(frame, self.scale)
+            yield upsample_bicubic(frame.cpu(), self.scale)

@@ -96,6 +96,11 @@ class PlanOptions:
                 'spill_to', f'got {self.spill_to}, which is not a folder, expected one on a disk with free space'
             )
 
+    def decides_bits(self) -> list[str | int | bool | None]:
+        """Return the values that change bits of the output; the place of features does not."""
+        kind = 'whole' if self.kind in (*EXACT, 'auto') else self.kind
+        return [kind, self.chunk, self.tile, self.tile_overlap, self.half]
+
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--plan`` and the other settings of the memory plan to a parser."""

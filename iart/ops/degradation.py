@@ -116,10 +116,9 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
     pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w])).reshape(h, w * c)
     strips = []
     for strip in _rows(pixels, filters, torch.float32 if exact_in_float32 else torch.float64):
-        lines = strip.view(-1, w, c).permute(0, 2, 1).to(torch.float64, memory_format=torch.contiguous_format)
-        low = _columns(lines.reshape(-1, w), filters).add_(0.5).floor_().clamp_(0, 255).to(torch.uint8)
-        strips.append(low.view(-1, c, w // scale).permute(0, 2, 1))
-    return torch.cat(strips).numpy()
+        strips.append(_columns(strip.view(-1, w, c).transpose(1, 2), filters, torch.float64))
+    low = torch.cat(strips).add_(0.5).floor_().clamp_(0, 255)
+    return low.transpose(1, 2).to(torch.uint8, memory_format=torch.contiguous_format).numpy()
 
 
 def upsample_bicubic(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
@@ -218,12 +217,13 @@ def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[to
         yield torch.bmm(weights.expand(outputs, 1, width), windows).squeeze(1)
 
 
-def _columns(x: torch.Tensor, filters: Taps) -> torch.Tensor:
-    """Filter and decimate along the last dimension: (lines, w) -> (lines, w // stride), as products with a small banded
-    matrix.
+def _columns(x: torch.Tensor, filters: Taps, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Filter and decimate along the last dimension: (..., w) -> (..., w // stride), as products with a small banded
+    matrix, in ``dtype`` (default: that of ``x``).
     """
     count = x.shape[-1] // filters.stride
-    return _banded(x, _band(filters), first=filters.first, step=_BLOCK * filters.stride, replicate=filters.replicate)[
+    step = _BLOCK * filters.stride
+    return _banded(x, _band(filters), first=filters.first, step=step, replicate=filters.replicate, dtype=dtype)[
         ..., :count
     ]
 
@@ -254,15 +254,18 @@ def _bicubic_band(scale: int) -> torch.Tensor:
     return band
 
 
-def _banded(x: torch.Tensor, band: torch.Tensor, *, first: int, step: int, replicate: bool) -> torch.Tensor:
+def _banded(
+    x: torch.Tensor, band: torch.Tensor, *, first: int, step: int, replicate: bool, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """Apply ``band`` (taps, outputs) to windows of the last dimension that begin at first, first + step, ..."""
     reach, outputs = band.shape
     length = x.shape[-1]
     blocks = -(-length // step)
-    lines = x.reshape(-1, length)
     before = _outside(first, 0, length, replicate).to(x.device)
     after = _outside(length, first + (blocks - 1) * step + reach, length, replicate).to(x.device)
-    lines = torch.cat([lines.index_select(1, before), lines, lines.index_select(1, after)], dim=1)
+    # One copy transposes, converts and makes room for what lies outside.
+    edges = [x.index_select(-1, index).to(dtype or x.dtype) for index in (before, after)]
+    lines = torch.cat([edges[0], x.to(dtype or x.dtype), edges[1]], dim=-1).view(-1, len(before) + length + len(after))
     windows = lines.unfold(1, reach, step).transpose(0, 1)  # (blocks, lines, taps), a view
     product = torch.bmm(windows, band.to(lines).expand(blocks, reach, outputs))
     return product.transpose(0, 1).reshape(*x.shape[:-1], blocks * outputs)

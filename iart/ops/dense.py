@@ -22,10 +22,9 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight: (outputs, inputs).
         bias: (outputs,) or None.
     """
-    rows = x.shape[:-1].numel()
-    images = 0 if torch.compiler.is_compiling() or not _convolves(x, weight) else _images(rows)
-    if not images:
+    if torch.compiler.is_compiling() or not _convolves(x, weight) or not (images := _images(x.shape[:-1].numel())):
         return F.linear(x, weight, bias)
+    rows = x.shape[:-1].numel()
     pixels = x.reshape(images, rows // images, 1, x.shape[-1]).permute(0, 3, 1, 2)
     out = F.conv2d(pixels, weight.unsqueeze(-1).unsqueeze(-1), bias)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])

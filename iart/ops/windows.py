@@ -87,34 +87,36 @@ def window_layout(
     """
     n, d, h, w = size
     wh, ww = window
-    high, wide = -(-h // wh) * wh, -(-w // ww) * ww
+    # Rounded up without negative numbers, which the runtimes of exported graphs divide in another way.
+    high, wide = (h + wh - 1) // wh * wh, (w + ww - 1) // ww * ww
     grid = torch.arange(n * d * high * wide, device=device).view(n, d, high, wide)
     rolled = grid.roll((-shift[0], -shift[1]), dims=(2, 3))
     # (n, rows of windows, columns of windows, tokens), tokens ordered by frame, row, column
     windows = rolled.view(n, d, high // wh, wh, wide // ww, ww).permute(0, 2, 4, 1, 3, 5).flatten(3)
     pieces, groups = _group(windows, (d, wh, ww), shift)
     order = torch.cat(pieces)
-    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(order.shape[0], device=device))
 
-    # What each token is: clip (sample), frame, row and column, from its position in the padded grid.
-    row, column = order // wide % high, order % wide
-    frame, sample = order // (wide * high) % d, order // (wide * high * d)
-    inside = (row < h) & (column < w)
-    from_grid = torch.where(inside, ((sample * d + frame) * h + row) * w + column, 0)
-    to_grid = place.view(n, d, high, wide)[:, :, :h, :w]
+    # Tensors of positions, without divisions by the size: this also runs where a graph takes frames of any size.
+    positions = torch.arange(n * d, device=device).view(-1, 1, 1) * (high * wide)
+    positions = positions + torch.arange(h, device=device).view(-1, 1) * wide + torch.arange(w, device=device)
+    to_grid = place.index_select(0, positions.view(-1))
+    from_grid = torch.zeros_like(order).scatter_(0, to_grid, torch.arange(n * d * h * w, device=device))
+    sample = torch.arange(n, device=device).view(n, 1, 1).expand(n, d, high * wide).reshape(-1).index_select(0, order)
     # A window lists its frames one after another, so the middle frame's tokens are a run in each window. Listed
     # without the other frames, token t of window v is number v · (tokens of a frame) + (t − tokens of the frames
     # before the middle one).
     tokens, middle = d * wh * ww, wh * ww
-    among_middle = to_grid[:, d // 2] // tokens * middle + to_grid[:, d // 2] % tokens - d // 2 * middle
+    of_middle = to_grid.view(n, d, h * w)[:, d // 2]
+    among_middle = of_middle // tokens * middle + of_middle % tokens - d // 2 * middle
     return WindowLayout(
         order=order,
         place=place,
         from_grid=from_grid,
-        to_grid=to_grid.reshape(-1),
+        to_grid=to_grid,
         to_middle=among_middle.reshape(-1),
         sample=sample,
-        padding=None if (high, wide) == (h, w) else _padding(place.view(n, d, high, wide), h, w),
+        padding=_padding(place.view(n, d, high, wide), h, w),
         window=(d, wh, ww),
         clips=n,
         groups=groups,
@@ -141,10 +143,14 @@ def window_layouts(
     return WindowLayouts(layouts, {(old, new): reordering(layouts[old], layouts[new]) for old, new in pairs})
 
 
-def _padding(place: Tensor, h: int, w: int) -> Tensor:
-    """Tokens below row h and right of column w, from the (n, d, high, wide) place of each position; counted without
-    asking the device.
+def _padding(place: Tensor, h: int, w: int) -> Tensor | None:
+    """Return the tokens below row h and right of column w, from the (n, d, high, wide) place of each position; None
+    without padding. Counted without asking the device.
     """
+    high, wide = place.shape[-2:]
+    # The numbers of a graph for any size are symbols, which cannot be compared: there the list may be empty.
+    if not isinstance(high, torch.SymInt) and not isinstance(wide, torch.SymInt) and (high, wide) == (h, w):
+        return None
     return torch.cat((place[:, :, h:].reshape(-1), place[:, :, :h, w:].reshape(-1)))
 
 

@@ -103,6 +103,10 @@ class TrainOptions(Section):
     """Compile with `torch.compile` what takes most of the time: the fusion of the backbones of `IART`, the trunks and
     alignment of `IABasicVSR`, pixel losses; other networks as a whole. Results differ in the last bits. On a CPU it
     needs a C++ compiler (`g++`)."""
+    cuda_graphs: bool = False
+    """Record the forward and backward passes as a CUDA graph and replay it, which saves the time of launching each
+    kernel: for one process, clips of one size, and `network_g.use_checkpoint: none`. No effect on a CPU; never run on
+    a GPU so far."""
     deterministic: bool = False
     """Only deterministic algorithms: the same run gives the same bits on the same machine. On a GPU attention and
     warping then take slower backward passes."""

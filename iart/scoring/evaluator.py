@@ -2,7 +2,7 @@
 truth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from iart import distributed, log
 from iart.errors import DataError
 from iart.image import Frame, to_uint8, write_png
 from iart.inference.restorer import Restore
+from iart.overlap import overlapped
 from iart.scoring.measures import Measure, Metric, usable
 from iart.scoring.restored_clip import ClipSet, RestoredClip
 from iart.scoring.scores import ClipScores, SetScores
@@ -90,19 +91,26 @@ def _score_clip(
         has_gt: whether there is ground truth.
     """
     values: dict[int, dict[str, float | None]] = {}
-    before: dict[int, tuple[Frame, Frame | None]] = {}
-    for index, output in clip.frames(all_of_them=target is not None):
-        bar.advance(note=clip.name)
-        if output is None:
-            continue
-        image, frame = to_uint8(output[0]), clip.frame_names[index]
-        if metrics and index in clip.scored:
-            gt = clip.ground_truth(index) if has_gt else None
-            where = f'clip {clip.name}, frame {frame}'
-            values[index] = _measure(image, gt, before.get(index - 1), metrics, where)
-            before = {index: (image, gt)}
-        if target is not None:
-            write_png(target(frame), image)
+
+    def frames() -> Iterator[tuple[int, Frame]]:
+        for index, output in clip.frames(all_of_them=target is not None):
+            bar.advance(note=clip.name)
+            if output is not None:
+                yield index, to_uint8(output[0])
+
+    def measure(restored: Iterator[tuple[int, Frame]]) -> None:
+        before: dict[int, tuple[Frame, Frame | None]] = {}
+        for index, image in restored:
+            frame = clip.frame_names[index]
+            if metrics and index in clip.scored:
+                gt = clip.ground_truth(index) if has_gt else None
+                where = f'clip {clip.name}, frame {frame}'
+                values[index] = _measure(image, gt, before.get(index - 1), metrics, where)
+                before = {index: (image, gt)}
+            if target is not None:
+                write_png(target(frame), image)
+
+    overlapped(frames(), measure)  # a frame is measured and written while the next one is restored
     return ClipScores(
         clip.name,
         frames=tuple(clip.frame_names[index] for index in clip.scored),

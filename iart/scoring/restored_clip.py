@@ -4,6 +4,7 @@ Nothing here grows with the clip but a few hundred MB of LR frames that are kept
 """
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,13 +46,14 @@ class ClipSet(Protocol):
 
 
 class LQFrames(Sequence[Tensor]):
-    """The LR frames of a clip, (1, 3, h, w) float32 each, in host memory; read when needed, which may be several times.
+    """The LR frames of a clip, (1, 3, h, w) float32 each; read when needed, which may be several times.
 
     Args:
         read: frame index -> (h, w, 3) uint8 RGB.
         count: number of frames.
         mirrored: let the clip be followed by itself reversed, 2·count frames in all.
         read_flows: the exact flows of the clip, (directions, count − 1, 2, h, w), of sets that have them.
+        device: where frames are returned; they are kept in host memory, as bytes.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class LQFrames(Sequence[Tensor]):
         *,
         mirrored: bool = False,
         read_flows: Callable[[], NDArray[np.float32]] | None = None,
+        device: torch.device = _HOST,
     ) -> None:
+        self._device = device
         self._read, self._count, self._length = read, count, 2 * count if mirrored else count
         self._read_flows = read_flows
         self._flows: tuple[Tensor, ...] | None = None
@@ -98,7 +102,7 @@ class LQFrames(Sequence[Tensor]):
             if frame.nbytes <= self._room:
                 self._kept[number] = frame
                 self._room -= frame.nbytes
-        tensor = to_tensor(frame)[None]
+        tensor = to_tensor(frame, self._device)[None]
         self.seconds += time.perf_counter() - begin
         return tensor
 
@@ -126,11 +130,14 @@ class RestoredClip:
         self.scored = [self._length // 2] if settings.center_frame_only else dataset.scored(index)
         """Indices of the frames that count."""
         read_flows = getattr(dataset, 'read_flows', None)
+        # Ground truth may be read on another thread than LR frames, and a set may get both from one open video.
+        self._reading = threading.Lock()
         self._lq = LQFrames(
-            partial(dataset.read_lq_frame, index),
+            self._read_lq,
             self._length,
             mirrored=settings.flip_seq,
             read_flows=None if read_flows is None else partial(read_flows, index),
+            device=device,
         )
         self.seconds = 0.0
         """Time spent restoring so far, without reading."""
@@ -141,8 +148,13 @@ class RestoredClip:
         return self._restore.used
 
     def ground_truth(self, index: int) -> Frame:
-        """Return a frame of the ground truth, (s·h, s·w, 3) uint8 RGB."""
-        return self._dataset.read_gt(self._index, index)
+        """Return a frame of the ground truth, (s·h, s·w, 3) uint8 RGB; may be called on any thread."""
+        with self._reading:
+            return self._dataset.read_gt(self._index, index)
+
+    def _read_lq(self, frame: int) -> Frame:
+        with self._reading:
+            return self._dataset.read_lq_frame(self._index, frame)
 
     def frames(self, *, all_of_them: bool) -> Iterator[tuple[int, Tensor | None]]:
         """Yield (frame index, (1, 3, s·h, s·w)) once for each frame, as soon as it is ready.

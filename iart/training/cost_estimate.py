@@ -16,6 +16,7 @@ from iart.inference.plan import spell
 from iart.options import Options
 from iart.registry import ARCH_REGISTRY, find
 from iart.training.dry_run import DryRun, Load, StepWork
+from iart.training.gpu_predictions import Prediction, predict
 from iart.training.parameter_groups import discriminator_parameters
 
 FULL_FRAME = (180, 320)  # LR frames of REDS: what FLOPs per frame are published for
@@ -54,6 +55,7 @@ class Estimate:
         clips_per_second: that the loader has to give.
         memory, free: bytes that a step is expected to take on the device, and what is free there.
         changes: ways to take less memory.
+        predictions: for GPUs that are not at hand; see :mod:`iart.training.gpu_predictions`.
         notes: what the figures leave out.
     """
 
@@ -75,6 +77,7 @@ class Estimate:
     free: int
     fits: bool
     changes: tuple[Change, ...]
+    predictions: tuple[Prediction, ...]
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,7 +134,29 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
         free=free,
         fits=expected <= _SHARE * free,
         changes=tuple(changes),
+        predictions=tuple(predictions(options, load)),
         notes=tuple(_notes(options, timed != load)),
+    )
+
+
+def predictions(options: Options, load: Load) -> list[Prediction]:
+    """Return what GPUs that are not at hand are predicted to take for a training run.
+
+    Args:
+        options: of the run.
+        load: what a step computes on.
+    """
+    assert options.train is not None
+    run = DryRun(options, torch.device('cpu'))
+    memory, counts = run.on_gpu_paper()
+    return predict(
+        counts.at(load),
+        run.frame_counts(FULL_FRAME, on_gpu=True),
+        memory=memory.at(load),
+        precision=run.precision,
+        tf32=options.train.tf32,
+        micro_batches=options.train.accumulate,
+        iterations=options.train.total_iter,
     )
 
 
@@ -248,5 +273,21 @@ def print_estimate(estimate: Estimate) -> None:
     ]
     if shown:
         log.table('Ways to less memory', ['change', 'memory', 'fits', 's/iteration'], shown)
+    log.table(
+        'PREDICTED for GPUs, not measured (docs/gpu.md)',
+        ['GPU', 's/iteration', 'days', 'memory', 'fits', 'ms/frame 320x180', 'bound by'],
+        [
+            [
+                p.gpu,
+                '–' if p.seconds is None else f'{p.seconds:.3g}',
+                '–' if p.days is None else f'{p.days:,.2f}',
+                spell(p.memory),
+                'yes' if p.fits else 'no',
+                '–' if p.frame_ms is None else f'{p.frame_ms:,.0f}',
+                p.bound,
+            ]
+            for p in estimate.predictions
+        ],
+    )
     for note in estimate.notes:
         log.logger.info(f'note: {note}')

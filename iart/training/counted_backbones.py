@@ -7,7 +7,7 @@ the same memory and counts the same FLOPs. This takes seconds instead of minutes
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from iart.archs.fusion_backbone import FusionBackbone, Prepared
 from iart.inference.costs import Allocations
-from iart.ops.flops import Counting
+from iart.ops.flops import Counting, Counts, difference
 
 
 @dataclass(frozen=True)
 class _Call:
-    """Cost of one call of a backbone: FLOPs, and bytes allocated on top of those before the call."""
+    """Cost of one call of a backbone: work, and bytes allocated on top of those before the call."""
 
     shape: torch.Size
     """Shape of the output."""
     dtype: torch.dtype
-    flops: int
+    work: Counts
     kept: int
     """Bytes stored for the backward pass, without output and input."""
     peak: int
-    backward_flops: int = 0
+    backward_work: Counts = field(default_factory=dict)
     backward_peak: int = 0
     """Bytes on top of those at the start of the backward pass."""
     used: tuple[bool, ...] = ()
@@ -44,7 +44,7 @@ class _Replayed(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, call: _Call, counting: Counting, shared: Sequence[Tensor], x: Tensor, *parameters: Tensor
     ) -> Tensor:
-        counting.add(call.flops)
+        _add(counting, call.work)
         _allocate(x, call.peak)
         ctx.call, ctx.counting, ctx.parameters = call, counting, parameters
         ctx.save_for_backward(x, x.new_empty(call.kept, dtype=torch.uint8), *shared)
@@ -53,10 +53,15 @@ class _Replayed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         call, x = ctx.call, ctx.saved_tensors[0]
-        ctx.counting.add(call.backward_flops)
+        _add(ctx.counting, call.backward_work)
         _allocate(x, call.backward_peak)
         gradients = [torch.empty_like(p) if u else None for p, u in zip(ctx.parameters, call.used, strict=True)]
         return None, None, None, torch.empty_like(x) if ctx.needs_input_grad[3] else None, *gradients
+
+
+def _add(counting: Counting, work: Counts) -> None:
+    for key, one in work.items():
+        counting.add(key, one)
 
 
 def _allocate(like: Tensor, count: int) -> None:
@@ -107,31 +112,24 @@ def _measured(
     forward: Any, x: Tensor, parameters: Sequence[Tensor], counting: Counting, allocations: Allocations
 ) -> _Call:
     """Call ``forward`` and its backward pass, and leave both counts as they were."""
-    peak, flops, start = allocations.peak, counting.flops, allocations.now
+    peak, counts, start = allocations.peak, dict(counting.counts), allocations.now
     allocations.peak = start
     source = x.detach().requires_grad_(x.requires_grad)
     output = forward(source)
     made = allocations.now - start - output.numel() * output.element_size()
-    call = _Call(output.shape, output.dtype, counting.flops - flops, max(0, made), allocations.peak - start)
+    work = difference(counting.counts, counts)
+    call = _Call(output.shape, output.dtype, work, max(0, made), allocations.peak - start)
     inputs = [t for t in (source, *parameters) if t.requires_grad]
     if output.requires_grad and inputs:
-        gradient, before, begin = torch.ones_like(output), counting.flops, allocations.now
+        gradient, before, begin = torch.ones_like(output), dict(counting.counts), allocations.now
         allocations.peak = begin
         gradients = torch.autograd.grad(output, inputs, gradient, allow_unused=True)
         used = tuple(g is not None for g in gradients[len(gradients) - len(parameters) :])
-        call = _Call(
-            call.shape,
-            call.dtype,
-            call.flops,
-            call.kept,
-            call.peak,
-            counting.flops - before,
-            allocations.peak - begin,
-            used,
-        )
+        backward = difference(counting.counts, before)
+        call = replace(call, backward_work=backward, backward_peak=allocations.peak - begin, used=used)
         del gradients, gradient
     del output, source
     gc.collect()  # what is recomputed holds its closures in cycles
     allocations.peak = peak
-    counting.add(flops - counting.flops)
+    counting.counts = counts
     return call

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from typing import Any, cast
 
 import torch
@@ -24,6 +24,7 @@ from iart.training.memory_fallback import within_memory
 from iart.training.parameter_groups import build_discriminator_optimizer, build_optimizer
 from iart.training.preparation import GradientCheck, build_model, training_clip, try_model
 from iart.training.progress import Progress
+from iart.training.recorded_step import recorded
 from iart.training.recorder import Recorder
 from iart.training.replaced import ReplacedWindows
 from iart.training.same_run import check_same_run, run_facts
@@ -98,6 +99,7 @@ class Trainer:
             self.reporter = Reporter(options, self.settings, device, self.progress)
             self.losses: dict[str, Tensor] = {}
             self.runner = self._wrap()
+            self.gradients = recorded(self._gradients, self.model, device, self.settings.cuda_graphs)
             self.experiment.begin(options, self.step)  # last: nothing above may cost a former run its place
             self.saver = Saver(self.experiment, options.logger)
             self.recorder = Recorder(self.experiment.folder, options, step=self.step, validated=self.progress.validated)
@@ -142,13 +144,14 @@ class Trainer:
     def train_step(self, micro_batches: list[Batch]) -> None:
         """Run one optimizer step over one or more batches whose gradients are averaged."""
         self._set_rates(self.step)
-        losses = within_memory(lambda: self._gradients(micro_batches), self.model.network, self.device)
+        losses = within_memory(lambda: self.gradients(micro_batches), self.model.network, self.device)
         self.gradient_check.after_backward()
         self.model.drop_frozen_gradients(self.step)
         for optimizer in self.state.optimizers:
             self.state.scaler.unscale_(optimizer)
-        limit = self.settings.grad_clip or math.inf
-        norms = [nn.utils.clip_grad_norm_(group, limit) for group in self.model.clipped_together()]
+        norms = [
+            nn.utils.clip_grad_norm_(g, self.settings.grad_clip or math.inf) for g in self.model.clipped_together()
+        ]
         gradient = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
         if self.guard.admits(losses['loss'], gradient, self.state.scaler.get_scale(), micro_batches):
             self.state.update()
@@ -165,11 +168,11 @@ class Trainer:
         teacher = teacher_weight(self.step, self.settings.total_iter, self.settings.teacher_fade)
         for number, batch in enumerate(micro_batches, 1):
             with (
-                self._synchronizing(number == len(micro_batches)),
+                distributed.synchronizing(self.runner, number == len(micro_batches)),
                 devices.autocast(self.device, self.settings.precision),
             ):
                 out = self.runner({**batch, 'teacher_weight': teacher})
-            with self._synchronizing(number == len(micro_batches)):
+            with distributed.synchronizing(self.runner, number == len(micro_batches)):
                 self.state.scaler.scale(out['loss'] * share).backward()
             for name in out.keys() - {'output'}:
                 losses[name] = losses.get(name, 0) + out[name].detach() * share
@@ -259,12 +262,6 @@ class Trainer:
             find_unused_parameters=self._finds_unused,
             **distributed.CONSTANT_BUFFERS,
         )
-
-    def _synchronizing(self, last: bool) -> AbstractContextManager[None]:
-        """Exchange gradients between ranks once per step, with the last batch."""
-        if last or not isinstance(self.runner, DistributedDataParallel):
-            return nullcontext()
-        return self.runner.no_sync()
 
     def _build_loader(self) -> ClipLoader:
         """Build the loader, which begins where in the epoch the run has come to."""

@@ -14,6 +14,7 @@ from iart import device as devices
 from iart import distributed, log
 from iart.errors import DataError, SettingError, UserError, listing
 from iart.inference.options import EXACT, PlanOptions
+from iart.overlap import overlapped
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
 from iart.upscaling.input_description import describe_footage
@@ -233,7 +234,8 @@ def _fill(
         for segment in pieces:
             if segment.number not in finished:
                 if is_mine(turn):
-                    output.put(segment.number, first, counted(upscaler.restore(segment, _rgb)))
+                    restored = counted(upscaler.restore(segment, _rgb))
+                    overlapped(restored, partial(output.put, segment.number, first))  # encodes one frame behind
                 else:
                     bar.advance(len(segment.own))  # by another process, meanwhile
                 turn += 1
@@ -283,18 +285,7 @@ def _identity(
         'precision': settings.precision,
         'tf32': devices.tf32_in_use(device),
         'device': device.type,
-        'plan': _cutting(settings.plan),
+        'plan': settings.plan.decides_bits(),
         'encoding': None if rehearsal is None else asdict(rehearsal.recipe.encoding),
         'versions': {'iart': __version__, 'torch': torch.__version__, 'av': av.__version__},
     }
-
-
-def _cutting(plan: PlanOptions) -> list[Any]:
-    """Return the values of a plan that change bits; the place of features does not."""
-    return [
-        'whole' if plan.kind in (*EXACT, 'auto') else plan.kind,
-        plan.chunk,
-        plan.tile,
-        plan.tile_overlap,
-        plan.half,
-    ]

@@ -13,11 +13,16 @@ from typing import Any
 
 import null_device
 import torch
+from command_scenarios import scoring, upscaling
+from prediction_scenarios import predicted
 
 from iart import device as devices
 from iart.archs.iart_arch import IART
+from iart.errors import UserError
 from iart.inference.execution import run
 from iart.inference.plan import Plan, Size
+
+__all__ = ['predicted', 'scoring', 'upscaling']  # and everything below
 
 SMALL = {'mid_channels': 8, 'embed_dim': 40, 'depths': [2, 2], 'num_heads': [2, 2], 'window_size': (3, 4, 4)}
 
@@ -105,17 +110,36 @@ def step(precision: str, policy: str, clips: int = 1, frames: int = 6, small: bo
     }
 
 
-def attention(precisions: list[str]) -> dict[str, Any]:
-    """Which attention kernels a backbone with heads of 20 channels takes for each precision, in evaluation and
-    training.
-    """
+def attention(capabilities: list[str]) -> dict[str, Any]:
+    """Return which attention kernels GPUs of each compute capability take, in processes of their own."""
+    results = {}
+    for capability in capabilities:
+        receive, send = os.pipe()
+        if (child := os.fork()) == 0:  # before CUDA starts; saves importing torch for each
+            os.environ['NULL_CUDA_CAPABILITY'] = capability
+            os.write(send, json.dumps(_attention(float(capability) >= 8)).encode())
+            os._exit(0)
+        os.close(send)
+        with os.fdopen(receive) as pipe:
+            results[capability] = json.loads(pipe.read())
+        os.waitpid(child, 0)
+    return results
+
+
+def _attention(has_bf16: bool) -> dict[str, Any]:
+    """Return the attention kernels of a backbone with heads of 20 channels, by precision and mode."""
     from iart.archs.fusion_backbone import FusionBackbone
 
-    device = devices.choose()
+    result: dict[str, Any] = {}
+    try:
+        device = devices.choose()
+    except UserError as error:  # no kernels in this build of torch: the choice would be the same
+        result['refused'] = str(error)
+        device = torch.device('cuda', 0)
+        torch.backends.cuda.enable_cudnn_sdp(False)
     backbone = FusionBackbone(channels=120, depths=[2], num_heads=[6], window=(3, 8, 8)).to(device)
     x = torch.zeros(1, 3, 120, 20, 24, device=device)
-    result: dict[str, Any] = {}
-    for precision in precisions:
+    for precision in ('fp32', 'fp16', 'bf16') if has_bf16 else ('fp32', 'fp16'):
         for training in (False, True):
             null_device.reset()
             backbone.train(training)
@@ -152,7 +176,9 @@ def deterministic(section: dict[str, Any], deterministic: bool = True) -> dict[s
     }
 
 
-def train(root: str, changes: dict[str, Any], auto_resume: bool = False) -> dict[str, Any]:
+def train(
+    root: str, changes: dict[str, Any], auto_resume: bool = False, backend: str = 'nccl', side: int = 16
+) -> dict[str, Any]:
     """Train a tiny network on tiny clips with the trainer; values are garbage, so checks of them are patched as if all
     is well.
     """
@@ -169,16 +195,27 @@ def train(root: str, changes: dict[str, Any], auto_resume: bool = False) -> dict
     iart.training.guard.Guard.admits = lambda self, *_: not distributed.any_rank(False)
     folder = Path(root)
     if not (folder / 'GT').exists():
-        write_clips(folder)
+        write_clips(folder, size=(side, side + 4))
     options = load(write_options(folder, train__deterministic=False, **changes))
     ranked = 'RANK' in os.environ
-    device = devices.choose('cuda')
-    distributed.launch('pytorch' if ranked else 'none', device=device)
+    device = devices.choose('cuda', int(os.environ.get('LOCAL_RANK', '0')), int(os.environ.get('WORLD_SIZE', '1')))
+    distributed.launch('pytorch' if ranked else 'none', device=device, backend=backend)
     trainer = Trainer(options, device=device, auto_resume=auto_resume)
+    searches = []
+    validate = trainer.validator.run
+    trainer.validator.run = lambda *given: searches.append(torch.backends.cudnn.benchmark) or validate(*given)
     trainer.fit()
     states = sorted(p.name for p in trainer.experiment.states.iterdir())
     distributed.leave()
-    return {'step': trainer.step, 'states': states, 'resumed': str(trainer.experiment.resume_from)}
+    calls = null_device.counts().calls
+    return {
+        'step': trainer.step,
+        'states': states,
+        'resumed': str(trainer.experiment.resume_from),
+        'searches': {'validation': searches, 'training': torch.backends.cudnn.benchmark},
+        'fused': [group['fused'] for group in trainer.state.optimizer.param_groups],
+        'graphs': [calls['captures'], calls['graph launches']],
+    }
 
 
 if __name__ == '__main__':

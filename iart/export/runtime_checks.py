@@ -1,0 +1,79 @@
+"""What an exported graph computes beside what torch does."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from iart.errors import UserError
+from iart.export.graphs import Graph
+from iart.export.samples import Size, difference, sample
+
+MOST = {'fp32': 1e-4, 'fp16': 2e-2}
+"""Largest difference to torch in float32, relative where values are above 1, by precision."""
+
+Run = Callable[[Sequence[Tensor]], Tensor]
+"""Runs an exported graph with its inputs."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One run of an exported graph beside torch.
+
+    Args:
+        graph: name of the graph.
+        size: size (h, w) of the LR frames.
+        runtime: the runtime that ran it.
+        difference: the largest one, relative to the largest value where that is above 1.
+        seconds: that a run took.
+        torch_seconds: that torch took.
+    """
+
+    graph: str
+    size: Size
+    runtime: str
+    difference: float
+    seconds: float
+    torch_seconds: float
+
+
+def check(
+    name: str, runtime: str, run: Run, graph: Graph, reference: Graph, size: Size, channels: int, precision: str
+) -> Checked:
+    """Run an exported graph on the CPU, for the first step of a pass and for a later one.
+
+    Args:
+        name: name of the graph.
+        runtime: name of the runtime.
+        run: runs the exported graph.
+        graph: what was exported.
+        reference: the same in torch and float32.
+        size: size (h, w) of the LR frames.
+        channels: width C of the features.
+        precision: ``fp32`` or ``fp16``.
+
+    Returns:
+        The worse of the two runs.
+
+    Raises:
+        UserError: it differs by more than :data:`MOST`.
+    """
+    dtype = torch.float16 if precision == 'fp16' else torch.float32
+    rows = []
+    for seed, first in enumerate((False, True), start=1):
+        inputs = sample(graph, size, channels, dtype, seed=seed, first=first)
+        with torch.no_grad():
+            began = time.perf_counter()
+            got = run(inputs)
+            middle = time.perf_counter()
+            expected = reference(*(x.float() if x.is_floating_point() else x for x in inputs))
+            end = time.perf_counter()
+        rows.append(Checked(name, size, runtime, difference(got, expected), middle - began, end - middle))
+    if wrong := [row for row in rows if not row.difference <= MOST[precision]]:  # NaN is not less than anything
+        raise UserError(
+            f'export: {name} at {size[1]}×{size[0]} differs by {wrong[0].difference:.1e} from torch in {runtime}, '
+            f'expected {MOST[precision]:.0e} or less; it is not kept'
+        )
+    return max(rows, key=lambda row: row.difference)
