@@ -36,6 +36,7 @@ compile() {
 mkdir -p scripts/constraints
 for python in "${pythons[@]}"; do
     name=scripts/constraints/py${python/./}
-    compile "$name.txt" "$python" --constraint "$folder/torch.txt" requirements.txt scripts/requirements-dev.txt
+    compile "$name.txt" "$python" --constraint "$folder/torch.txt" requirements.txt \
+        scripts/requirements-dev.txt scripts/requirements-export.txt
     compile "$name-lowest.txt" "$python" --resolution lowest-direct requirements.txt
 done

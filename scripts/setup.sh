@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 usage: bash scripts/setup.sh [--dev] [--no-venv] [--locked | --latest | --lowest]
-  --dev      also install what the tests and checks need (scripts/requirements-dev.txt)
+  --dev      also install what the tests and checks need (scripts/requirements-dev.txt, scripts/requirements-export.txt)
   --no-venv  install into the virtual environment or conda environment that is active, instead of .venv; packages
              that it has already stay as they are if they fit requirements.txt
   --locked   the versions in scripts/constraints, which were tested together; default in a new environment
@@ -257,7 +257,7 @@ fi
 network='is there a network connection (or, behind a proxy, are pip'\''s settings right), and some 10 GB of disk? Then call setup.sh again: it continues from here'
 
 run_files=(requirements.txt scripts/requirements-basicsr.txt pyproject.toml setup.py ${constraints:+"$constraints"})
-dev_files=(scripts/requirements-dev.txt ${constraints:+"$constraints"})
+dev_files=(scripts/requirements-dev.txt scripts/requirements-export.txt ${constraints:+"$constraints"})
 pip_options=(--constraint "$folder/constraints.txt")
 [[ $versions != latest || -z $own ]] || pip_options+=(--upgrade --upgrade-strategy eager)
 if ! unchanged iart-setup.stamp "${run_files[@]}"; then
@@ -271,7 +271,8 @@ if ! unchanged iart-setup.stamp "${run_files[@]}"; then
 fi
 if [[ -n $dev ]] && ! unchanged iart-setup-dev.stamp "${dev_files[@]}"; then
     constrain "$constraints"
-    install "install scripts/requirements-dev.txt ($versions versions)" "$network" "${pip_options[@]}" -r scripts/requirements-dev.txt
+    install "install scripts/requirements-dev.txt ($versions versions)" "$network" "${pip_options[@]}" \
+        -r scripts/requirements-export.txt -r scripts/requirements-dev.txt
     unchanged --write iart-setup-dev.stamp "${dev_files[@]}"
 fi
 

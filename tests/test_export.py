@@ -89,6 +89,7 @@ def test_onnx_runtime_alone_restores_clips_of_any_size_as_torch_does(tmp_path):
     torch.testing.assert_close(torch.from_numpy(restored), network(clip[None])[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.skipif(not takes_any_size(), reason='torch.export of this torch has no deferred assertions')
 @torch.no_grad()
 def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra [export])')

@@ -40,8 +40,9 @@ class Machine:
         self.root, self._record = folder / 'a path with spaces', folder / 'record'
         self._record.mkdir()
         shutil.copytree(ROOT / 'scripts' / 'constraints', self.root / 'scripts' / 'constraints')
-        for name in ('scripts/setup.sh', 'scripts/requirements-dev.txt', 'scripts/requirements-basicsr.txt'):
-            shutil.copy(ROOT / name, self.root / name)
+        shutil.copy(ROOT / 'scripts' / 'setup.sh', self.root / 'scripts')
+        for name in ('dev', 'export', 'basicsr'):
+            shutil.copy(ROOT / f'scripts/requirements-{name}.txt', self.root / 'scripts')
         for name in ('requirements.txt', 'pyproject.toml', 'setup.py'):
             shutil.copy(ROOT / name, self.root)
         self.environment = self.root / '.venv'
@@ -95,7 +96,7 @@ def test_the_locked_versions_are_the_default(machine):
     arguments, constraints = machine.asked()
     assert arguments.endswith('-r requirements.txt')
     assert constraints == pins(LOCKED)
-    assert machine.asked(3)[0].endswith('-r scripts/requirements-dev.txt')
+    assert machine.asked(3)[0].endswith('-r scripts/requirements-export.txt -r scripts/requirements-dev.txt')
     assert machine.asked(3)[1] == pins(LOCKED)
 
 
