@@ -27,7 +27,7 @@ CPU = torch.device('cpu')
 def _tiny(monkeypatch):
     monkeypatch.setattr('iart.archs.flow.spynet_class', lambda: TinyFlow)
     monkeypatch.setattr('iart.training.dry_run._SIDE', 16)
-    unknown = Prediction('V100', None, None, 10**9, True, None, 'bf16 is emulated')
+    unknown = Prediction('V100', None, None, 10**9, True, None, 'no bf16')
     known = Prediction('A100', 0.25, 1.5, 10**9, True, 120.0, 'bandwidth')
     monkeypatch.setattr(cost_estimate, 'predictions', lambda options, load: [unknown, known])
 

@@ -36,8 +36,9 @@ def examine(device: str, file: Path, variables: Mapping[str, str] | None = None)
     for name, limit in _gpu_limits().items():
         results[name] = _on_gpu(name, device, limit, dict(variables or {}), results)
         log.logger.info(f'{name}: {results[name].verdict}')
-    rows = [(name, r.verdict, r.detail + (f' → {r.remedy}' if r.remedy else '')) for name, r in results.items()]
-    log.table('iart doctor', ['check', 'verdict', 'found'], rows)
+    # What was found is of any length, so it belongs in the column that wraps.
+    rows = [(f'{n}: {r.detail}' + (f' → {r.remedy}' if r.remedy else ''), r.verdict) for n, r in results.items()]
+    log.table('iart doctor', ['check', 'verdict'], rows)
     content = {'iart': __version__, 'null': bool(variables), 'checks': {n: r.as_dict() for n, r in results.items()}}
     write_text(file, json.dumps(content, indent=1))
     log.logger.info(f'wrote {file}; attach it to a report if something is wrong')

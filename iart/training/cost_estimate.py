@@ -274,8 +274,8 @@ def print_estimate(estimate: Estimate) -> None:
     if shown:
         log.table('Ways to less memory', ['change', 'memory', 'fits', 's/iteration'], shown)
     log.table(
-        'PREDICTED for GPUs, not measured (docs/gpu.md)',
-        ['GPU', 's/iteration', 'days', 'memory', 'fits', 'ms/frame 320x180', 'bound by'],
+        'PREDICTED for GPUs, not measured (docs/gpu.md); frames of 320x180',
+        ['GPU', 's/iteration', 'days', 'memory', 'fits', 'ms/frame', 'bound by'],
         [
             [
                 p.gpu,

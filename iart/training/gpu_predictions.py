@@ -70,8 +70,8 @@ class Prediction:
         memory: bytes of a step, the same for all GPUs.
         fits: whether a share of the GPU's memory is enough for it.
         frame_ms: milliseconds of one more frame of 320×180 of a long clip.
-        bound: what takes the time of an iteration: ``arithmetic``, ``bandwidth``, ``kernels`` (their number) or
-            ``launches`` (of the host).
+        bound: what takes the time of an iteration: ``arithmetic``, ``bandwidth``, ``kernels`` (their number),
+            ``launches`` (of the host), or ``no bf16`` where it is emulated.
     """
 
     gpu: str
@@ -145,7 +145,7 @@ def predict(
     for name, gpu in GPUS.items():
         fits = memory <= _USABLE * gpu.memory * 1e9
         if precision == 'bf16' and not gpu.bf16:
-            result.append(Prediction(name, None, None, memory, fits, None, 'bf16 is emulated'))
+            result.append(Prediction(name, None, None, memory, fits, None, 'no bf16'))
             continue
         seconds, bound = roofline(step, gpu, tf32=tf32)
         seconds *= micro_batches
