@@ -90,6 +90,7 @@ class Trainer:
             self.progress = Progress.of(former or {})
             if former is not None:
                 self.state.put_back(former)
+                self._set_rates(self.step - 1)  # saved again before the next step, the state is the same
                 log.logger.info(f'resuming from {self.experiment.resume_from}, iteration {self.step:,}')
             self.replaced = ReplacedWindows(self.progress, expected=train_set.unreadable == 'skip')
             self.loader = self._build_loader()
@@ -142,7 +143,7 @@ class Trainer:
 
     def train_step(self, micro_batches: list[Batch]) -> None:
         """Run one optimizer step over one or more batches whose gradients are averaged."""
-        self._set_rates()
+        self._set_rates(self.step)
         losses = within_memory(lambda: self.gradients(micro_batches), self.model.network, self.device)
         self.gradient_check.after_backward()
         self.model.drop_frozen_gradients(self.step)
@@ -285,9 +286,9 @@ class Trainer:
             moved = {k: v.to(self.device, non_blocking=pin) if isinstance(v, Tensor) else v for k, v in batch.items()}
             yield cast(Batch, moved)
 
-    def _set_rates(self) -> None:
+    def _set_rates(self, step: int) -> None:
         for group in (group for optimizer in self.state.optimizers for group in optimizer.param_groups):
-            group['lr'] = lr_at(self.step, group['base_lr'], self.settings.scheduler, self.settings.warmup_iter)
+            group['lr'] = lr_at(step, group['base_lr'], self.settings.scheduler, self.settings.warmup_iter)
 
     def _due(self, every: int | None) -> bool:
         """Return whether something done at intervals, and after the last iteration, is due after this one."""
