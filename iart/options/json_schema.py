@@ -206,8 +206,9 @@ def _type(annotation: Any, place: str) -> Schema:
 
 def _model(annotation: Any) -> type[Section] | None:
     """The section that an annotation names, alone or beside None."""
-    parts = get_args(annotation) or (annotation,)  # to Python 3.10, dict[str, Any] is a class as well
-    return next((part for part in parts if inspect.isclass(part) and issubclass(part, Section)), None)
+    # To Python 3.10, dict[str, Any] is a class as well, but not one that issubclass takes.
+    parts = [part for part in (annotation, *get_args(annotation)) if inspect.isclass(part) and not get_args(part)]
+    return next((part for part in parts if issubclass(part, Section)), None)
 
 
 def _bounds(metadata: tuple[Any, ...]) -> Schema:
