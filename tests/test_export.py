@@ -86,7 +86,8 @@ def test_onnx_runtime_alone_restores_clips_of_any_size_as_torch_does(tmp_path):
     assert max(row.difference for row in rows) <= 1e-4
     clip = torch.rand(12, 3, 66, 73)
     restored = Graphs(tmp_path / 'graphs').restore(clip.numpy())
-    torch.testing.assert_close(torch.from_numpy(restored), network(clip[None])[0], atol=1e-4, rtol=0)
+    expected = network(clip[None])[0]  # of random weights: values up to 7
+    assert (torch.from_numpy(restored) - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 @pytest.mark.skipif(not takes_any_size(), reason='torch.export of this torch has no deferred assertions')

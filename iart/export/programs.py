@@ -15,7 +15,7 @@ from iart.export.graphs import SMALLEST_OF_ANY, Graph
 from iart.export.runtime_checks import Run
 
 _DEFERRED = 'prefer_deferred_runtime_asserts_over_guards'
-"""What is assumed of a size and cannot be proved for all of them is then checked when the program runs."""
+"""What is assumed of a size and cannot be proved for all of them does not stop the export."""
 
 
 def takes_any_size() -> bool:
@@ -43,9 +43,22 @@ def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> 
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return torch.export.export(graph, tuple(inputs), **chosen)
+            program = torch.export.export(graph, tuple(inputs), **chosen)
     except Exception as error:  # the exporter raises whatever it meets
         raise not_exportable(name, error, any_size) from error
+    if any_size:
+        _drop_assertions(program)
+    return program
+
+
+def _drop_assertions(program: ExportedProgram) -> None:
+    """Remove what was deferred: it holds for sizes like the traced one, such as "padding is needed". The command compares
+    the results with the network's at two sizes."""
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
 
 
 def _any_height_and_width(graph: Graph, inputs: Sequence[Tensor]) -> tuple[Any, ...]:

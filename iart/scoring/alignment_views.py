@@ -12,6 +12,8 @@ taps.
 The network runs once more, on three frames, so that views do not depend on how the clip was cut up for scoring.
 """
 
+import math
+import shutil
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,12 +87,16 @@ def write_views(network: nn.Module, report: SetReport, folder: Path, *, scale: i
         )
         return False
     target = folder / report.scores.title / clip
-    for k, frame in enumerate(lq):
-        write_png(target / f'frame_{k}.png', frame)
     orders = [
         {'order': order, 'source': len(lq) - 1 - order, **_write_order(target, order, call, (height, width))}
         for order, call in enumerate(calls, 1)
     ]
+    if not all(math.isfinite(order[value]) for order in orders for value in ('mean_offset', 'difference')):
+        log.logger.warning(f'{report.scores.title}: no views of the alignment: its offsets or weights are not finite')
+        shutil.rmtree(target, ignore_errors=True)
+        return False
+    for k, frame in enumerate(lq):
+        write_png(target / f'frame_{k}.png', frame)
     facts = {
         'set': report.scores.title,
         'clip': clip,
