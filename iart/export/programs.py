@@ -52,8 +52,8 @@ def trace(name: str, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> 
 
 
 def _drop_assertions(program: ExportedProgram) -> None:
-    """Remove what was deferred: it holds for sizes like the traced one, such as "padding is needed". The command compares
-    the results with the network's at two sizes."""
+    """Remove what was deferred: it holds for sizes like the traced one, such as "padding is needed". The command
+    compares the results with the network's at two sizes."""
     for node in list(program.graph.nodes):
         if node.target is torch.ops.aten._assert_scalar.default:
             program.graph.erase_node(node)
