@@ -46,7 +46,7 @@ def frequency(measured: Mapping[str, Mapping[str, Measured]]) -> Figure:
     f = np.linspace(0, 0.5, 200)
     figure = Figure(figsize=(11, 3.3), layout='constrained')
     gain, energy, error = figure.subplots(1, 3)
-    for color, name in zip(COLORS, KERNELS, strict=False):
+    for color, name in zip(COLORS[: len(KERNELS)], KERNELS, strict=True):
         curves = exact(name, f)
         for axes, values in ((gain, curves.gain), (energy, curves.energy), (error, curves.error)):
             axes.plot(f, values, color=color, label=name)
@@ -76,7 +76,7 @@ def single_shifts() -> Figure:
     f = np.linspace(0, 0.5, 200)
     figure = Figure(figsize=(10, 5.2), layout='constrained')
     for column, (upper, lower, name) in enumerate(zip(*figure.subplots(2, len(KERNELS)), KERNELS, strict=True)):
-        for color, d in zip(COLORS, (0.125, 0.25, 0.375, 0.499), strict=False):
+        for color, d in zip(COLORS[:4], (0.125, 0.25, 0.375, 0.499), strict=True):
             shown = response(name, f, d)
             upper.plot(f, np.abs(shown), color=color, label=f'd = {d:.3g}')
             lower.plot(f, np.abs(shown - np.exp(2j * np.pi * f * d)) ** 2, color=color)
@@ -149,7 +149,9 @@ def cost(measured: Sequence[Cost]) -> Figure:
 
 def _legend_beside(figure: Figure, axes: Axes) -> None:
     """Put the legend of one of its plots to the right of a figure, where it covers no curve."""
-    figure.legend(*axes.get_legend_handles_labels(), loc='outside right upper', frameon=False, fontsize=7)
+    handles, labels = axes.get_legend_handles_labels()
+    dashed = 3.5  # length of the lines in the legend that shows dashes beside a marker
+    figure.legend(handles, labels, loc='outside right upper', frameon=False, fontsize=7, handlelength=dashed)
 
 
 def _tidy(axes: Axes, label: str) -> None:

@@ -229,5 +229,5 @@ def _print(title: str, rows: list[tuple[str, ...]]) -> None:
     indent = '\n' + ' ' * (sum(widths) + 2 * len(widths) + 2)
     print(f'\n{title}')
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
         print('  ' + '  '.join([*cells, row[-1].replace('\n', indent)]))

@@ -1,8 +1,8 @@
 """What an exported graph computes beside what torch does."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from iart.errors import UserError
 from iart.export.graphs import Graph
 from iart.export.samples import Size, difference, sample
+from iart.stopwatch import timed
 
 MOST = {'fp32': 1e-4, 'fp16': 2e-2}
 """Largest difference to torch in float32, relative where values are above 1, by precision."""
@@ -65,12 +66,10 @@ def check(
     for seed, first in enumerate((False, True), start=1):
         inputs = sample(graph, size, channels, dtype, seed=seed, first=first)
         with torch.no_grad():
-            began = time.perf_counter()
-            got = run(inputs)
-            middle = time.perf_counter()
-            expected = reference(*(x.float() if x.is_floating_point() else x for x in inputs))
-            end = time.perf_counter()
-        rows.append(Checked(name, size, runtime, difference(got, expected), middle - began, end - middle))
+            got, seconds = timed(partial(run, inputs))
+            wide = [x.float() if x.is_floating_point() else x for x in inputs]
+            expected, torch_seconds = timed(partial(reference, *wide))
+        rows.append(Checked(name, size, runtime, difference(got, expected), seconds, torch_seconds))
     if wrong := [row for row in rows if not row.difference <= MOST[precision]]:  # NaN is not less than anything
         raise UserError(
             f'export: {name} at {size[1]}×{size[0]} differs by {wrong[0].difference:.1e} from torch in {runtime}, '

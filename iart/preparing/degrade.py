@@ -61,7 +61,7 @@ def degrade_data(
         taps(kind, scale)  # raises when there is no such degradation
     elif not chain.lq_steps:
         raise UserError(f'--kind: got {kind}, which changes the ground truth only, expected steps that degrade it')
-    work = _from_videos(source, holes) if _is_video_source(source) else _from_tree(source, holes, jobs)
+    work = _from_videos(source) if _is_video_source(source) else _from_tree(source, holes, jobs)
     _log_cropping(work, scale)
     settings = {'made': f'{kind} 1/{scale}', 'from': str(source.resolve())}
     if chain is not None:
@@ -142,7 +142,7 @@ def _from_tree(source: Path, holes: bool, jobs: int) -> Work:
     return work
 
 
-def _from_videos(source: Path, holes: bool) -> Work:
+def _from_videos(source: Path) -> Work:
     store = VideoStore(source)
     work: Work = []
     for clip in store.clips():
