@@ -32,14 +32,13 @@ _MEAN_OF = 15  # recorded losses
 _LIMITS = """\
 ## What the shipped network can and cannot do
 
-It sharpens edges and outlines that are a few LR pixels wide, and keeps them steadier over time than bicubic does
+It sharpens edges and outlines that are a few LR pixels wide, which move more as in the ground truth than bicubic's
 ([card](../experiments/pretrained_models/IART_small.md)). It runs on a CPU and takes clips of any size and length.
 
 It does not recover what no LR frame shows: lines closer together than about two LR pixels, such as the rows of windows
-of `city`, stay gray or get the wrong direction, and text below about 8 LR pixels stays unreadable. It was trained on
-clean frames that were shrunk by bicubic; noise and compression of real footage are sharpened, too
-([Real footage](real_footage.md)). BasicVSR is better on every frame, and many times slower. These are two of the four
-clips of Vid4, so the means are not Vid4's.
+of `city`, stay gray or get the wrong direction. It was trained on clean frames that were shrunk by bicubic; noise and
+compression of real footage are sharpened, too ([Real footage](real_footage.md)). BasicVSR is better on every frame, and
+many times slower. These are two of the four clips of Vid4, so the means are not Vid4's.
 """
 
 
