@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -26,8 +27,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope='session', autouse=True)
 def _few_threads() -> None:
-    """Tests may run side by side; small tensors gain nothing from more threads."""
+    """Tests may run side by side; small tensors gain nothing from more threads.
+
+    OpenCV must not start any, either: a forked child waits forever when it sets the number of threads that its parent
+    has started, and tests that kill a command fork.
+    """
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 @pytest.fixture(scope='session')
