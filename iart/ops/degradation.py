@@ -92,12 +92,10 @@ def degrade(frames: torch.Tensor, kind: str = 'BI', scale: int = 4) -> torch.Ten
 
 
 def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4) -> npt.NDArray[np.uint8]:
-    """Low-resolution frames as the benchmarks' files hold them: (..., h, w, c) uint8 -> (..., h // scale, w // scale,
-    c) uint8.
+    """Low-resolution frames as the benchmarks' files hold them: (..., h, w, c) → (..., h // scale, w // scale, c).
 
     The arithmetic is exact up to the final rounding: degrading a crop that begins at a multiple of ``scale`` equals
-        cropping the
-    degraded frame, except for the outer two rows and columns, which see the crop's border.
+    cropping the degraded frame, except for the outer two rows and columns, which see the crop's border.
 
     Raises:
         UserError: an unknown kind or scale; not uint8; a frame smaller than one block of pixels.
