@@ -16,7 +16,7 @@ SHIPPED = (
     'datasets/demo/bigbuckbunny.mp4',
     'datasets/demo/README.md',
     'datasets/meta_info/*.txt',
-    'experiments/pretrained_models/IART_small.*',
+    'experiments/pretrained_models/IART_small*',
     'scripts/requirements-basicsr.txt',
 )
 

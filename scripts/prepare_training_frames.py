@@ -11,11 +11,15 @@ training are made during training (``degradation: BI``). The clips are
 - videos at half size, every frame;
 - photographs under a smooth random camera;
 - pages of text, brick walls, facades and gratings under the same camera, which are rare in the other material.
+
+With --parts, it then cuts parts of 10 frames out of these clips, as OUT/parts/{train,val}/GT/<clip>_<number>: each is
+degraded in its own way when the small network is trained for real footage (options/small/IART_small_real.yml).
 """
 
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +42,7 @@ HELD_OUT = ('goat', 'scooter-black', 'dance-twirl')  # DAVIS clips for validatio
 VALIDATION_FRAMES = 12
 CAMERA_FRAMES, CAMERA_CLIPS, PAGES = 20, 2, 16  # frames of a clip, clips of each photograph, pages of patterns
 SEED = 20
+PART_FRAMES = 10
 
 
 def halve(frame: image.Frame) -> image.Frame:
@@ -137,15 +142,47 @@ def prepare(data: Path, out: Path, *, checked: bool = True) -> None:
         print(f'{phase} {name}: {count} frames', flush=True)
 
 
+def part_starts(name: str, count: int) -> range:
+    """Return the first frames of the parts of a training clip: three, five of a long one, one or none of films of
+    stills.
+
+    Args:
+        name: the clip's name.
+        count: number of its frames.
+    """
+    kind, _, number = name.partition('_')
+    if name.endswith('_full') or (kind == 'still' and not name.endswith('_0')) or (kind == 'page' and int(number) >= 8):
+        return range(0)
+    if kind in ('still', 'page'):
+        return range(1)
+    return range(0, 241, 60) if count > 100 else range(0, 23, 11)
+
+
+def cut_parts(out: Path) -> None:
+    """Copy parts of the clips that :func:`prepare` wrote; of a validation clip twice the first frames."""
+    for phase in ('train', 'val'):
+        for folder in sorted((out / phase / 'GT').iterdir()):
+            files = sorted(folder.glob('*.png'))
+            starts = part_starts(folder.name, len(files)) if phase == 'train' else (0, 0)
+            for number, start in enumerate(starts):
+                part = out / 'parts' / phase / 'GT' / f'{folder.name}_{number}'
+                part.mkdir(parents=True, exist_ok=True)
+                for index, file in enumerate(files[start : start + PART_FRAMES]):
+                    shutil.copyfile(file, part / f'{index:08d}.png')
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script; return its exit code: 0, or 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with GT/, GT_original/, videos/ and stills/')
     parser.add_argument('--out', type=Path, default=OUT, help='folder to write; default datasets/shipped_model')
+    parser.add_argument('--parts', action='store_true', help='cut parts for the training on real footage as well')
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
         prepare(given.data, given.out)
+        if given.parts:
+            cut_parts(given.out)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return EXIT_USER_ERROR

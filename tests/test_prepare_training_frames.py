@@ -58,6 +58,37 @@ def test_writes_every_kind_of_clip_once(material, tmp_path, capsys):
     assert capsys.readouterr().out == '', 'nothing is written twice'
 
 
+def test_cuts_parts_of_clips_for_real_footage(material, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, 'PART_FRAMES', 1)
+    monkeypatch.setattr(preparing, 'part_starts', lambda name, count: range(count) if name == 'cows' else range(0))
+    out = tmp_path / 'out'
+    preparing.prepare(material, out, checked=False)
+    preparing.cut_parts(out)
+    parts = out / 'parts'
+    assert [p.name for p in sorted((parts / 'train' / 'GT').iterdir())] == ['cows_0', 'cows_1']
+    second = (parts / 'train' / 'GT' / 'cows_1' / '00000000.png').read_bytes()
+    assert second == (out / 'train' / 'GT' / 'cows' / '00000001.png').read_bytes()
+    first = (out / 'val' / 'GT' / 'goat' / '00000000.png').read_bytes()
+    assert {p.read_bytes() for p in (parts / 'val').rglob('*.png')} == {first}, 'the same frames, degraded twice'
+
+
+@pytest.mark.parametrize(
+    ('name', 'count', 'starts'),
+    [
+        ('cows', 33, [0, 11, 22]),
+        ('01_dog', 290, [0, 60, 120, 180, 240]),
+        ('tennis_half', 71, [0, 11, 22]),
+        ('tennis_full', 71, []),
+        ('still_03_0', 20, [0]),
+        ('still_03_1', 20, []),
+        ('page_07', 20, [0]),
+        ('page_08', 20, []),
+    ],
+)
+def test_parts_of_each_kind_of_clip(name, count, starts):
+    assert list(preparing.part_starts(name, count)) == starts
+
+
 def test_material_that_is_not_as_listed_is_named(material):
     files = sorted((material / 'GT' / 'cows').iterdir())
     digest = hashlib.sha256(b''.join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
