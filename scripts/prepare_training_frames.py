@@ -155,7 +155,8 @@ def part_starts(name: str, count: int) -> range:
         return range(0)
     if kind in ('still', 'page'):
         return range(1)
-    return range(0, 241, 60) if count > 100 else range(0, 23, 11)
+    last = count - PART_FRAMES
+    return range(0, min(last, 240) + 1, 60) if count > 100 else range(0, min(last, 22) + 1, 11)
 
 
 def cut_parts(out: Path) -> None:

@@ -77,6 +77,7 @@ def test_cuts_parts_of_clips_for_real_footage(material, tmp_path, monkeypatch):
     [
         ('cows', 33, [0, 11, 22]),
         ('01_dog', 290, [0, 60, 120, 180, 240]),
+        ('05_juggle', 247, [0, 60, 120, 180]),
         ('tennis_half', 71, [0, 11, 22]),
         ('tennis_full', 71, []),
         ('still_03_0', 20, [0]),
