@@ -16,8 +16,10 @@ python=.venv/bin/python
 # The second part begins with a state of the first one; afterwards it has states of its own.
 if compgen -G 'experiments/IART_small_long/training_states/*.state' >/dev/null; then how=--auto_resume; else how=--force_resume; fi
 "$python" train.py -opt options/small/IART_small_long.yml "$how"
-"$python" train.py -opt options/small/IART_small_final.yml --auto_resume
+for part in IART_small_final IART_small_natural IART_small_natural_long; do
+    "$python" train.py -opt "options/small/$part.yml" --auto_resume
+done
 
-"$python" -m iart convert experiments/IART_small_final/models/net_g_5200.pth results/IART_small.safetensors --key params_ema \
-    -opt options/small/IART_small_final.yml --half
+"$python" -m iart convert experiments/IART_small_natural_long/models/net_g_1650.pth results/IART_small.safetensors \
+    --key params_ema -opt options/small/IART_small_natural_long.yml --half
 echo 'written to results/IART_small.safetensors'
