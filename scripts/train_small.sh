@@ -20,6 +20,6 @@ for part in IART_small_final IART_small_natural IART_small_natural_long; do
     "$python" train.py -opt "options/small/$part.yml" --auto_resume
 done
 
-"$python" -m iart convert experiments/IART_small_natural_long/models/net_g_1650.pth results/IART_small.safetensors \
+"$python" -m iart convert experiments/IART_small_natural_long/models/net_g_1900.pth results/IART_small.safetensors \
     --key params_ema -opt options/small/IART_small_natural_long.yml --half
 echo 'written to results/IART_small.safetensors'
