@@ -192,15 +192,21 @@ class Bar:
         return self
 
     def advance(self, units: int = 1, note: str = '') -> None:
+        first = self.done == self._start
         self.done += units
         if self._bar is not None:
             self._note = note or self._note
             self._bar.update(self._task, advance=units, note=self._note)
         elif self.lines and (time.monotonic() - self._said > 10 or self.done >= self.total):
-            self._say(note)
+            self._say(note, first=first)
 
-    def _say(self, note: str) -> None:
+    def _say(self, note: str, *, first: bool) -> None:
+        """Write a line. That of the first unit has no rate: a recurrent network reads the whole clip before it."""
         self._said = time.monotonic()
+        if first and self.done < self.total:
+            elapsed = duration(self._said - self._began)
+            logger.info(f'{self.title}: {self.done}/{self.total}, first {self.unit} after {elapsed}')
+            return
         rate = (self.done - self._start) / max(self._said - self._began, 1e-9)
         remaining = duration((self.total - self.done) / rate) if rate else '?'
         speed = f'{rate:.1f} {self.unit}/s' if rate >= 1 or not rate else f'{1 / rate:.1f} s/{self.unit}'

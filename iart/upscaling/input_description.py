@@ -90,15 +90,16 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
-        suits = f'--weights {" or ".join(names)}' if names else 'none is available; docs/real_footage.md trains one'
-        described.append(
-            'these weights were trained on clean frames and sharpen such artifacts; weights for real footage '
-            f'({_REAL_NETWORK}): {suits}'
+        available = (
+            f'weights for real footage ({_REAL_NETWORK}): --weights {" or ".join(names)}'
+            if names
+            else f'no weights for real footage ({_REAL_NETWORK}) are available, see docs/real_footage.md'
         )
+        described.append(f'these weights were trained on clean frames and sharpen such artifacts; {available}')
     elif kind == 'clean' and network == _REAL_NETWORK:
         described.append(f'weights for clean footage keep more of its detail: --weights {named_weights("clean")[0]}')
     if max(footage.detail) < _SOFT:
-        described.append('scaled down to the size of its detail first, it would be what networks are trained on')
+        described.append('downscale it to the resolution of its detail first: networks are trained on sharp frames')
     return described
 
 
