@@ -128,7 +128,7 @@ def _write(
     """Write the graphs with inputs of one size and run them at ``sizes``."""
     precision, dtype = ('fp16', torch.float16) if options.half else ('fp32', torch.float32)
     parts, references = _parts(graphs, options), _parts(reference, options)
-    rows = []
+    rows: list[Checked] = []
     for name, graph in parts.items():
         logger.info(f'{name}, {f"{traced[1]}×{traced[0]}" if options.size else "any size"}: exporting')
         inputs = sample(graph.eval(), traced, graphs.channels, dtype, seed=0)
@@ -139,7 +139,9 @@ def _write(
         else:
             write_program(path, graph, inputs, options.size is None)
             runtime, run = load_program(path)
-        rows += [check(name, runtime, run, graph, references[name], size, graphs.channels, precision) for size in sizes]
+        for size in sizes:
+            rows.append(check(name, runtime, run, graph, references[name], size, graphs.channels, precision))
+            logger.info(f'{name} at {size[1]}×{size[0]}: largest difference {rows[-1].difference:.1e} in {runtime}')
     return rows
 
 
