@@ -6,7 +6,8 @@ import torch
 
 from iart.errors import UserError
 from iart.image import read_image
-from iart.ops.degradation import _exact, degrade, degrade_uint8, recognize, taps, upsample_bicubic
+from iart.ops.degradation import degrade, degrade_uint8, recognize, taps, upsample_bicubic
+from iart.ops.degradation_filters import exact
 from iart.registry import matlab_imresize
 
 
@@ -43,6 +44,15 @@ def test_bicubic_frames_are_the_published_ones(shared):
         assert difference.max() <= 1
         assert (difference > 0).mean() < 1e-3
         assert recognize(gt, lq, 4)[0] == 'BI'
+
+
+@pytest.mark.parametrize('size', [(4, 8, 3), (61, 70, 3), (76, 133, 1), (140, 20, 4)])
+@pytest.mark.parametrize('scale', [1, 2, 4])
+def test_bytes_are_the_rounded_sums_in_double(size, scale):
+    """Strips and blocks that the frame does not fill, any number of channels."""
+    image = noise(*size)
+    expected = degrade(as_tensor(image).double(), 'BI', scale).permute(1, 2, 0).numpy()
+    assert (degrade_uint8(image, 'BI', scale) == np.clip(np.floor(expected + 0.5), 0, 255)).all()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +128,7 @@ def test_flat_frames_stay_flat():
 
 def test_weights():
     assert sum(taps('BI').weights) == 1
-    assert _exact('BI', 4)[0] == taps('BI')  # the published weights are exact, nothing is rounded
+    assert exact('BI', 4)[0] == taps('BI')  # the published weights are exact, nothing is rounded
     assert taps('BD').first == -4
     assert len(taps('BD').weights) == 12
 

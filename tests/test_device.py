@@ -103,6 +103,28 @@ def test_bf16_on_a_card_that_emulates_it_is_refused(gpu):
     devices.autocast(torch.device('cpu'), 'bf16')
 
 
+@pytest.mark.parametrize(
+    ('device', 'precision', 'onednn', 'avx512', 'native'),
+    [
+        ('cpu', 'fp16', (), False, 'fp32'),
+        ('cpu', 'fp16', (), True, 'bf16'),
+        ('cpu', 'fp16', ('fp16', 'bf16'), True, 'fp16'),
+        ('cpu', 'fp16', ('bf16',), False, 'fp32'),
+        ('cpu', 'bf16', (), False, 'bf16'),
+        ('cuda', 'fp16', (), False, 'fp16'),
+    ],
+)
+def test_fp16_on_a_processor_without_it(monkeypatch, caplog, device, precision, onednn, avx512, native):
+    monkeypatch.setattr(devices.kernels, '_onednn_has', lambda name: name in onednn)
+    monkeypatch.setattr(torch.cpu, '_is_avx512_bf16_supported', lambda: avx512)
+    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+    device = torch.device(device)
+    assert devices.native_precision(device, precision) == native
+    with caplog.at_level(logging.WARNING, 'iart'):
+        devices.warn_of_slow_precision(device, precision)
+    assert (f'{native} is faster here' in caplog.text) == (native != precision)
+
+
 def test_slurm_may_show_each_process_its_own_gpu(gpu, monkeypatch):
     gpu(count=1)
     with pytest.raises(UserError, match='got 1 GPUs'):

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,8 +18,9 @@ from iart.inference.costs import Allocations
 from iart.ops import flops
 from iart.options import load
 from iart.training import cost_estimate
-from iart.training.cost_estimate import estimate, print_estimate
+from iart.training.cost_estimate import estimate
 from iart.training.dry_run import DryRun, Load, StepMemory, StepWork
+from iart.training.estimate_tables import print_estimate
 from iart.training.gpu_predictions import Prediction
 
 CPU = torch.device('cpu')
@@ -130,6 +133,21 @@ def test_what_does_not_fit_gets_advice(tmp_path, monkeypatch, capsys):
         ['V100', '–', '–'],
         ['A100', '0.25', '1.50'],
     ]
+
+
+def test_a_recipe_for_gpus_on_a_cpu(tmp_path, monkeypatch, capsys):
+    """Timed in what the processor has instructions for; months there are no answer, so the GPUs come first."""
+    monkeypatch.setattr(cost_estimate.devices, 'native_precision', lambda device, precision: 'bf16')
+    monkeypatch.setattr(DryRun, 'on_paper', lambda self: (StepMemory(1e6, 0, 2_000), StepWork(0, 3e5)))
+    monkeypatch.setattr(DryRun, 'frame_flops', lambda self, side: 10**9)
+    result = estimate(load(options_file(tmp_path, train__precision='fp16')), CPU, seconds=0)
+    assert any('no instructions for fp16: memory and time here are those of bf16' in note for note in result.notes)
+    for days in (1.0, 1000.0):
+        print_estimate(replace(result, days=days))
+        shown = capsys.readouterr().out
+        assert '16×16, fp16' in shown
+        assert re.search('timed.* 16×16, bf16', shown)
+        assert (shown.index('A100') < shown.index('days in all')) == (days > 100)
 
 
 def test_the_command(tmp_path, capsys):

@@ -31,7 +31,8 @@ def _estimate(arguments: argparse.Namespace) -> None:
     from iart import device as devices
     from iart import log
     from iart.options import load
-    from iart.training.cost_estimate import estimate, print_estimate
+    from iart.training.cost_estimate import estimate
+    from iart.training.estimate_tables import print_estimate
 
     log.setup()
     if arguments.json:

@@ -23,6 +23,7 @@ from iart.device.kernels import fuses_optimizer as fuses_optimizer
 from iart.device.kernels import gathers_samples as gathers_samples
 from iart.device.kernels import generates_cpp as generates_cpp
 from iart.device.kernels import head_multiple as head_multiple
+from iart.device.kernels import native_precision as native_precision
 from iart.device.kernels import saves_launches as saves_launches
 from iart.device.kernels import windows_of_attention_backward as windows_of_attention_backward
 from iart.errors import UserError
@@ -73,6 +74,15 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
             f'bf16 on {device} ({name}): emulated before compute capability 8.0, slower than fp32; take fp16'
         )
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def warn_of_slow_precision(device: torch.device, precision: str) -> None:
+    """Log a warning where a processor has no instructions for ``precision`` and takes many times as long as in fp32."""
+    if (native := native_precision(device, precision)) != precision:
+        log.logger.warning(
+            f'{precision} takes this processor, which has no instructions for it, many times as long as fp32: '
+            f'{native} is faster here'
+        )
 
 
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:

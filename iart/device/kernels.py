@@ -1,5 +1,7 @@
 """Which kernels a device has, and which of our own computations are the fastest on it."""
 
+import platform
+
 import torch
 
 
@@ -51,6 +53,32 @@ def saves_launches(device: torch.device) -> bool:
 def computes_bf16(device: torch.device) -> bool:
     """Return whether the GPU's hardware computes bfloat16, rather than emulating it."""
     return device.type != 'cuda' or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def native_precision(device: torch.device, precision: str) -> str:
+    """Return the precision to compute in where the options name ``precision``: another one for fp16 on a processor
+    without instructions for it, which takes many times as long as fp32.
+
+    Args:
+        device: the device to compute on.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+
+    Returns:
+        ``bf16`` where the processor has instructions for it, else ``fp32``.
+    """
+    if device.type != 'cpu' or precision != 'fp16' or _onednn_has('fp16'):
+        return precision
+    # oneDNN accepts bf16 on any x86 processor with AVX-512, and emulates it on older ones.
+    is_x86 = platform.machine() in ('x86_64', 'AMD64')
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() if is_x86 else _onednn_has('bf16')
+    return 'bf16' if has_bf16 else 'fp32'
+
+
+def _onednn_has(precision: str) -> bool:
+    """Return whether oneDNN computes in this precision; False in builds of torch without it."""
+    return torch.backends.mkldnn.is_available() and bool(
+        getattr(torch.ops.mkldnn, f'_is_mkldnn_{precision}_supported')()
+    )
 
 
 def generates_cpp(device: torch.device) -> bool:

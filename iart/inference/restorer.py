@@ -69,6 +69,7 @@ class PlannedRestorer:
         """Plans of the last (or current) clip, in order: more than one if memory ran out."""
         self._costs: Costs | None = None
         self._failed: list[Plan] = []
+        devices.warn_of_slow_precision(device, precision)
 
     @property
     def costs(self) -> Costs:

@@ -2,66 +2,31 @@
 
 BI is MATLAB's antialiased ``imresize(x, 1/s, 'bicubic')``. BD is a Gaussian blur (sigma 1.6, 12x12 weights over offsets
 -5..+6, replicated borders) of which every 4th pixel from index 1 is kept. Both put the sample in the middle of its
-block of
-pixels, so neither shifts the frame. Both are separable and linear: they run batched, on any device, and differentiate.
+block of pixels, so neither shifts the frame. Both are separable and linear: they run batched, on any device, and
+differentiate.
 """
 
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from iart.degradations import FRAME_KINDS
-from iart.errors import DataError, UserError, listing
+from iart.errors import DataError
+from iart.ops.degradation_filters import BD_SCALE as BD_SCALE
+from iart.ops.degradation_filters import BD_SIGMA as BD_SIGMA
+from iart.ops.degradation_filters import KINDS, Taps, band, cubic, exact, outside
+from iart.ops.degradation_filters import taps as taps
 
-KINDS = FRAME_KINDS
 SAME = 1.0
 """Root mean square difference, in gray levels, up to which two frames are the same but for rounding."""
-BD_SIGMA, BD_SIZE, BD_SCALE, BD_START = 1.6, 12, 4, 1
 _STRIP = 32  # output rows that are made at once
 _BLOCK = 16  # outputs per small matrix product along the width; any number gives the same result
-# On uint8 frames all sums are exact: weights are multiples of 2^-22 (12 bits are enough for BI at x2 and x4) and 8 + 2
-# * 22
-# bits fit in a double. So a pixel does not depend on where a crop was taken, on the device or on the order of a sum.
-_BITS, _BITS_EXACT_IN_FLOAT32 = 22, 14
-
-
-@dataclass(frozen=True)
-class Taps:
-    """One-dimensional filter and decimation: ``out[i] = sum_k weights[k] * x[stride * i + first + k]``."""
-
-    first: int
-    weights: tuple[float, ...]
-    stride: int
-    replicate: bool
-    """Outside the frame: repeat the edge pixel (BD) or mirror it, the edge pixel included (BI)."""
-
-
-@functools.cache
-def taps(kind: str, scale: int = 4) -> Taps:
-    """The filter of a degradation.
-
-    Raises:
-        UserError: an unknown kind, or a scale that the kind does not have.
-    """
-    if kind == 'BI' and scale >= 1:
-        center = (scale - 1) / 2
-        first = math.floor(center - 2 * scale) + 1
-        weights = [_cubic((first + k - center) / scale) for k in range(math.ceil(center + 2 * scale) - first)]
-    elif kind == 'BD' and scale == BD_SCALE:
-        first = BD_START + 1 - BD_SIZE // 2  # MATLAB's origin of an even kernel leaves one offset more to the right
-        weights = [math.exp(-((k - (BD_SIZE - 1) / 2) ** 2) / (2 * BD_SIGMA**2)) for k in range(BD_SIZE)]
-    else:
-        raise UserError(
-            f'degradation {kind!r} at scale {scale}: expected one of {listing(KINDS)}, BD at scale {BD_SCALE} only'
-        )
-    total = math.fsum(weights)
-    return Taps(first, tuple(w / total for w in weights), scale, kind == 'BD')
+# The same for 8-bit frames: rows in the cache at once, and neighboring outputs of one matrix product.
+_STRIP_UINT8, _OUTPUTS_UINT8 = 16, 4
 
 
 def degrade(frames: torch.Tensor, kind: str = 'BI', scale: int = 4) -> torch.Tensor:
@@ -104,19 +69,15 @@ def degrade_uint8(image: npt.NDArray[np.uint8], kind: str = 'BI', scale: int = 4
         raise DataError(f'degradation of 8-bit frames: got {image.dtype} {image.shape}, expected uint8 (h, w, c)')
     if image.ndim > 3:
         return np.stack([degrade_uint8(one, kind, scale) for one in image])
-    h, w, c = image.shape[0] // scale * scale, image.shape[1] // scale * scale, image.shape[2]
+    h, w = (n // scale * scale for n in image.shape[:2])
     if not h or not w:
         raise DataError(
             f'a frame of {image.shape[1]}x{image.shape[0]} pixels cannot be degraded by {scale}: expected '
             f'{scale}x{scale} or more'
         )
-    filters, exact_in_float32 = _exact(kind, scale)
-    pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w])).reshape(h, w * c)
-    strips = []
-    for strip in _rows(pixels, filters, torch.float32 if exact_in_float32 else torch.float64):
-        strips.append(_columns(strip.view(-1, w, c).transpose(1, 2), filters, torch.float64))
-    low = torch.cat(strips).add_(0.5).floor_().clamp_(0, 255)
-    return low.transpose(1, 2).to(torch.uint8, memory_format=torch.contiguous_format).numpy()
+    filters, exact_in_float32 = exact(kind, scale)
+    pixels = torch.from_numpy(np.ascontiguousarray(image[:h, :w]))
+    return _degrade_exactly(pixels, filters, torch.float32 if exact_in_float32 else torch.float64).numpy()
 
 
 def upsample_bicubic(frames: torch.Tensor, scale: int = 4) -> torch.Tensor:
@@ -166,31 +127,54 @@ def recognize(
     return min(fitting, key=lambda fit: fit[1], default=None)
 
 
-def _cubic(x: float) -> float:
-    """Keys' cubic with a = -0.5, as MATLAB uses it."""
-    x = abs(x)
-    if x <= 1:
-        return (1.5 * x - 2.5) * x * x + 1
-    return ((-0.5 * x + 2.5) * x - 4) * x + 2 if x <= 2 else 0.0
+def _degrade_exactly(pixels: torch.Tensor, filters: Taps, dtype: torch.dtype) -> torch.Tensor:
+    """Filter and decimate (h, w, c) uint8 in both directions by matrix products that read overlapping views.
+
+    Args:
+        pixels: on the CPU, whole blocks of the filter's stride.
+        filters: weights whose sums are exact.
+        dtype: what sums along the height are exact in; sums along the width are made in float64.
+
+    Returns:
+        (h // stride, w // stride, c) uint8.
+    """
+    h, w, c = pixels.shape
+    stride, width, outputs = filters.stride, len(filters.weights), _OUTPUTS_UINT8
+    reach, step = (outputs - 1) * stride + width, outputs * stride
+    down, across = band(filters, outputs).T.to(dtype), band(filters, outputs, c)
+    blocks = -(-w // step)
+    whole = -(-((blocks - 1) * step + reach) // step)  # blocks of a padded line; those behind the last one are dropped
+    before = outside(filters.first, 0, w, filters.replicate)
+    after = outside(w, filters.first + whole * step, w, filters.replicate)
+    # Memory that is taken once: fresh pages for each strip cost a sixth of the time.
+    groups = _STRIP_UINT8 // outputs
+    source = torch.empty((groups - 1) * step + reach, w * c, dtype=dtype)
+    rows = torch.empty(groups, outputs, w * c, dtype=dtype)
+    padded = torch.zeros((_STRIP_UINT8 * whole * step + reach) * c, dtype=torch.float64)
+    sums = torch.empty(_STRIP_UINT8 * whole, outputs * c, dtype=torch.float64)
+    taken = source.unfold(0, reach, step).transpose(1, 2)  # (groups, reach, w·c), overlapping
+    lines = padded[: _STRIP_UINT8 * whole * step * c].view(_STRIP_UINT8, whole * step, c)
+    windows = padded.as_strided((_STRIP_UINT8 * whole, reach * c), (step * c, 1))  # of all lines, overlapping
+    low = torch.empty(h // stride, blocks, outputs * c, dtype=torch.uint8)
+    for begin in range(0, len(low), _STRIP_UINT8):
+        count, first = min(_STRIP_UINT8, len(low) - begin), begin * stride + filters.first
+        source.copy_(_lines(pixels.view(h, w * c), first, first + len(source), filters.replicate))
+        torch.bmm(down.expand(groups, outputs, reach), taken, out=rows)
+        values = rows.view(_STRIP_UINT8, w, c)
+        lines[:, len(before) : len(before) + w] = values
+        lines[:, : len(before)] = values.index_select(1, before)
+        lines[:, len(before) + w :] = values.index_select(1, after)
+        # Rounded by the conversion to bytes, which drops the fraction.
+        torch.mm(windows, across, out=sums).add_(0.5).clamp_(0, 255)
+        low[begin : begin + count] = sums.view(_STRIP_UINT8, whole, -1)[:count, :blocks]
+    return low.view(len(low), blocks * outputs, c)[:, : w // stride].contiguous()
 
 
-@functools.cache
-def _exact(kind: str, scale: int) -> tuple[Taps, bool]:
-    """The filter with weights that add up without error on uint8 frames, and whether a first pass may be float32."""
-    filters = taps(kind, scale)
-    rounded = tuple(round(w * 2**_BITS) / 2**_BITS for w in filters.weights)
-    short = all((w * 2**_BITS_EXACT_IN_FLOAT32).is_integer() for w in rounded)
-    return Taps(filters.first, rounded, filters.stride, filters.replicate), short
-
-
-@functools.lru_cache(maxsize=256)
-def _outside(first: int, last: int, length: int, replicate: bool) -> torch.Tensor:
-    """Return indices into a line of ``length`` pixels for positions first..last-1, some of which are outside."""
-    positions = torch.arange(first, last)
-    if replicate:
-        return positions.clamp(0, length - 1)
-    folded = positions.remainder(2 * length)
-    return torch.where(folded < length, folded, 2 * length - 1 - folded)
+def _lines(plane: torch.Tensor, first: int, last: int, replicate: bool) -> torch.Tensor:
+    """Return rows first..last-1, some of which may be outside."""
+    if first >= 0 and last <= len(plane):
+        return plane[first:last]
+    return plane.index_select(0, outside(first, last, len(plane), replicate).to(plane.device))
 
 
 def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[torch.Tensor]:
@@ -206,35 +190,18 @@ def _rows(plane: torch.Tensor, filters: Taps, dtype: torch.dtype) -> Iterator[to
     for begin in range(0, count, _STRIP):
         outputs = min(_STRIP, count - begin)
         first = begin * stride + filters.first
-        last = first + (outputs - 1) * stride + width
-        if first >= 0 and last <= h:
-            lines = plane[first:last]
-        else:
-            lines = plane.index_select(0, _outside(first, last, h, filters.replicate).to(plane.device))
+        lines = _lines(plane, first, first + (outputs - 1) * stride + width, filters.replicate)
         windows = lines.to(dtype).unfold(0, width, stride).transpose(1, 2)  # (outputs, width, w), a view
         yield torch.bmm(weights.expand(outputs, 1, width), windows).squeeze(1)
 
 
-def _columns(x: torch.Tensor, filters: Taps, dtype: torch.dtype | None = None) -> torch.Tensor:
+def _columns(x: torch.Tensor, filters: Taps) -> torch.Tensor:
     """Filter and decimate along the last dimension: (..., w) -> (..., w // stride), as products with a small banded
-    matrix, in ``dtype`` (default: that of ``x``).
+    matrix.
     """
     count = x.shape[-1] // filters.stride
     step = _BLOCK * filters.stride
-    return _banded(x, _band(filters), first=filters.first, step=step, replicate=filters.replicate, dtype=dtype)[
-        ..., :count
-    ]
-
-
-@functools.cache
-def _band(filters: Taps) -> torch.Tensor:
-    """The filter as a matrix (taps, outputs) that makes a block of neighboring outputs at once."""
-    width = len(filters.weights)
-    band = torch.zeros((_BLOCK - 1) * filters.stride + width, _BLOCK, dtype=torch.float64)
-    for column in range(_BLOCK):
-        begin = column * filters.stride
-        band[begin : begin + width, column] = torch.tensor(filters.weights, dtype=torch.float64)
-    return band
+    return _banded(x, band(filters, _BLOCK), first=filters.first, step=step, replicate=filters.replicate)[..., :count]
 
 
 def _widen(x: torch.Tensor, scale: int) -> torch.Tensor:
@@ -248,22 +215,20 @@ def _bicubic_band(scale: int) -> torch.Tensor:
     for column in range(_BLOCK * scale):
         position = (column + 0.5) / scale - 0.5
         for tap in range(math.floor(position) - 1, math.floor(position) + 3):
-            band[tap + 2, column] = _cubic(position - tap)
+            band[tap + 2, column] = cubic(position - tap)
     return band
 
 
-def _banded(
-    x: torch.Tensor, band: torch.Tensor, *, first: int, step: int, replicate: bool, dtype: torch.dtype | None = None
-) -> torch.Tensor:
+def _banded(x: torch.Tensor, band: torch.Tensor, *, first: int, step: int, replicate: bool) -> torch.Tensor:
     """Apply ``band`` (taps, outputs) to windows of the last dimension that begin at first, first + step, ..."""
     reach, outputs = band.shape
     length = x.shape[-1]
     blocks = -(-length // step)
-    before = _outside(first, 0, length, replicate).to(x.device)
-    after = _outside(length, first + (blocks - 1) * step + reach, length, replicate).to(x.device)
-    # One copy transposes, converts and makes room for what lies outside.
-    edges = [x.index_select(-1, index).to(dtype or x.dtype) for index in (before, after)]
-    lines = torch.cat([edges[0], x.to(dtype or x.dtype), edges[1]], dim=-1).view(-1, len(before) + length + len(after))
+    before = outside(first, 0, length, replicate).to(x.device)
+    after = outside(length, first + (blocks - 1) * step + reach, length, replicate).to(x.device)
+    # One copy transposes and makes room for what lies outside.
+    edges = [x.index_select(-1, index) for index in (before, after)]
+    lines = torch.cat([edges[0], x, edges[1]], dim=-1).view(-1, len(before) + length + len(after))
     windows = lines.unfold(1, reach, step).transpose(0, 1)  # (blocks, lines, taps), a view
     product = torch.bmm(windows, band.to(lines).expand(blocks, reach, outputs))
     return product.transpose(0, 1).reshape(*x.shape[:-1], blocks * outputs)

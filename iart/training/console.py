@@ -40,6 +40,7 @@ class Reporter:
             f'{windows:,} training clips, {clips} per step; iterations {self.progress.step:,} to '
             f'{self.train.total_iter:,}'
         )
+        devices.warn_of_slow_precision(self.device, self.train.precision)
 
     def losses(self, losses: Mapping[str, Tensor], rate: float, speed: tuple[float, float], recorder: Recorder) -> None:
         """Report the mean over ranks; to be called on every rank.

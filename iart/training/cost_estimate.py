@@ -12,7 +12,6 @@ from iart import device as devices
 from iart import log
 from iart.archs.stores import streams
 from iart.errors import OptionsError
-from iart.inference.plan import spell
 from iart.options import Options
 from iart.registry import ARCH_REGISTRY, find
 from iart.training.dry_run import DryRun, Load, StepWork
@@ -48,6 +47,9 @@ class Estimate:
         discriminator_parameters: of the discriminator; 0 without one.
         flops_per_frame: forward, on the training patch and on a full frame of 320×180; a multiplication with an
             addition is two.
+        precision: of the options.
+        timed_precision: what memory and time were determined in: ``precision``, or what a processor without
+            fp16 computes in instead.
         load: clips, frames and LR side of a step.
         flops_per_step: forward and backward, with what checkpointing computes twice.
         seconds: duration of one iteration.
@@ -62,6 +64,7 @@ class Estimate:
     network: str
     device: str
     precision: str
+    timed_precision: str
     parameters: int
     flow_parameters: int
     discriminator_parameters: int
@@ -85,7 +88,7 @@ class Estimate:
 
 
 def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -> Estimate:
-    """Count and time training steps on frames made up on the spot.
+    """Count and time training steps on random frames.
 
     Args:
         options: the options of a training run.
@@ -98,7 +101,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
     if options.train is None:
         raise OptionsError('train: got nothing, expected a training run to estimate')
     load, micro_batches = _load(options), options.train.accumulate
-    run = DryRun(options, device)
+    run = DryRun(options, device, precision=devices.native_precision(device, options.train.precision))
     log.logger.info(f'counting the work of {options.network_g["type"]} ...')
     memory, work = run.on_paper()
     free = devices.free_memory(device)
@@ -118,7 +121,8 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
     return Estimate(
         network=options.network_g['type'],
         device=str(device),
-        precision=run.precision,
+        precision=options.train.precision,
+        timed_precision=run.precision,
         parameters=sum(p.numel() for p in network.parameters()),
         flow_parameters=sum(p.numel() for p in run.model.flow_parameters()),
         discriminator_parameters=sum(p.numel() for p in discriminator_parameters(run.model)),
@@ -135,7 +139,7 @@ def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -
         fits=expected <= _SHARE * free,
         changes=tuple(changes),
         predictions=tuple(predictions(options, load)),
-        notes=tuple(_notes(options, timed != load)),
+        notes=tuple(_notes(options, timed != load, run.precision)),
     )
 
 
@@ -228,8 +232,13 @@ def _other_ways(options: Options, device: torch.device, load: Load, free: int) -
         yield Change(what, memory.at(load), memory.at(load) <= _SHARE * free, None)
 
 
-def _notes(options: Options, scaled: bool) -> Iterator[str]:
+def _notes(options: Options, scaled: bool, precision: str) -> Iterator[str]:
     assert options.train is not None
+    if precision != options.train.precision:
+        yield (
+            f'this processor has no instructions for {options.train.precision}: memory and time here are those of '
+            f'{precision} (--force_yml train:precision={precision})'
+        )
     yield 'reading data, validation and the exchange of gradients between processes are not in the time'
     yield 'memory counts tensors; what libraries and kernels take for themselves comes on top (a few hundred MB)'
     if scaled:
@@ -238,56 +247,3 @@ def _notes(options: Options, scaled: bool) -> Iterator[str]:
         )
     if options.train.compile:
         yield 'timed without compilation'
-
-
-def print_estimate(estimate: Estimate) -> None:
-    """Print two tables and the notes."""
-    load, timed = estimate.load, estimate.timed
-    verdict = 'fits' if estimate.fits else 'DOES NOT FIT: see below'
-    rows = [
-        ('parameters', f'{estimate.parameters:,} ({estimate.flow_parameters:,} of them flow network)'),
-        *([('discriminator', f'{estimate.discriminator_parameters:,}')] if estimate.discriminator_parameters else []),
-        *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in estimate.flops_per_frame.items()),
-        (
-            'a step',
-            f'{load.clips} clip{"s" if load.clips > 1 else ""} of {load.frames} frames, LR {load.side}×{load.side}, '
-            f'{estimate.precision}',
-        ),
-        ('TFLOPs per iteration', f'{estimate.flops_per_step / 1e12:.2f}'),
-        ('timed', f'{timed.clips} × {timed.frames} frames, LR {timed.side}×{timed.side}'),
-        ('seconds per iteration', f'{estimate.seconds:.3g}'),
-        ('iterations', f'{estimate.total_iter:,}'),
-        ('days in all', f'{estimate.days:,.2f}'),
-        ('clips per second to read', f'{estimate.clips_per_second:.3g}'),
-        ('memory', f'{spell(estimate.memory)} expected, {spell(estimate.free)} free: {verdict}'),
-    ]
-    log.table(f'{estimate.network} on {estimate.device}, per process', ['', 'estimate'], rows)
-    shown = [
-        [
-            c.what,
-            spell(c.memory),
-            'yes' if c.fits else 'no',
-            f'{c.seconds:.3g}' if c.seconds is not None else 'not timed',
-        ]
-        for c in estimate.changes
-    ]
-    if shown:
-        log.table('Ways to less memory', ['change', 'memory', 'fits', 's/iteration'], shown)
-    log.table(
-        'PREDICTED for GPUs, not measured (docs/gpu.md); frames of 320x180',
-        ['GPU', 's/iteration', 'days', 'memory', 'fits', 'ms/frame', 'bound by'],
-        [
-            [
-                p.gpu,
-                '–' if p.seconds is None else f'{p.seconds:.3g}',
-                '–' if p.days is None else f'{p.days:,.2f}',
-                spell(p.memory),
-                'yes' if p.fits else 'no',
-                '–' if p.frame_ms is None else f'{p.frame_ms:,.0f}',
-                p.bound,
-            ]
-            for p in estimate.predictions
-        ],
-    )
-    for note in estimate.notes:
-        log.logger.info(f'note: {note}')

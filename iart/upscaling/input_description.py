@@ -90,20 +90,21 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
     if kind == 'real' and network != _REAL_NETWORK:
         names = named_weights('real')
-        suits = f'--weights {" or ".join(names)}' if names else 'none is available; docs/real_footage.md trains one'
-        described.append(
-            'these weights were trained on clean frames and sharpen such artifacts; weights for real footage '
-            f'({_REAL_NETWORK}): {suits}'
+        available = (
+            f'weights for real footage ({_REAL_NETWORK}): --weights {" or ".join(names)}'
+            if names
+            else f'no weights for real footage ({_REAL_NETWORK}) are available, see docs/real_footage.md'
         )
+        described.append(f'these weights were trained on clean frames and sharpen such artifacts; {available}')
     elif kind == 'clean' and network == _REAL_NETWORK:
         described.append(f'weights for clean footage keep more of its detail: --weights {named_weights("clean")[0]}')
     if max(footage.detail) < _SOFT:
-        described.append('scaled down to the size of its detail first, it would be what networks are trained on')
+        described.append('downscale it to the resolution of its detail first: networks are trained on sharp frames')
     return described
 
 
 def named_weights(kind: Kind) -> list[str]:
-    """Return the names of weights trained on footage of this kind that are at hand or can be fetched."""
+    """Return the names of weights trained on footage of this kind that are available or can be downloaded."""
     root = weights_root()
     return [
         name

@@ -1,5 +1,7 @@
 """Commands on the null device, run one after another in one process."""
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -72,3 +74,17 @@ def upscaling(root: str) -> dict[str, Any]:
     ]
     codes = run_commands(root, [['upscale', source, *run] for run in runs])
     return {'codes': codes, 'written': sorted(p.name for p in folder.iterdir() if p.name not in ('GT', 'LR'))}
+
+
+def estimating(root: str) -> dict[str, Any]:
+    """Estimate a small run with the command, and return its figures with the peak in bytes that its steps allocated."""
+    from helpers.tiny import write_options
+
+    network = {'alignment': {'type': 'FlowWarpAlignment'}, 'embed_dim': 40, 'window_size': [3, 8, 8]}
+    changes: dict[str, Any] = {f'network_g__{key}': value for key, value in network.items()}
+    changes |= {'network_g__use_checkpoint': 'blocks', 'network_g__drop_path_rate': 0, 'train__precision': 'fp16'}
+    path = write_options(Path(root), **changes, datasets__train__gt_size=256)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        codes = run_commands(root, [['estimate', str(path), '--json', '--seconds', '60']])
+    return {'codes': codes, 'peak': torch.cuda.max_memory_allocated(), **json.loads(printed.getvalue())}

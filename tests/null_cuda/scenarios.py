@@ -13,7 +13,7 @@ from typing import Any
 
 import null_device
 import torch
-from command_scenarios import scoring, upscaling
+from command_scenarios import estimating, scoring, upscaling
 from prediction_scenarios import predicted
 
 from iart import device as devices
@@ -22,7 +22,7 @@ from iart.errors import UserError
 from iart.inference.execution import run
 from iart.inference.plan import Plan, Size
 
-__all__ = ['predicted', 'scoring', 'upscaling']  # and everything below
+__all__ = ['estimating', 'predicted', 'scoring', 'upscaling']  # and everything below
 
 SMALL = {'mid_channels': 8, 'embed_dim': 40, 'depths': [2, 2], 'num_heads': [2, 2], 'window_size': (3, 4, 4)}
 
@@ -97,6 +97,7 @@ def step(precision: str, policy: str, clips: int = 1, frames: int = 6, small: bo
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         torch.cuda.set_sync_debug_mode('warn')
+        caught.clear()  # that this mode is a prototype
         once()
         torch.cuda.set_sync_debug_mode('default')
     waits = collections.Counter(f'{w.filename}:{w.lineno}' for w in caught if 'synchronizing' in str(w.message))
