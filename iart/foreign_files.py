@@ -1,4 +1,4 @@
-"""Recognition, by the first bytes, of files that are given as weights but are none."""
+"""Recognition, by their first bytes, of files that are passed as weights but contain none."""
 
 import re
 from collections.abc import Iterable

@@ -30,6 +30,10 @@ class Graphs:
     def restore(self, frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Restore t frames, (t, 3, h, w)."""
         t, _, h, w = frames.shape
+        size, smallest = self.facts['size'], self.facts['smallest'] or 0
+        if (size or [h, w]) != [h, w] or min(h, w) < smallest:
+            expected = f'{size[1]}×{size[0]}' if size else f'{smallest} pixels a side or more'
+            raise SystemExit(f'got frames of {w}×{h}, expected {expected}')
         dtype = np.float16 if self.facts['precision'] == 'fp16' else np.float32
         nothing, still = np.zeros((1, self.facts['channels'], h, w), dtype), np.zeros((1, 2, h, w), np.float32)
         values: list[dict[str, Any]] = [{'frame': frame[None]} for frame in frames]

@@ -13,7 +13,7 @@ from safetensors import safe_open
 import iart
 from iart.archs.builder import build_network
 from iart.archs.conversion import convert
-from iart.errors import UserError, WeightsError
+from iart.errors import DataError, UserError, WeightsError
 from iart.weights import write_weights
 
 SECTION = {**tiny.NETWORK, 'flow': {'type': 'zero'}, 'scale': 2}
@@ -91,3 +91,5 @@ def test_folders_that_do_not_fit_are_named(folder, tmp_path):
     with pytest.raises(UserError, match=r'--report: .*got another file'):
         convert(tmp_path / 'w.safetensors', tmp_path / 'again', hub=True, report=tmp_path)
     assert not (tmp_path / 'again').exists()
+    with pytest.raises(DataError, match=r'w\.safetensors/hub: cannot be written'):
+        convert(folder / 'model.safetensors', tmp_path / 'w.safetensors' / 'hub', hub=True)

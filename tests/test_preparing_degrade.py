@@ -66,7 +66,7 @@ def test_sizes_that_are_no_multiple_are_cut(tmp_path):
     )
 
 
-@pytest.mark.parametrize(('kind', 'scale'), [('BD', 2), ('XX', 4)])
+@pytest.mark.parametrize(('kind', 'scale'), [('BD', 2), ('XX', 4), ('BI', 1)])
 def test_no_such_degradation(tmp_path, kind, scale):
     with pytest.raises(UserError, match=kind):
         degrade_data(write_gt(tmp_path / 'gt', {'000': 1}), tmp_path / 'lr', kind=kind, scale=scale)

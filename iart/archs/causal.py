@@ -1,4 +1,4 @@
-"""Restoring frames as they come: a network whose passes all run forward keeps a state of constant size.
+"""Restoration of frames as they arrive: a network whose passes all run forward keeps a state of constant size.
 
 The offline way (``IART.frames`` without gradients) takes these steps as well, so that both give the same bits.
 """
@@ -111,5 +111,5 @@ def _prepare(network: Any, frame: Tensor) -> list[Prepared]:
 
 
 def is_causal(network: nn.Module) -> bool:
-    """Return whether a network restores frames as they come, by ``step(frame, state)``."""
+    """Return whether a network restores frames as they arrive, by ``step(frame, state)``."""
     return bool(getattr(getattr(network, 'propagation', None), 'causal', False))

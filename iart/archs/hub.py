@@ -11,7 +11,7 @@ from torch import nn
 from iart.archs.builder import without_weight_files
 from iart.archs.recognize import require_section
 from iart.errors import UserError, WeightsError
-from iart.files import write_text
+from iart.files import named_errors, write_text
 from iart.version import __version__
 from iart.weights import write_weights
 
@@ -38,7 +38,7 @@ def write_hub_folder(
         report: ``report.json`` of ``iart test``, or its folder: its scores go into the model card.
 
     Raises:
-        UserError: the report cannot be read.
+        UserError: the report cannot be read, or the folder cannot be written.
     """
     scores = _scores(report) if report is not None else []
     section, about = without_weight_files(section), dict(about or {})
@@ -52,7 +52,8 @@ def write_hub_folder(
         'parameters': parameters,
         'network_g': section,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    with named_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / WEIGHTS, network, section, half=half, about=about)
     write_text(folder / CONFIG, json.dumps(config, indent=2) + '\n')
     write_text(folder / CARD, _card(title, config, about, scores))

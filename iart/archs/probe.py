@@ -116,5 +116,5 @@ def show_clips_like(
 
 
 def _reduced(side: int) -> int:
-    """A side that is as good or bad as this one for a network that asks for multiples or a smallest size."""
+    """A side equivalent to this one for a network that requires multiples of a size or a smallest size."""
     return side if side < 2 * _PERIOD else _PERIOD + side % _PERIOD

@@ -32,7 +32,9 @@ def add_commands(commands: Any) -> None:
         help='bicubic, blur and decimation, or a chain of random steps: RealBasicVSR or a YAML file',
     )
     degrade.add_argument('--seed', type=int, default=0, help='seed of the random numbers of a chain (default 0)')
-    degrade.add_argument('--scale', type=int, choices=(2, 3, 4), default=4, help='default 4; BD has 4 only')
+    degrade.add_argument(
+        '--scale', type=int, choices=(1, 2, 3, 4), default=4, help='default 4; BD has 4 only, and 1 needs a chain'
+    )
     degrade.add_argument(
         '--compression',
         type=int,

@@ -23,10 +23,10 @@ def add_commands(commands: Any) -> None:
         'a side',
     )
     parser.add_argument(
-        '--window', type=int, metavar='T', help='one graph of T frames without state, (N, 3·T, h, w), in place of steps'
+        '--window', type=int, metavar='T', help='one graph of T frames without state, (1, 3·T, h, w), in place of steps'
     )
     parser.add_argument('--middle', action='store_true', help='the graph of a window returns its middle frame only')
-    parser.add_argument('--five', action='store_true', help='the graph of a window takes (N, T, 3, h, w)')
+    parser.add_argument('--five', action='store_true', help='the graph of a window takes (1, T, 3, h, w)')
     parser.add_argument('--half', action='store_true', help='float16, except for frames, flow and the flow network')
     parser.add_argument('--key', default='params', help='which weights of a .pth: params (default) or params_ema')
 
@@ -44,12 +44,12 @@ def _export(arguments: argparse.Namespace) -> None:
         raise UserError(f'--size: got {arguments.size!r}, expected WIDTHxHEIGHT, such as 320x180, or any')
     try:
         options = ExportOptions(
-            arguments.format,
-            None if arguments.size == 'any' else (int(height), int(width)),
-            arguments.window,
-            arguments.middle,
-            arguments.five,
-            arguments.half,
+            format=arguments.format,
+            size=None if arguments.size == 'any' else (int(height), int(width)),
+            window=arguments.window,
+            middle=arguments.middle,
+            five=arguments.five,
+            half=arguments.half,
         )
     except SettingError as error:
         raise UserError(f'--{error.name}: {error.text}') from error

@@ -117,7 +117,7 @@ def _upscale(arguments: argparse.Namespace) -> None:
 
 
 def _between_pipes(arguments: argparse.Namespace) -> bool:
-    """Return whether frames come through a pipe and leave as they come."""
+    """Return whether input and output are pipes."""
     from iart.upscaling.live import is_pipe
 
     output = arguments.output

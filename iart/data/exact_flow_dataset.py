@@ -30,7 +30,7 @@ _FOLDER = 'datasets/synthetic'
 
 @DATASET_REGISTRY.register(suffix=SUFFIX)
 class SyntheticFlowDataset(RecurrentDataset):
-    """Clips rendered on the spot: pictures under a smooth camera, foregrounds moving over them, flow known exactly.
+    """Clips rendered on demand: pictures under a smooth camera, foregrounds moving over them, flow known exactly.
 
     Nothing is downloaded. Clips are rendered once into ``folder`` and depend on nothing but the arguments; GT is
     antialiased, LR is BI of it.

@@ -109,7 +109,7 @@ def _bell(blur: RandomBlur, shape: str, rng: np.random.Generator) -> dict[str, D
 
 
 def _beta(limits: Range, rng: np.random.Generator) -> float:
-    """Draw below 1 every second time, else above; a range on one side of 1 is drawn from as it is."""
+    """Draw below or above 1 with equal probability; a range on one side of 1 is drawn from uniformly."""
     low, high = limits
     if not low <= 1 <= high:
         return float(rng.uniform(low, high))

@@ -14,10 +14,12 @@ from torch import nn
 from iart.archs.builder import build_network
 from iart.archs.recognize import require_section
 from iart.errors import SettingError, UserError
-from iart.export.graphs import SMALLEST_OF_ANY, SMALLEST_SIDE, AnySizeFlowGraph, ClipGraphs, Graph, WindowGraph
+from iart.export.flow_graphs import AnySizeFlowGraph
+from iart.export.graph import SMALLEST_OF_ANY, SMALLEST_SIDE, Graph
+from iart.export.graphs import ClipGraphs, WindowGraph
 from iart.export.onnx_graphs import OPSET, load_onnx, require_onnx, write_onnx
 from iart.export.programs import load_program, write_program
-from iart.export.runtime_checks import MOST, Checked, check
+from iart.export.runtime_checks import TOLERANCES, Checked, check
 from iart.export.samples import Size, sample
 from iart.files import folder_written_atomically, named_errors
 from iart.log import logger, table
@@ -25,9 +27,9 @@ from iart.version import __version__
 from iart.weights import load_weights
 
 MANIFEST = 'graphs.json'
-# Graphs for any size are made with one size and checked with two others: one of whole windows, one of none.
+# Graphs for any size are traced at one size and checked at two others: of whole windows, and of no whole window.
 _TRACED, _CHECKED = (70, 101), ((64, 96), (83, 69))
-_SECOND = ((20, 28), (28, 20))  # that of a graph for one size is made and checked for, too; the first that differs
+_SECOND = ((20, 28), (28, 20))  # a graph for one size is also made and checked for the first of these that differs
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ExportOptions:
         size: (h, w) of the LR frames, the only one that a graph takes; None: any, from 64 pixels a side.
         window: number of frames of a graph without state; None: graphs of steps.
         middle: the window's graph gives its middle frame only.
-        five: the window's graph takes (N, T, 3, h, w) instead of (N, T·3, h, w).
+        five: the window's graph takes (1, T, 3, h, w) instead of (1, T·3, h, w).
         half: weights and features in float16; flows, frames and the network of flow stay in float32.
 
     Raises:
@@ -64,7 +66,7 @@ class ExportOptions:
 
 
 def export(file: Path, out: Path, options: ExportOptions, key: str = 'params') -> list[Checked]:
-    """Export a network to a folder, which appears when every graph in it has been run and found right.
+    """Export a network to a folder, which appears once every graph in it has been run and compared with torch.
 
     Args:
         file: the weights.
@@ -73,7 +75,7 @@ def export(file: Path, out: Path, options: ExportOptions, key: str = 'params') -
         key: entry of a ``.pth`` that holds the weights.
 
     Returns:
-        What running each graph gave.
+        One comparison with torch per graph and size.
 
     Raises:
         UserError: the folder exists, packages are missing, a graph cannot be exported or differs from torch.
@@ -89,7 +91,7 @@ def export(file: Path, out: Path, options: ExportOptions, key: str = 'params') -
         rows = write_graphs(network, folder, options)
         written = {**_facts(network, section, options), 'checked': [vars(row) for row in rows]}
         (folder / MANIFEST).write_text(json.dumps(written, indent=1) + '\n', encoding='utf-8')
-    _say(rows)
+    _show(rows)
     logger.info(f'wrote {out}: {len({row.graph for row in rows})} graphs of {section["type"]}, {MANIFEST}')
     return rows
 
@@ -126,18 +128,20 @@ def _write(
     """Write the graphs with inputs of one size and run them at ``sizes``."""
     precision, dtype = ('fp16', torch.float16) if options.half else ('fp32', torch.float32)
     parts, references = _parts(graphs, options), _parts(reference, options)
-    rows = []
+    rows: list[Checked] = []
     for name, graph in parts.items():
         logger.info(f'{name}, {f"{traced[1]}×{traced[0]}" if options.size else "any size"}: exporting')
         inputs = sample(graph.eval(), traced, graphs.channels, dtype, seed=0)
         path = folder / f'{name}.{options.format}'
         if options.format == 'onnx':
             write_onnx(path, graph, inputs, options.size is None)
-            runtime, run = load_onnx(path, graph)
+            runtime, run = load_onnx(path, graph.inputs)
         else:
             write_program(path, graph, inputs, options.size is None)
             runtime, run = load_program(path)
-        rows += [check(name, runtime, run, graph, references[name], size, graphs.channels, precision) for size in sizes]
+        for size in sizes:
+            rows.append(check(name, runtime, run, graph, references[name], size, graphs.channels, precision))
+            logger.info(f'{name} at {size[1]}×{size[0]}: largest difference {rows[-1].difference:.1e} in {runtime}')
     return rows
 
 
@@ -160,7 +164,7 @@ def _facts(network: nn.Module, section: dict[str, Any], options: ExportOptions) 
         'channels': graphs.channels,
         'passes': graphs.passes,
         'window': options.window,
-        'most': MOST['fp16' if options.half else 'fp32'],
+        'tolerance': TOLERANCES['fp16' if options.half else 'fp32'],
         'graphs': {
             name: {'inputs': graph.inputs, 'output': graph.output} for name, graph in _parts(graphs, options).items()
         },
@@ -168,7 +172,7 @@ def _facts(network: nn.Module, section: dict[str, Any], options: ExportOptions) 
     }
 
 
-def _say(rows: list[Checked]) -> None:
+def _show(rows: list[Checked]) -> None:
     table(
         'Exported graphs beside torch',
         ['graph', 'size', 'runtime', 'largest difference', 'time', 'torch'],

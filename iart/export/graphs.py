@@ -1,20 +1,20 @@
-"""The parts of a network that become graphs, and how they make up a clip.
+"""The parts of a network that are exported as graphs, and the restoration of a clip with them.
 
 A network is cut where a runtime keeps state: the flow between two frames, one step of each pass, and the
-reconstruction of a frame. What each graph takes and gives has names; a graph gets what its names ask for:
+reconstruction of a frame. The inputs and outputs of all graphs have common names:
 
 =================  ====================================================  =================================
-name               what                                                  shape
+name               meaning                                               shape
 =================  ====================================================  =================================
 ``frame``          LR frame, RGB in [0, 1]                               (1, 3, h, w)
 ``next_frame``     the frame that the flow leads to                      (1, 3, h, w)
 ``flow``           flow to the first-order neighbor, pixels              (1, 2, h, w)
-``flow_before``    that of the step before                               (1, 2, h, w)
-``feature``        what the pass before made of this frame               (1, C, h, w)
-``source1``        what this pass made of its last frame                 (1, C, h, w)
-``source2``        of the one before it                                  (1, C, h, w)
-``has1``, ``has2`` whether there are such frames in this pass (bool)     ()
-the pass's name    what it made of this frame                            (1, C, h, w)
+``flow_before``    flow of the previous step                             (1, 2, h, w)
+``feature``        feature of this frame from the previous pass          (1, C, h, w)
+``source1``        feature of this pass's previous frame                 (1, C, h, w)
+``source2``        feature of the frame before that one                  (1, C, h, w)
+``has1``, ``has2`` whether this pass has had such frames (bool)          ()
+the pass's name    feature of this frame from that pass                  (1, C, h, w)
 ``restored``       the output                                            (1, 3, s·h, s·w)
 =================  ====================================================  =================================
 
@@ -26,87 +26,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from iart.archs.flow import pair_flows
 from iart.archs.iabasicvsr_arch import IABasicVSR
 from iart.archs.iart_arch import IART
 from iart.archs.propagation import second_flow
 from iart.errors import UserError
-from iart.ops.warp import flow_warp
-from iart.registry import SMALLEST_SIDE as SMALLEST_OF_SPYNET
-from iart.registry import spynet_class
+from iart.export.flow_graphs import FlowGraph
+from iart.export.graph import Graph, parts_of
 
-SMALLEST_SIDE = 16
-"""LR pixels of a graph for one size: two attention windows."""
-SMALLEST_OF_ANY = SMALLEST_OF_SPYNET
-"""LR pixels of a graph for any size: smaller frames would have to be padded for the flow."""
-
-
-class Graph(nn.Module):
-    """A part of a network whose ``forward`` takes the tensors that ``inputs`` names, in their order."""
-
-    inputs: tuple[str, ...]
-    output: str
-
-
-class FlowGraph(Graph):
-    """Flow between two frames.
-
-    Args:
-        network: has the flow network.
-    """
-
-    inputs, output = ('frame', 'next_frame'), 'flow'
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.spynet = network.get_submodule('spynet')
-
-    def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
-        """Return the (1, 2, h, w) flow in pixels between (1, 3, h, w) frames."""
-        return pair_flows(self.spynet, frame[:, None], next_frame[:, None])[:, 0]
-
-
-class AnySizeFlowGraph(FlowGraph):
-    """Flow by SPyNet between frames of a size that is chosen when the graph runs."""
-
-    def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
-        """(1, 3, h, w) frames → (1, 2, h, w) pixels."""
-        if isinstance(self.spynet, spynet_class()):
-            return spynet_flow(self.spynet, frame, next_frame)
-        return super().forward(frame, next_frame)
-
-
-def spynet_flow(spynet: nn.Module, start: Tensor, end: Tensor) -> Tensor:
-    """Compute the flow of SPyNet (Ranjan and Black, CVPR 2017) for frames of any size that is chosen when a graph runs.
-
-    BasicSR's own ``forward`` computes sizes as floating-point numbers, which an exported graph keeps as constants. The
-    result is the same up to rounding.
-
-    Args:
-        spynet: BasicSR's, with the networks of six levels.
-        start, end: (n, 3, h, w) frames of 64 pixels a side or more.
-
-    Returns:
-        (n, 2, h, w) flow from ``start`` to ``end`` in pixels.
-    """
-    h, w = start.shape[-2:]
-    high, wide = (h + 31) // 32 * 32, (w + 31) // 32 * 32
-    levels = list(spynet.get_submodule('basic_module').children())
-    frames = torch.stack((start, end)).flatten(0, 1)
-    frames = F.interpolate(frames, size=(high, wide), mode='bilinear', align_corners=False)
-    pyramid = [(frames - spynet.get_buffer('mean')) / spynet.get_buffer('std')]
-    for _ in levels[1:]:
-        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
-    flow = start.new_zeros(start.shape[0], 2, high // 32, wide // 32)
-    for number, (level, pair) in enumerate(zip(levels, reversed(pyramid), strict=True)):
-        if number:
-            flow = 2 * F.interpolate(flow, scale_factor=2, mode='bilinear', align_corners=True)
-        first, second = pair.chunk(2)
-        flow = flow + level(torch.cat((first, flow_warp(second, flow, padding='border'), flow), dim=1))
-    flow = F.interpolate(flow, size=(h, w), mode='bilinear', align_corners=False)
-    return torch.stack((flow[:, 0] * w / wide, flow[:, 1] * h / high), dim=1)
+_RECONSTRUCTING = ('fusion', 'conv_before_upsample', 'upconv1', 'upconv2', 'conv_hr', 'conv_last')
 
 
 class IARTStep(Graph):
@@ -128,7 +56,7 @@ class IARTStep(Graph):
         self.inputs = (given, *near, *(far if order == 2 else ()))
 
     def forward(self, given: Tensor, source1: Tensor, flow: Tensor, has1: Tensor, *far: Tensor) -> Tensor:
-        """Return the (1, C, h, w) feature that the pass makes of a frame."""
+        """Return the (1, C, h, w) feature of a frame from this pass."""
         x = given if self.first is None else self.first(given.to(source1.dtype))
         near = torch.where(has1, self.align(source1, x, flow), x)
         aligned = [near, x]
@@ -152,13 +80,15 @@ class IABasicVSRStep(Graph):
 
     def __init__(self, network: IABasicVSR, name: str) -> None:
         super().__init__()
-        self.output, self.network = name, network
+        self.output, self.network = name, parts_of(network, 'extractor', 'alignment')
         self.trunk = network.get_submodule(f'{name}_trunk')
 
     def forward(self, frame: Tensor, source1: Tensor, flow: Tensor, has1: Tensor) -> Tensor:
-        """Return the (1, C, h, w) feature that the pass makes of a frame."""
+        """Return the (1, C, h, w) feature of a frame from this pass."""
         frame = frame.to(source1.dtype)
-        return self.network.trunk_step(self.trunk, frame, source1, flow, has1)
+        trunk_step: Any = self.network.trunk_step
+        feature: Tensor = trunk_step(self.trunk, frame, source1, flow, has1)
+        return feature
 
 
 class Reconstruction(Graph):
@@ -173,7 +103,7 @@ class Reconstruction(Graph):
 
     def __init__(self, network: IART | IABasicVSR, features: Sequence[str]) -> None:
         super().__init__()
-        self.network, self.inputs = network, (*features, 'frame')
+        self.network, self.inputs = parts_of(network, *_RECONSTRUCTING), (*features, 'frame')
 
     def forward(self, *given: Tensor) -> Tensor:
         """Return the (1, 3, s·h, s·w) float32 frame."""
@@ -227,21 +157,27 @@ class ClipGraphs(nn.Module):
         Returns:
             t times (1, 3, s·h, s·w) float32.
         """
-        return restore(self.parts(), self.passes, self.channels, frames)
+        dtype = next(self.reconstruction.parameters()).dtype
+        return restore(self.parts(), self.passes, self.channels, frames, dtype)
 
 
-def restore(parts: Mapping[str, Any], passes: Sequence[str], channels: int, frames: Sequence[Tensor]) -> list[Tensor]:
-    """Restore a clip with graphs, or with anything that is called like them.
+def restore(
+    parts: Mapping[str, Any], passes: Sequence[str], channels: int, frames: Sequence[Tensor], dtype: torch.dtype
+) -> list[Tensor]:
+    """Restore a clip with graphs, or with anything that has ``inputs`` and is called like them.
 
     Args:
-        parts: as :meth:`ClipGraphs.parts` gives them.
+        parts: as :meth:`ClipGraphs.parts` returns them.
         passes: names of the passes, in their order.
         channels: width C of the features.
         frames: t times (1, 3, h, w).
+        dtype: data type of the features.
+
+    Returns:
+        t times (1, 3, s·h, s·w) float32.
     """
     t, (_, _, h, w) = len(frames), frames[0].shape
-    dtype = next(iter(parts['reconstruct'].parameters())).dtype
-    kept: list[dict[str, Tensor]] = [{'frame': frame} for frame in frames]
+    tensors: list[dict[str, Tensor]] = [{'frame': frame} for frame in frames]
     flows = {
         way: [parts['flow'](*pair) for pair in zip(start, end, strict=True)]
         for way, start, end in (('backward', frames[:-1], frames[1:]), ('forward', frames[1:], frames[:-1]))
@@ -253,13 +189,13 @@ def restore(parts: Mapping[str, Any], passes: Sequence[str], channels: int, fram
         state = {'source1': nothing, 'source2': nothing, 'flow_before': still}
         for count, i in enumerate(range(t - 1, -1, -1) if backward else range(t)):
             flow = flows['backward'][i] if backward and count else flows['forward'][i - 1] if count else still
-            given = {**state, **kept[i], 'flow': flow}
+            given = {**state, **tensors[i], 'flow': flow}
             given |= {'has1': torch.tensor(count > 0), 'has2': torch.tensor(count > 1)}
-            made = step(*(given[key] for key in step.inputs))
-            kept[i] |= {name: made, 'feature': made}
-            state = {'source1': made, 'source2': state['source1'], 'flow_before': flow}
+            feature = step(*(given[key] for key in step.inputs))
+            tensors[i] |= {name: feature, 'feature': feature}
+            state = {'source1': feature, 'source2': state['source1'], 'flow_before': flow}
     last = parts['reconstruct']
-    return [last(*(values[key] for key in last.inputs)) for values in kept]
+    return [last(*(one[key] for key in last.inputs)) for one in tensors]
 
 
 class WindowGraph(Graph):
@@ -268,8 +204,8 @@ class WindowGraph(Graph):
     Args:
         graphs: the network's graphs.
         frames: T.
-        middle: give the middle frame only.
-        five: (N, T, 3, h, w) instead of (N, T·3, h, w).
+        middle: return the middle frame only.
+        five: take (1, T, 3, h, w) instead of (1, T·3, h, w).
     """
 
     inputs, output = ('frames',), 'restored'
@@ -279,7 +215,7 @@ class WindowGraph(Graph):
         self.graphs, self.count, self.middle, self.five = graphs, frames, middle, five
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, T·3, h, w) → (N, T·3, s·h, s·w), or (N, 3, s·h, s·w) for the middle frame."""
+        """Return (1, T·3, s·h, s·w) for (1, T·3, h, w) frames, or (1, 3, s·h, s·w) for the middle frame."""
         clip = frames if self.five else frames.unflatten(1, (self.count, 3))
         restored = self.graphs.restore(clip.unbind(1))
         if self.middle:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from iart.errors import UserError
-from iart.export.graphs import Graph
-from iart.export.programs import not_exportable, trace
+from iart.export.graph import Graph
+from iart.export.programs import first_line, not_exportable, trace
 from iart.export.runtime_checks import Run
 
 OPSET = 18  # from 20 on GridSample has another definition, which TensorRT 10.13 computes wrongly
@@ -60,21 +60,29 @@ def write_onnx(path: Path, graph: Graph, inputs: Sequence[Tensor], any_size: boo
     program.save(path)
 
 
-def load_onnx(path: Path, graph: Graph) -> tuple[str, Run]:
+def load_onnx(path: Path, names: Sequence[str]) -> tuple[str, Run]:
     """Return the runtime's name and the function that runs an ONNX file in it, on the CPU.
 
     Args:
         path: the file.
-        graph: what was exported.
+        names: names of the graph's inputs.
+
+    Raises:
+        UserError: ONNX Runtime cannot read the file.
     """
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, settings, providers=['CPUExecutionProvider'])
+    try:
+        session = onnxruntime.InferenceSession(path, settings, providers=['CPUExecutionProvider'])
+    except Exception as error:  # the runtime has an exception of its own for each kind of failure
+        raise UserError(
+            f'{path}: ONNX Runtime cannot read it ({first_line(error)}), expected a graph that iart export wrote'
+        ) from error
 
     def run(inputs: Sequence[Tensor]) -> Tensor:
-        feed = {name: x.numpy() for name, x in zip(graph.inputs, inputs, strict=True)}
+        feed = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
         return torch.from_numpy(session.run(None, feed)[0])
 
     return f'ONNX Runtime {onnxruntime.__version__}', run

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from iart.errors import UserError
-from iart.export.graphs import SMALLEST_OF_ANY, Graph
+from iart.errors import DataError, UserError
+from iart.export.graph import SMALLEST_OF_ANY, Graph
 from iart.export.runtime_checks import Run
 
 _DEFERRED = 'prefer_deferred_runtime_asserts_over_guards'
@@ -71,10 +71,9 @@ def _any_height_and_width(graph: Graph, inputs: Sequence[Tensor]) -> tuple[Any, 
 
 def not_exportable(name: str, error: Exception, any_size: bool) -> UserError:
     """Return the message for what an exporter raised."""
-    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     remedy = ', expected --size WIDTHxHEIGHT' if any_size else ''
     of_any = ' for frames of any size' if any_size else ''
-    return UserError(f'export: {name} cannot be exported{of_any}{remedy} ({type(error).__name__}: {reason[:200]})')
+    return UserError(f'export: {name} cannot be exported{of_any}{remedy} ({type(error).__name__}: {first_line(error)})')
 
 
 def write_program(path: Path, graph: Graph, inputs: Sequence[Tensor], any_size: bool) -> None:
@@ -83,6 +82,31 @@ def write_program(path: Path, graph: Graph, inputs: Sequence[Tensor], any_size: 
 
 
 def load_program(path: Path) -> tuple[str, Run]:
-    """Return the runtime's name and the function that runs a ``.pt2`` file."""
-    module = torch.export.load(path).module()
-    return f'torch.export {torch.__version__}', lambda inputs: module(*inputs)
+    """Return the runtime's name and the function that runs a ``.pt2`` file.
+
+    Raises:
+        UserError: the file cannot be read. The function raises DataError for inputs that the program does not take.
+    """
+    try:
+        module = torch.export.load(path).module()
+    except Exception as error:  # of the archive, of pickle, or of the program's form
+        raise UserError(
+            f'{path}: torch.export cannot read it ({first_line(error)}), expected a program that  iart export  wrote'
+        ) from error
+
+    def run(inputs: Sequence[Tensor]) -> Tensor:
+        try:
+            result: Tensor = module(*inputs)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # the program's checks of its inputs
+            got = ', '.join(str(tuple(x.shape)) for x in inputs)
+            raise DataError(
+                f'{path}: got inputs of shapes {got}, expected those of the export ({first_line(error)})'
+            ) from error
+        return result
+
+    return f'torch.export {torch.__version__}', run
+
+
+def first_line(error: Exception) -> str:
+    """Return the beginning of an exporter's or runtime's message, which may have many lines."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

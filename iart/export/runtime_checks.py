@@ -1,4 +1,4 @@
-"""What an exported graph computes beside what torch does."""
+"""Comparison of an exported graph with torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from iart.errors import UserError
-from iart.export.graphs import Graph
+from iart.export.graph import Graph
 from iart.export.samples import Size, difference, sample
 from iart.stopwatch import timed
 
-MOST = {'fp32': 1e-4, 'fp16': 2e-2}
-"""Largest difference to torch in float32, relative where values are above 1, by precision."""
+TOLERANCES = {'fp32': 1e-4, 'fp16': 2e-2}
+"""Largest difference from torch in float32, relative where values are above 1, by precision."""
 
 Run = Callable[[Sequence[Tensor]], Tensor]
 """Runs an exported graph with its inputs."""
@@ -28,8 +28,8 @@ class Checked:
         size: size (h, w) of the LR frames.
         runtime: the runtime that ran it.
         difference: the largest one, relative to the largest value where that is above 1.
-        seconds: that a run took.
-        torch_seconds: that torch took.
+        seconds: time of that run.
+        torch_seconds: time of the same in torch.
     """
 
     graph: str
@@ -59,7 +59,7 @@ def check(
         The worse of the two runs.
 
     Raises:
-        UserError: it differs by more than :data:`MOST`.
+        UserError: it differs by more than :data:`TOLERANCES`.
     """
     dtype = torch.float16 if precision == 'fp16' else torch.float32
     rows = []
@@ -70,9 +70,9 @@ def check(
             wide = [x.float() if x.is_floating_point() else x for x in inputs]
             expected, torch_seconds = timed(partial(reference, *wide))
         rows.append(Checked(name, size, runtime, difference(got, expected), seconds, torch_seconds))
-    if wrong := [row for row in rows if not row.difference <= MOST[precision]]:  # NaN is not less than anything
+    if wrong := [row for row in rows if not row.difference <= TOLERANCES[precision]]:  # NaN is not less than anything
         raise UserError(
             f'export: {name} at {size[1]}×{size[0]} differs by {wrong[0].difference:.1e} from torch in {runtime}, '
-            f'expected {MOST[precision]:.0e} or less; it is not kept'
+            f'expected {TOLERANCES[precision]:.0e} or less; it is not kept'
         )
     return max(rows, key=lambda row: row.difference)

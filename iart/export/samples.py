@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from iart.export.graphs import Graph, WindowGraph
+from iart.export.graph import Graph
+from iart.export.graphs import WindowGraph
 
 Size = tuple[int, int]
 """Height and width of LR frames."""
@@ -23,20 +24,20 @@ def sample(
         first: inputs of the first step of a pass, before which there are no frames.
     """
     draw, (h, w) = torch.Generator().manual_seed(seed), size
-    made = []
+    inputs = []
     for name in graph.inputs:
         if name in ('frame', 'next_frame', 'frames'):
             count = graph.count if isinstance(graph, WindowGraph) else 1
             frames = torch.rand(1, 3 * count, h, w, generator=draw)
             five = isinstance(graph, WindowGraph) and graph.five
-            made.append(frames.unflatten(1, (count, 3)) if five else frames)
+            inputs.append(frames.unflatten(1, (count, 3)) if five else frames)
         elif name in ('flow', 'flow_before'):
-            made.append(4 * torch.rand(1, 2, h, w, generator=draw) - 2)
+            inputs.append(4 * torch.rand(1, 2, h, w, generator=draw) - 2)
         elif name in ('has1', 'has2'):
-            made.append(torch.tensor(not first))
+            inputs.append(torch.tensor(not first))
         else:
-            made.append(torch.randn(1, channels, h, w, generator=draw).to(dtype) / 2)
-    return made
+            inputs.append(torch.randn(1, channels, h, w, generator=draw).to(dtype) / 2)
+    return inputs
 
 
 def difference(got: Tensor, expected: Tensor) -> float:

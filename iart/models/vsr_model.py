@@ -36,7 +36,7 @@ class VSRModel(nn.Module):
 
     The flow network is frozen by dropping its gradients before the optimizer steps. The graph that data parallel
     training sees therefore never changes, and thawing needs neither a restart nor a memory of what happened before.
-    Only a flow network that rests for the whole run (−1) is cut off the graph, at construction.
+    Only a flow network that is frozen for the whole run (−1) is detached from the graph, at construction.
 
     Args:
         network: maps lq to sr.

@@ -41,7 +41,7 @@ def degrade_data(
         target: folder to create.
         kind: ``BI`` or ``BD``, or a degradation chain: its name or YAML file. A chain runs once over each clip (the
             images of one folder, or a video) from its first frame to its last.
-        scale: source size divided by LR size.
+        scale: source size divided by LR size; 1 with a chain only.
         jobs: number of threads for frames, or for clips with a chain.
         compression: PNG level, 0 to 9.
         holes: whether gaps in the numbering of frames are accepted.
@@ -59,6 +59,8 @@ def degrade_data(
     chain = None if kind in KINDS else build_chain(kind, key='--kind')
     if chain is None:
         taps(kind, scale)  # raises when there is no such degradation
+        if scale == 1:
+            raise UserError(f'--scale: got 1 with {kind}, which changes nothing there, expected 2 to 4, or a chain')
     elif not chain.lq_steps:
         raise UserError(f'--kind: got {kind}, which changes the ground truth only, expected steps that degrade it')
     work = _from_videos(source) if _is_video_source(source) else _from_tree(source, holes, jobs)

@@ -88,7 +88,7 @@ class Estimate:
 
 
 def estimate(options: Options, device: torch.device, *, seconds: float = 15.0) -> Estimate:
-    """Count and time training steps on frames made up on the spot.
+    """Count and time training steps on random frames.
 
     Args:
         options: the options of a training run.

@@ -1,4 +1,4 @@
-"""Training steps on frames made up on the spot: how long one takes, and how much memory."""
+"""Training steps on random frames, to measure their time and memory."""
 
 import inspect
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ _WORTHLESS = ('.lock', 'train.log', 'options.yml')
 
 
 class Experiment:
-    """Finds or makes the folder of a run and keeps other runs out of it.
+    """Finds or creates the folder of a run and locks it against other runs.
 
     A folder that a former run left is continued (``auto_resume``, or ``path.resume_state`` that lies in it) or renamed,
     never overwritten. Nothing in it is changed before :meth:`begin`, but for files that a killed process left
@@ -92,7 +92,7 @@ class Experiment:
 
     def begin(self, options: Options, step: int) -> None:
         """Start the run at this step, as the last thing before it trains: move a former run aside, write the options,
-        and keep later training states out of its way; to be called on every rank.
+        and rename later training states; to be called on every rank.
 
         Raises:
             UserError: the folder cannot be written, or another run has begun in it.

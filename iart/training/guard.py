@@ -1,4 +1,4 @@
-"""Steps that would spoil the weights: a loss or gradients that are NaN or infinite."""
+"""Checks of training steps for a loss or gradients that are NaN or infinite."""
 
 from collections.abc import Iterable, Iterator
 

@@ -71,7 +71,7 @@ class _Recorded:
             for name, value in _tensors(source):
                 cast(dict[str, Tensor], target)[name].copy_(value)
         losses, gradients = step()
-        # Again at every step: a flow network that rests gives its gradients up.
+        # Again at every step: the gradients of a frozen flow network are dropped.
         for parameter, gradient in zip(self._parameters(), gradients, strict=True):
             parameter.grad = gradient
         return {name: loss.clone() for name, loss in losses.items()}

@@ -7,7 +7,7 @@ _MOST_NAMED = 100  # different files in a log; a disk that fails has more than a
 
 
 class ReplacedWindows:
-    """Counts the windows that could not be read, alike on all ranks.
+    """Counts the windows that could not be read, with the same total on all ranks.
 
     Args:
         progress: keeps the count, so that a resumed run continues it.

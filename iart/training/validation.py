@@ -1,4 +1,4 @@
-"""Scoring during training: any number of sets, clips shared out over ranks, and which weights were the best so far."""
+"""Scoring during training: any number of sets, clips divided among ranks, and the best weights so far."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

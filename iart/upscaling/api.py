@@ -26,7 +26,7 @@ def upscale(
     segment: int = SEGMENT,
     plan: PlanOptions | None = None,
 ) -> Iterator[Frame]:
-    """Upscale frames as they come, in constant memory.
+    """Upscale frames as they arrive, in constant memory.
 
     The network is loaded immediately; frames are read and restored as the iterator is consumed. It reads ahead of
     its results by a segment; with a causal network (all passes forward) by three frames, or by none without

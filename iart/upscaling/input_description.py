@@ -104,7 +104,7 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
 
 
 def named_weights(kind: Kind) -> list[str]:
-    """Return the names of weights trained on footage of this kind that are at hand or can be fetched."""
+    """Return the names of weights trained on footage of this kind that are available or can be downloaded."""
     root = weights_root()
     return [
         name

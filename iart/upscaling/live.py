@@ -1,4 +1,4 @@
-"""Frames that are restored as they come, and a network between two pipes."""
+"""Restoration of frames as they arrive, between two pipes."""
 
 import os
 import stat
@@ -188,4 +188,4 @@ def check_settings(settings: UpscaleOptions) -> None:
     default = UpscaleOptions()
     for one in fields(UpscaleOptions):
         if one.name not in _USED and getattr(settings, one.name) != getattr(default, one.name):
-            raise SettingError(one.name, 'has no effect between pipes: frames are passed on uncompressed as they come')
+            raise SettingError(one.name, 'has no effect between pipes: frames are not compressed')
