@@ -64,6 +64,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f'did you mean {matches[0]!r}?' if matches else ''
 
 
+def quantity(count: int, unit: str) -> str:
+    """Return a count with its unit, such as ``1 frame`` or ``2 frames``."""
+    return f'{count} {unit}' if count == 1 else f'{count} {unit}s'
+
+
 def listing(names: Iterable[str], most: int = 20) -> str:
     """Join names for a message; after ``most`` names, the number of the others."""
     names = list(names)

@@ -3,11 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from predict_scaling import GPUS, Machine, Shares, part_of, scaling, seconds_by_part
+from predict_scaling import LINKS, Links, part_of, scaling, seconds_by_part
 
-from iart.ops.flops import Work
-
-MACHINE = Machine(fp32=1.0, half=4.0, memory=100.0, link=10.0, network=1.0)
+from iart.ops.flops import HALF, Work
+from iart.training.gpu_predictions import GPUS, Assumptions, Gpu
 
 
 @pytest.mark.parametrize(
@@ -27,31 +26,30 @@ def test_every_operator_has_a_part(module, operator, part):
     assert part_of(module, operator) == part
 
 
-def test_roofline_takes_what_holds_up_most():
-    shares = Shares(0.5, 0.5, 1.0)
+def test_seconds_by_part():
+    gpu = Gpu(fp32=1.0, tf32=1.0, half=4.0, bandwidth=100.0, memory=1.0)
     counts = {
-        ('IART.swin_backbone', 'aten.mm'): Work(flops=int(8e12), bytes=int(1e9), calls=3),
+        ('IART.swin_backbone', f'aten.mm{HALF}'): Work(flops=int(8e12), bytes=int(1e9), calls=3),
         ('IART.swin_backbone', 'aten.add'): Work(flops=0, bytes=int(200e9), calls=2),
         ('IART.spynet', 'aten.convolution'): Work(flops=0, bytes=0, calls=7),
     }
-    assert seconds_by_part(counts, MACHINE, shares, half=True) == {
+    assert seconds_by_part(counts, gpu, Assumptions(0.5, 0.5, kernel=1.0, launch=9.0)) == {
         'linear': 4.0,
         'norm, GELU, copies': 4.0,
         'SPyNet': 7.0,
     }
-    assert seconds_by_part(counts, MACHINE, shares, half=False)['linear'] == 16.0
 
 
 def test_scaling():
     arguments = SimpleNamespace(gpus=[1, 8, 64], node=8, overlap=0.5, loader=4.0, workers=2)
-    rows = scaling(1.0, 0.6, int(1e9), 1, MACHINE, 86400, arguments)
+    rows = scaling(1.0, int(1e9), 1, Links(link=10.0, network=1.0), 86400, arguments)
     assert rows[0][1:4] == ['1.000', '1.0', '100%']
-    assert rows[1][1] == '1.000'  # 0.175 s on the links of the machine, while 0.3 s of the backward pass are left
-    assert rows[2][1] == f'{1 + 2 * 63 / 64 - 0.3:.3f}'
-    slow = scaling(1.0, 0.6, int(1e9), 16, MACHINE, 86400, arguments)
+    assert rows[1][1] == '1.000'  # 0.175 s on the links of the machine, hidden by a third of a second
+    assert rows[2][1] == f'{1 + 2 * 63 / 64 - 1 / 3:.3f}'
+    slow = scaling(1.0, int(1e9), 16, Links(link=10.0, network=1.0), 86400, arguments)
     assert slow[0][1] == '2.000', '16 clips at 8 a second'
     assert slow[0][6] == '2.00'
 
 
-def test_newer_machines_are_faster():
-    assert GPUS['H100'].half > GPUS['A100'].half > GPUS['A5000'].half
+def test_every_gpu_has_links():
+    assert LINKS.keys() == GPUS.keys()

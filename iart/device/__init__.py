@@ -26,7 +26,7 @@ from iart.device.kernels import head_multiple as head_multiple
 from iart.device.kernels import native_precision as native_precision
 from iart.device.kernels import saves_launches as saves_launches
 from iart.device.kernels import windows_of_attention_backward as windows_of_attention_backward
-from iart.errors import UserError
+from iart.errors import UserError, quantity
 
 PRECISIONS = ('fp32', 'fp16', 'bf16')
 TF32 = ('off', 'conv', 'all')
@@ -190,7 +190,7 @@ def describe(device: torch.device) -> str:
         named = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.M)
         model = named.group(1) if named else model
     count = torch.get_num_threads()
-    return f'{model}, {count} thread{"s" if count > 1 else ""}'
+    return f'{model}, {quantity(count, "thread")}'
 
 
 def peak_memory_mb(device: torch.device) -> float:

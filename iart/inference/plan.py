@@ -12,7 +12,7 @@ import torch
 from iart import device as devices
 from iart import distributed, memory
 from iart.archs.stores import Place
-from iart.errors import UserError
+from iart.errors import UserError, quantity
 from iart.inference.costs import Costs
 from iart.inference.options import EXACT, GRID, PlanOptions
 from iart.inference.tiling import spans
@@ -110,8 +110,8 @@ class Plan:
             f'{spell(count)} {where}' for where, count in {**bytes_in, 'on disk': self.disk}.items() if count
         )
         quality = 'exact' if self.exact else 'not exact'
-        size = self.size
-        return f'plan: {self.how}; {size.frames} frames of {size.width}×{size.height}; expected {expected}; {quality}'
+        clip = f'{quantity(self.size.frames, "frame")} of {self.size.width}×{self.size.height}'
+        return f'plan: {self.how}; {clip}; expected {expected}; {quality}'
 
     def fits(self, budget: Budget) -> bool:
         """Return whether the expected bytes are free, with a margin."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from iart import log
+from iart.errors import quantity
 from iart.scoring.scores import SetScores
 
 _MANY_CLIPS = 60
@@ -48,7 +49,7 @@ def print_scores(scores: SetScores, label: str) -> None:
     count = sum(len(clip.frames) for clip in scores.clips)
     fps = scores.restored / scores.seconds if scores.seconds else 0.0
     total = [
-        f'mean of {len(scores.clips)} clip{"s" if len(scores.clips) != 1 else ""}',
+        f'mean of {quantity(len(scores.clips), "clip")}',
         str(count),
         *(f'{v:.4f}' for v in scores.totals().values()),
         f'{fps:.2f}',

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from iart import log
+from iart.errors import quantity
 from iart.inference.plan import spell
 from iart.training.cost_estimate import Estimate
 from iart.training.gpu_predictions import Prediction
@@ -27,7 +28,7 @@ def print_estimate(estimate: Estimate) -> None:
         *((f'GFLOPs per frame of {size}', f'{count / 1e9:,.0f}') for size, count in estimate.flops_per_frame.items()),
         (
             'a step',
-            f'{load.clips} clip{"s" if load.clips > 1 else ""} of {load.frames} frames, LR {load.side}×{load.side}, '
+            f'{quantity(load.clips, "clip")} of {quantity(load.frames, "frame")}, LR {load.side}×{load.side}, '
             f'{estimate.precision}',
         ),
         ('TFLOPs per iteration', f'{estimate.flops_per_step / 1e12:.2f}'),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from iart import device as devices
 from iart import distributed, log
-from iart.errors import DataError, SettingError, UserError, listing
+from iart.errors import DataError, SettingError, UserError, listing, quantity
 from iart.inference.options import EXACT, PlanOptions
 from iart.overlap import overlapped
 from iart.partial import PartialFolder
@@ -142,7 +142,7 @@ def _describe(job: Job, clip: Clip, rehearsal: Rehearsal | None, scale: int) -> 
     encoding = None if rehearsal is None else rehearsal.recipe.encoding
     extent = 'full' if clip.coding.full else 'limited'
     colors = f', {clip.coding.matrix}, {extent} range' if isinstance(job.source, Path) else ''
-    what = f'{clip.frames} frames of {clip.width}×{clip.height}, {clip.pix_fmt}{colors}'
+    what = f'{quantity(clip.frames, "frame")} of {clip.width}×{clip.height}, {clip.pix_fmt}{colors}'
     if encoding is None:
         into = f'{clip.width * scale}×{clip.height * scale}, PNG of {16 if clip.bits > 8 else 8} bits'
     else:
@@ -249,7 +249,7 @@ def _finish(task: _Task, unfinished: PartialFolder, output: Output, segments: in
         raise DataError(f'{task.clip.file}: no frame could be decoded; copy or download it again')
     output.finish(segments)
     unfinished.remove()
-    log.logger.info(f'written: {task.job.output}, {frames} frames')
+    log.logger.info(f'written: {task.job.output}, {quantity(frames, "frame")}')
 
 
 def _rgb(shown: Shown) -> Tensor:
