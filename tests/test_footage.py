@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from torch import nn
 
 from iart.ops.footage import Footage, measure_footage
-from iart.upscaling.input_description import lines, named_weights
+from iart.pretrained import load_manifest
+from iart.upscaling.input_description import footage_of, lines, named_weights
 
 
 def natural(size=(256, 320), seed=0):
@@ -67,15 +69,15 @@ def test_a_black_frame_has_no_faults():
 
 def test_weights_are_named_that_suit():
     clean, blocks = Footage((1, 1), 1.0, 0.5), Footage((0.5, 0.5), 1.5, 0.5)
-    assert lines(clean, (720, 1280), 'IABasicVSR') == [
+    assert lines(clean, (720, 1280), 'clean') == [
         'detail of about 1280×720 pixels, blockiness 1.00, noise 0.5 gray levels: clean'
     ]
-    damaged = lines(blocks, (720, 1280), 'IABasicVSR')
+    damaged = lines(blocks, (720, 1280), 'clean')
     assert 'detail of about 640×360 pixels' in damaged[0]
     assert 'compressed in blocks, soft' in damaged[0]
-    assert 'RealVSR' in damaged[1]
-    assert not any('RealVSR' in line for line in lines(blocks, (720, 1280), 'RealVSR'))
-    assert f'--weights {named_weights("clean")[0]}' in lines(clean, (720, 1280), 'RealVSR')[1]
+    assert 'weights for real footage' in damaged[1]
+    assert not any('real footage' in line for line in lines(blocks, (720, 1280), 'real'))
+    assert f'--weights {named_weights("clean")[0]}' in lines(clean, (720, 1280), 'real')[1]
     assert {'iart-small', 'basicvsr-reds4'} <= set(named_weights('clean'))
 
 
@@ -84,3 +86,14 @@ def test_small_frames_are_not_called_noisy_for_their_detail() -> None:
     assert 'noisy' in lines(footage, (180, 320), 'IART')[0]
     assert lines(footage, (144, 176), 'IART') == [lines(footage, (144, 176), 'IART')[0]]
     assert lines(footage, (144, 176), 'IART')[0].endswith(': clean')
+
+
+def test_the_manifest_says_what_weights_were_trained_on() -> None:
+    class RealVSR(nn.Module):
+        """Only its name is read."""
+
+    shipped = load_manifest().weights
+    assert footage_of(nn.Identity(), shipped['iart-small'].sha256 or '') == 'clean'
+    assert footage_of(nn.Identity(), shipped['iart-small-real'].sha256 or '') == 'real'
+    assert footage_of(nn.Identity(), '0' * 64) == 'clean'
+    assert footage_of(RealVSR(), '0' * 64) == 'real'

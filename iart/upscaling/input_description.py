@@ -29,14 +29,14 @@ _REAL_NETWORK = 'RealVSR'
 Kind = Literal['clean', 'real']
 
 
-def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, network: nn.Module) -> None:
+def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, trained_on: Kind) -> None:
     """Log what a few frames of an input look like, and weights that suit it better than the ones in use.
 
     Args:
         source: the input.
         clip: its facts.
         settings: settings, which select a part of the input.
-        network: what will restore it.
+        trained_on: the footage that the weights in use were trained on; see :func:`footage_of`.
     """
     if not distributed.is_main():
         return
@@ -44,8 +44,19 @@ def describe_footage(source: Source, clip: Clip, settings: UpscaleOptions, netwo
         footage = measure_footage(list(_sample(source, clip, settings)))
     except (DataError, ValueError):
         return  # too small to measure; what cannot be read is reported when it is restored
-    for line in lines(footage, (clip.height, clip.width), type(network).__name__):
+    for line in lines(footage, (clip.height, clip.width), trained_on):
         log.logger.info(f'{clip.file}: {line}')
+
+
+def footage_of(network: nn.Module, sha256: str) -> Kind:
+    """Return the footage that weights were trained on: as the manifest says, else what the network is made for.
+
+    Args:
+        network: the network; those of class ``RealVSR`` clean their input first.
+        sha256: of the weight file.
+    """
+    listed = {entry.sha256: entry.footage for entry in load_manifest().weights.values() if entry.footage}
+    return listed.get(sha256) or ('real' if type(network).__name__ == _REAL_NETWORK else 'clean')
 
 
 def _sample(source: Source, clip: Clip, settings: UpscaleOptions) -> Iterator[Luma]:
@@ -62,13 +73,13 @@ def _luma(rgb: Tensor) -> Luma:
     return np.asarray(np.tensordot(np.array(_LUMA, np.float32), middle, 1) * 255, np.float32)
 
 
-def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
+def lines(footage: Footage, size: tuple[int, int], trained_on: Kind) -> list[str]:
     """Return what to log.
 
     Args:
         footage: what was measured.
         size: (h, w) of the frames.
-        network: name of the network's class.
+        trained_on: the footage that the weights in use were trained on.
     """
     vertical, horizontal = footage.detail
     noise_shows = min(size) >= _NOISE_FROM
@@ -88,15 +99,15 @@ def lines(footage: Footage, size: tuple[int, int], network: str) -> list[str]:
     )
     described = [f'{figures}: {", ".join(faults) or "clean"}']
     kind: Kind = 'real' if footage.blockiness > _BLOCKS or noisy else 'clean'
-    if kind == 'real' and network != _REAL_NETWORK:
+    if kind == 'real' and trained_on == 'clean':
         names = named_weights('real')
         available = (
-            f'weights for real footage ({_REAL_NETWORK}): --weights {" or ".join(names)}'
+            f'weights for real footage: --weights {" or ".join(names)}'
             if names
-            else f'no weights for real footage ({_REAL_NETWORK}) are available, see docs/real_footage.md'
+            else 'no weights for real footage are available, see docs/real_footage.md'
         )
         described.append(f'these weights were trained on clean frames and sharpen such artifacts; {available}')
-    elif kind == 'clean' and network == _REAL_NETWORK:
+    elif kind == 'clean' and trained_on == 'real':
         described.append(f'weights for clean footage keep more of its detail: --weights {named_weights("clean")[0]}')
     if max(footage.detail) < _SOFT:
         described.append('downscale it to the resolution of its detail first: networks are trained on sharp frames')

@@ -17,7 +17,7 @@ from iart.inference.options import EXACT, PlanOptions
 from iart.overlap import overlapped
 from iart.partial import PartialFolder
 from iart.upscaling import sources, team
-from iart.upscaling.input_description import describe_footage
+from iart.upscaling.input_description import describe_footage, footage_of
 from iart.upscaling.networks import Loaded
 from iart.upscaling.outputs import FolderOutput, Output, VideoOutput, check_free, partial_folder
 from iart.upscaling.sources import Job
@@ -74,7 +74,7 @@ def run(
     log.logger.info(f'{loaded.title}, {settings.precision}')
     for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
-        describe_footage(job.source, clip, settings, loaded.network)
+        describe_footage(job.source, clip, settings, footage_of(loaded.network, loaded.sha256))
         task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
         with _noted(job, failed, alone=len(jobs) == 1):
             _run_together(task, upscaler) if together else _run(task, upscaler)
