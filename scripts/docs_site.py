@@ -17,6 +17,7 @@ PAGES = {
     'contributing.md': 'CONTRIBUTING.md',
     'changelog.md': 'CHANGELOG.md',
     'card.md': 'experiments/pretrained_models/IART_small.md',
+    'card_real.md': 'experiments/pretrained_models/IART_small_real.md',
     'folders.md': 'datasets/README.md',
     'tour.md': 'docs/tour.ipynb',
 }
