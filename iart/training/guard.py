@@ -12,11 +12,10 @@ from iart.training.progress import Progress
 
 
 class Guard:
-    """Decides, alike on all ranks, whether a step may change the weights. One that may not is counted and its clips are
-    named.
+    """Decides whether a step may change the weights, the same on all ranks; counts skipped steps and names their clips.
 
     Args:
-        limit: number of steps kept away in the whole run at which the run ends.
+        limit: number of skipped steps in the whole run at which the run ends.
         progress: their counter, which a resumed run continues.
     """
 

@@ -39,7 +39,7 @@ def segments(frames: Iterable[tuple[T, bool]], length: int, overlap: int) -> Ite
     Yields:
         Segments as soon as their frames are available; at most ``length + 2 · overlap`` frames are in memory.
     """
-    number, frames_held, start = 0, list[T](), 0  # `held[start:]` is still to be delivered
+    number, frames_held, start = 0, list[T](), 0  # `frames_held[start:]` is not delivered yet
     for frame, begins in frames:
         if begins and frames_held[start:]:
             yield Segment(number, frames_held, range(start, len(frames_held)))
