@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -28,6 +29,7 @@ logger = logging.getLogger('iart')
 _seen: set[str] = set()
 _MOST_LOGGED = 32 * 2**20  # bytes of a log file; the previous one of the same size is kept
 _UNLIMITED = 100_000  # columns, more than any table has
+_NAME_WIDTH = 20  # columns that the names of rows keep, unless all of them are shorter
 _MOST_HELD = 1000  # lines logged before there is a log file
 _MOST_SEEN = 10_000  # different messages that are remembered
 
@@ -129,7 +131,16 @@ def table(title: str, columns: list[str], rows: Iterable[Iterable[str]], footer:
 def _grid(title: str, columns: list[str], rows: list[list[str]], footer: list[str] | None) -> Table:
     grid = Table(title=escape(title), title_justify='left')
     for index, column in enumerate(columns):
-        grid.add_column(escape(column), justify='left' if index == 0 else 'right', overflow='fold', no_wrap=index > 0)
+        cells = [column, *(row[index] for row in rows), *([footer[index]] if footer is not None else [])]
+        longest = max(map(cell_len, cells))
+        grid.add_column(
+            escape(column),
+            justify='left' if index == 0 else 'right',
+            overflow='fold',
+            no_wrap=index > 0,
+            # By itself rich takes the longest word for the minimum, and then truncates.
+            min_width=min(longest, _NAME_WIDTH) if index == 0 else longest,
+        )
     for row in rows:
         grid.add_row(*map(escape, row))
     if footer is not None:

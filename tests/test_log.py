@@ -1,6 +1,9 @@
 """Progress lines of work that is not shown on a terminal."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from iart import log
 
@@ -43,3 +46,13 @@ def test_resumed_work_counts_from_where_it_began(lines: list[str], clock: list[f
         clock[0] = 40
         bar.advance(9)
     assert lines == ['clip: 21/40, first frame after 00:11', 'clip: 30/40, 4.0 s/frame, 00:40 left']
+
+
+def test_a_table_that_does_not_fit_loses_neither_names_nor_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(log, 'console', Console(file=stream, width=60, highlight=False, soft_wrap=True))
+    columns = ['part', *(f'a long header {number}' for number in range(4))]
+    log.table('parts', columns, [['feature extraction', *'1234'], ['reconstruction', *'5678']], footer=['sum', *'6802'])
+    text = stream.getvalue()
+    assert all(word in text for word in ('feature extraction', 'reconstruction', 'sum', *columns[1:]))
+    assert max(map(len, text.splitlines())) <= 60
