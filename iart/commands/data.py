@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
         '--kind',
         required=True,
         metavar='BI|BD|CHAIN',
-        help='bicubic, blur and decimation, or a chain of random steps: RealBasicVSR or a YAML file',
+        help='bicubic, blur and decimation, or a chain of random steps: RealBasicVSR, WebVideo or a YAML file',
     )
     degrade.add_argument('--seed', type=int, default=0, help='seed of the random numbers of a chain (default 0)')
     degrade.add_argument(

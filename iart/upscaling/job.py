@@ -72,9 +72,10 @@ def run(
             facts = team.agreed(partial(_prepare, job, upscaler.scale, settings), together=together)
             prepared.append((job, *facts))
     log.logger.info(f'{loaded.title}, {settings.precision}')
+    trained_on = footage_of(loaded.network, loaded.sha256)
     for job, clip, rehearsal in prepared:
         _describe(job, clip, rehearsal, upscaler.scale)
-        describe_footage(job.source, clip, settings, footage_of(loaded.network, loaded.sha256))
+        describe_footage(job.source, clip, settings, trained_on)
         task = _Task(job, clip, rehearsal, _identity(job, clip, rehearsal, loaded, device, settings), settings)
         with _noted(job, failed, alone=len(jobs) == 1):
             _run_together(task, upscaler) if together else _run(task, upscaler)
